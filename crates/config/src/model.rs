@@ -1,0 +1,387 @@
+//! The one model that both languages are read into. Every value is final: defaults are applied,
+//! names are linked, times are [`Duration`]s. `None` always means something of its own ("no
+//! limit", "not checked"), never "not set".
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Place;
+
+/// A whole configuration, ready to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// What concerns the process.
+    pub global: Global,
+    /// In file order; a `listen` section gives one here and one in `backends`, of the same `id`.
+    pub frontends: Vec<Frontend>,
+    /// In file order; [`BackendId`] is the index.
+    pub backends: Vec<Backend>,
+}
+
+impl Config {
+    /// The backend behind `id`.
+    #[must_use]
+    pub fn backend(&self, id: BackendId) -> &Backend {
+        &self.backends[id.0]
+    }
+}
+
+/// Index of a backend in [`Config::backends`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(pub usize);
+
+/// What concerns the process as a whole (HAProxy manual, section 3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Global {
+    /// Concurrent client connections of the process; `None`: as many as the descriptor limit
+    /// carries, worked out at start.
+    pub maxconn: Option<u32>,
+    /// `nbthread`; `None`: one per available CPU.
+    pub threads: Option<u16>,
+    /// Where to write the process id.
+    pub pidfile: Option<PathBuf>,
+    /// `daemon`: fork into the background after binding.
+    pub daemon: bool,
+    /// How long a draining generation may live; `None`: for ever.
+    pub hard_stop_after: Option<Duration>,
+    /// Where messages of the process itself go (server up/down, stop).
+    pub log: Vec<LogTarget>,
+    /// The tag of a syslog line, `haproxy` in HAProxy's own and here the program's name.
+    pub log_tag: String,
+    /// `spread-checks`: random share, in percent (0-50), added to or taken from check intervals.
+    pub spread_checks: u8,
+    /// `node`, shown in metrics; empty when not set.
+    pub node: String,
+    /// `description`, shown in metrics; empty when not set.
+    pub description: String,
+    /// How bytes are moved.
+    pub relay: RelayMethod,
+    /// Where /metrics, /healthz and /readyz are served; `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+}
+
+/// How bytes are moved between client and server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelayMethod {
+    /// Let the relay choose.
+    Auto,
+    /// Read and write through one large buffer per thread.
+    Copy,
+    /// splice(2) through a kernel pipe.
+    Splice,
+}
+
+/// A set of listening addresses and what happens to connections accepted there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frontend {
+    /// HAProxy's proxy id (`iid`): 2 for the first proxy of the file, a `listen`'s two halves
+    /// share it.
+    pub id: u32,
+    /// Unique among frontends.
+    pub name: String,
+    /// Where the section begins.
+    pub place: Place,
+    /// Whether the section says `disabled`: bound by nobody, serving nobody.
+    pub disabled: bool,
+    /// In file order, port ranges expanded.
+    pub binds: Vec<Bind>,
+    /// Where connections go; `None`: accepted and closed, as HAProxy does (`<NOSRV>`).
+    pub default_backend: Option<BackendId>,
+    /// Concurrent connections of this frontend; `None`: only the process's limit.
+    pub maxconn: Option<u32>,
+    /// `backlog`; `None`: `maxconn`, or the process's.
+    pub backlog: Option<u32>,
+    /// `timeout client`; `None`: no limit.
+    pub client_timeout: Option<Duration>,
+    /// `timeout client-fin`; `None`: as `client_timeout`.
+    pub client_fin_timeout: Option<Duration>,
+    /// `option clitcpka` (or `tcpka` in its own section): TCP keepalive toward clients.
+    pub client_keepalive: Option<Keepalive>,
+    /// Session logs.
+    pub log: SessionLog,
+}
+
+/// One listening socket (HAProxy manual, section 5.1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bind {
+    /// Where the address stands in the file.
+    pub place: Place,
+    /// Where to listen.
+    pub address: BindAddress,
+    /// `name`, HAProxy's in statistics; empty when not set.
+    pub name: String,
+    /// `backlog`-independent limit of this socket; `None`: only the frontend's.
+    pub maxconn: Option<u32>,
+    /// `interface`: SO_BINDTODEVICE.
+    pub interface: Option<String>,
+    /// What an IPv6 wildcard accepts.
+    pub ip_versions: IpVersions,
+    /// `transparent`: IP_TRANSPARENT.
+    pub transparent: bool,
+    /// `tcp-ut`: TCP_USER_TIMEOUT toward clients.
+    pub tcp_user_timeout: Option<Duration>,
+}
+
+/// Where a [`Bind`] listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BindAddress {
+    /// An IP address and port.
+    Inet(SocketAddr),
+    /// A path of the file system.
+    Unix(PathBuf),
+    /// A name of Linux's abstract socket namespace (`abns@`).
+    Abstract(Vec<u8>),
+    /// An inherited descriptor that already listens (`fd@N`).
+    Fd(i32),
+}
+
+/// What an IPv6 wildcard socket accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IpVersions {
+    /// The system's default (net.ipv6.bindv6only).
+    System,
+    /// `v4v6`: both.
+    V4V6,
+    /// `v6only`: IPv6 alone.
+    V6Only,
+}
+
+/// TCP keepalive (`option tcpka` and its kin); `None` leaves the kernel's default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// TCP_KEEPIDLE.
+    pub idle: Option<Duration>,
+    /// TCP_KEEPINTVL.
+    pub interval: Option<Duration>,
+    /// TCP_KEEPCNT.
+    pub probes: Option<u32>,
+}
+
+/// Which sessions are logged, how and where (HAProxy manual, section 8).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionLog {
+    /// Where lines go; empty: nothing is logged.
+    pub targets: Vec<LogTarget>,
+    /// What a line looks like.
+    pub format: SessionLogFormat,
+    /// `option dontlognull`: no line for a session in which the client sent nothing.
+    pub skip_null: bool,
+    /// The tag of a syslog line.
+    pub tag: String,
+}
+
+/// What a session's line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLogFormat {
+    /// `Connect from 10.0.0.1:1 to 10.0.0.2:6443 (fe/TCP)`, written at accept.
+    Connect,
+    /// `option tcplog`.
+    Tcp,
+    /// `option tcplog clf` (3.x).
+    TcpClf,
+}
+
+/// One `log` line: where to send, as what, and how severe a message must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogTarget {
+    /// Where to.
+    pub address: LogAddress,
+    /// Longest line in bytes, 1024 unless `len` says otherwise.
+    pub max_length: usize,
+    /// `format`.
+    pub format: LogFormat,
+    /// Syslog facility, 0 (kern) to 23 (local7).
+    pub facility: u8,
+    /// The least severe level that is sent: 0 (emerg) to 7 (debug); 7 when not set.
+    pub max_level: u8,
+    /// The most severe level shown: worse ones are sent as this one; 0 when not set.
+    pub min_level: u8,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LogAddress {
+    /// Syslog over UDP.
+    Udp(SocketAddr),
+    /// A datagram Unix socket such as /dev/log.
+    Unix(PathBuf),
+    /// The standard output.
+    Stdout,
+    /// The standard error.
+    Stderr,
+    /// An inherited descriptor (`fd@N`).
+    Fd(i32),
+}
+
+/// How a line is framed before it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `<PRI>Mon dd hh:mm:ss tag[pid]: text`: HAProxy's default for sockets.
+    Rfc3164,
+    /// RFC 5424.
+    Rfc5424,
+    /// The text alone: HAProxy's default for stdout and stderr.
+    Raw,
+    /// `<PRI>text`: what systemd takes from a service's output.
+    Short,
+    /// An ISO date, a space, the text (`iso`).
+    Iso,
+    /// A date, the tag, the text without host name (`local`).
+    Local,
+    /// `<PRI>text` without date (`priority`).
+    Priority,
+    /// `short` with the date (`timed`).
+    Timed,
+}
+
+/// A set of servers and how one is chosen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    /// HAProxy's proxy id (`iid`).
+    pub id: u32,
+    /// Unique among backends.
+    pub name: String,
+    /// Where the section begins.
+    pub place: Place,
+    /// Whether the section says `disabled`.
+    pub disabled: bool,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// In file order, names unique.
+    pub servers: Vec<Server>,
+    /// `retries`: how often a failed connect is tried again, 3 unless set.
+    pub retries: u32,
+    /// When a retry may go to another server.
+    pub redispatch: Redispatch,
+    /// `option allbackups`: all backups share the load once no other server is usable.
+    pub all_backups: bool,
+    /// `timeout connect`, per attempt; `None`: no limit of the file's.
+    pub connect_timeout: Option<Duration>,
+    /// `timeout server`; `None`: no limit.
+    pub server_timeout: Option<Duration>,
+    /// `timeout server-fin`; `None`: as `server_timeout`.
+    pub server_fin_timeout: Option<Duration>,
+    /// `timeout tunnel`: replaces both inactivity timeouts once connected.
+    pub tunnel_timeout: Option<Duration>,
+    /// `option srvtcpka` (or `tcpka` in its own section).
+    pub server_keepalive: Option<Keepalive>,
+    /// Session log of a backend matters only for its server state messages.
+    pub log: Vec<LogTarget>,
+    /// The tag of a syslog line.
+    pub log_tag: String,
+}
+
+/// How a server is chosen (HAProxy manual, `balance`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// Fewest open connections per weight.
+    LeastConn,
+    /// Hash of the client's address, map-based.
+    Source,
+}
+
+/// When a failed connect may go to another server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redispatch {
+    /// `no option redispatch`: never.
+    Never,
+    /// The file does not say: at once wherever nothing pins the client to a server.
+    WhenFree,
+    /// `option redispatch [interval]`: as HAProxy does; the interval in retries, negative counts
+    /// back from the last (-1: the last retry).
+    Always {
+        /// Every so many retries.
+        interval: i32,
+    },
+}
+
+/// One server of a backend (HAProxy manual, section 5.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// HAProxy's server id (`sid`), unique in its backend, from 1 in file order unless `id`.
+    pub id: u32,
+    /// Unique in its backend.
+    pub name: String,
+    /// Where the line begins.
+    pub place: Place,
+    /// Where to connect.
+    pub address: ServerAddress,
+    /// The host as written when it was a name that was looked up; empty otherwise.
+    pub host: String,
+    /// 0-256; 0: gets no new connections.
+    pub weight: u16,
+    /// Used only when no other server is usable.
+    pub backup: bool,
+    /// `disabled`: starts in maintenance.
+    pub disabled: bool,
+    /// How it is checked; `None`: never, always up.
+    pub check: Option<Check>,
+    /// `tcp-ut`: TCP_USER_TIMEOUT toward the server.
+    pub tcp_user_timeout: Option<Duration>,
+    /// What a DOWN mark does to its open connections.
+    pub on_marked_down: OnMarkedDown,
+}
+
+/// Where to connect to a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// An IP address and a fixed port.
+    Inet(SocketAddr),
+    /// An IP address; the port is the one the client came in on, moved by `offset` (`+N`, `-N`,
+    /// or no port at all: 0).
+    Mapped {
+        /// The server's address.
+        ip: std::net::IpAddr,
+        /// Added to the client's destination port.
+        offset: i32,
+    },
+    /// A path of the file system.
+    Unix(PathBuf),
+    /// A name of Linux's abstract socket namespace.
+    Abstract(Vec<u8>),
+}
+
+/// What a DOWN mark does to a server's open connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMarkedDown {
+    /// They stay (HAProxy's default).
+    Keep,
+    /// `on-marked-down shutdown-sessions`: they are closed.
+    ShutdownSessions,
+}
+
+/// How a server's health is checked (HAProxy manual, section 5.2, `check`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Where: the server's address unless `addr`/`port` say otherwise.
+    pub address: ServerAddress,
+    /// Between checks of a server that is surely up.
+    pub inter: Duration,
+    /// Between checks while the state is changing; `inter` unless set.
+    pub fastinter: Duration,
+    /// Between checks of a server that is surely down; `inter` unless set.
+    pub downinter: Duration,
+    /// Successes in a row until UP.
+    pub rise: u32,
+    /// Failures in a row until DOWN.
+    pub fall: u32,
+    /// How long the connect may take: min(timeout connect, inter) with `timeout check`, else
+    /// `inter`.
+    pub connect_timeout: Duration,
+    /// How long an answer may take after the connect: `timeout check`, else `inter`.
+    pub read_timeout: Duration,
+}
+
+/// What a check asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// `check` alone: the port accepts.
+    Connect,
+    /// `option tcp-check` without rules: the same, told as a step of tcp-check in messages.
+    TcpCheck,
+}

@@ -1,0 +1,1 @@
+//! Says whether a server is fit for traffic.

@@ -1,0 +1,1 @@
+//! Accepts, chooses, connects, relays, drains.
