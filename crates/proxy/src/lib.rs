@@ -1,1 +1,7 @@
 //! Accepts, chooses, connects, relays, drains.
+//!
+//! Must not know text formats of the configuration, nor signals.
+
+mod snapshot;
+
+pub use snapshot::*;

@@ -1,0 +1,275 @@
+//! What a running proxy looks like at one moment: plain data, from which metrics, statistics and
+//! pages are printed. Numbers are since the start of the process or the object, whichever is later.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel_health::CheckOutcome;
+
+/// Everything that can be said about a proxy at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The process.
+    pub process: ProcessSnapshot,
+    /// In file order.
+    pub frontends: Vec<FrontendSnapshot>,
+    /// In file order.
+    pub backends: Vec<BackendSnapshot>,
+}
+
+/// The process as a whole.
+#[derive(Clone, Debug)]
+pub struct ProcessSnapshot {
+    /// Since the process started.
+    pub uptime: Duration,
+    /// Data-plane threads.
+    pub threads: usize,
+    /// The limit on concurrent client connections in force.
+    pub maxconn: u32,
+    /// RLIMIT_NOFILE in force.
+    pub max_fds: u64,
+    /// Open client connections, of draining generations too.
+    pub current_connections: u32,
+    /// Client connections accepted.
+    pub connections_total: u64,
+    /// Client connections accepted during the last second.
+    pub connection_rate: u32,
+    /// Highest of those rates.
+    pub max_connection_rate: u32,
+    /// Log lines given up because the receiver did not keep pace.
+    pub dropped_logs_total: u64,
+    /// Bytes sent, to clients and servers.
+    pub bytes_out_total: u64,
+    /// Whether the process is draining to its end.
+    pub stopping: bool,
+    /// Times that accepting paused because descriptors ran out.
+    pub descriptor_exhausted_total: u64,
+    /// Times that accepting paused because the process's `maxconn` was reached.
+    pub maxconn_reached_total: u64,
+    /// Reloads done and refused.
+    pub reloads_total: u64,
+    /// Reloads that failed and left everything as it was.
+    pub failed_reloads_total: u64,
+    /// Bytes read and not yet written, of all connections.
+    pub held_bytes: u64,
+    /// Times that reading paused because `held_bytes` reached its limit.
+    pub held_limit_reached_total: u64,
+}
+
+/// Whether a frontend accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrontendStatus {
+    /// Accepts.
+    Open,
+    /// No longer accepts.
+    Stop,
+}
+
+/// A bound address and whether this machine has it.
+#[derive(Clone, Debug)]
+pub struct BoundAddress {
+    /// As it is listened on.
+    pub address: SocketAddr,
+    /// Whether an interface of this machine carries it (a wildcard always is).
+    pub present: bool,
+}
+
+/// One frontend.
+#[derive(Clone, Debug)]
+pub struct FrontendSnapshot {
+    /// HAProxy's `iid`.
+    pub id: u32,
+    /// The section's name.
+    pub name: String,
+    /// Whether it accepts.
+    pub status: FrontendStatus,
+    /// Where it listens.
+    pub addresses: Vec<BoundAddress>,
+    /// Open sessions.
+    pub current_sessions: u32,
+    /// Most sessions ever open at once.
+    pub max_sessions: u32,
+    /// The limit in force.
+    pub session_limit: u32,
+    /// Sessions ever.
+    pub sessions_total: u64,
+    /// Connections ever (sessions and those refused before).
+    pub connections_total: u64,
+    /// Sessions during the last second.
+    pub session_rate: u32,
+    /// Highest of those rates.
+    pub max_session_rate: u32,
+    /// Connections during the last second.
+    pub connection_rate: u32,
+    /// Highest of those rates.
+    pub max_connection_rate: u32,
+    /// Bytes from clients.
+    pub bytes_in_total: u64,
+    /// Bytes to clients.
+    pub bytes_out_total: u64,
+    /// Times that accepting paused because the frontend's `maxconn` was reached.
+    pub maxconn_reached_total: u64,
+}
+
+/// What a server's state is, as HAProxy's status column has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerStatus {
+    /// Up; `health` of `rise + fall - 1` tells how surely.
+    Up,
+    /// Up, but failing: `UP h/n`.
+    GoingDown,
+    /// Down.
+    Down,
+    /// Down, but succeeding: `DOWN h/n`.
+    GoingUp,
+    /// Not checked.
+    NoCheck,
+    /// In maintenance.
+    Maint,
+    /// Up, weight 0.
+    Drain,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct BackendSnapshot {
+    /// HAProxy's `iid`.
+    pub id: u32,
+    /// The section's name.
+    pub name: String,
+    /// Whether a server is usable.
+    pub is_up: bool,
+    /// Open sessions assigned to this backend.
+    pub current_sessions: u32,
+    /// Most ever at once.
+    pub max_sessions: u32,
+    /// HAProxy's `slim` of a backend: its fullconn (a tenth of its frontends' maxconn).
+    pub session_limit: u32,
+    /// Sessions ever.
+    pub sessions_total: u64,
+    /// Sessions during the last second.
+    pub session_rate: u32,
+    /// Highest of those rates.
+    pub max_session_rate: u32,
+    /// Times a server was chosen here (`lbtot`).
+    pub loadbalanced_total: u64,
+    /// Bytes from clients.
+    pub bytes_in_total: u64,
+    /// Bytes to clients.
+    pub bytes_out_total: u64,
+    /// Connects that failed for good (`econ`).
+    pub connection_errors_total: u64,
+    /// Connects tried again (`wretr`).
+    pub retry_warnings_total: u64,
+    /// Connects moved to another server (`wredis`).
+    pub redispatch_warnings_total: u64,
+    /// Sessions that the client aborted (`cli_abrt`).
+    pub client_aborts_total: u64,
+    /// Sessions that the server aborted (`srv_abrt`).
+    pub server_aborts_total: u64,
+    /// Connects to servers, tries included (`connect`).
+    pub connection_attempts_total: u64,
+    /// Total weight of the usable servers.
+    pub weight: u32,
+    /// Usable servers that are no backups.
+    pub active_servers: u32,
+    /// Usable backups.
+    pub backup_servers: u32,
+    /// Times that the backend went down.
+    pub down_total: u64,
+    /// Since the last change between up and down.
+    pub last_change: Duration,
+    /// Time spent down.
+    pub downtime: Duration,
+    /// Since the last session was assigned; `None`: never.
+    pub last_session: Option<Duration>,
+    /// Average of the last 1024 queue times.
+    pub average_queue_time: Duration,
+    /// Average of the last 1024 connect times.
+    pub average_connect_time: Duration,
+    /// Average of the last 1024 session times.
+    pub average_session_time: Duration,
+    /// Highest queue time.
+    pub max_queue_time: Duration,
+    /// Highest connect time.
+    pub max_connect_time: Duration,
+    /// Highest session time.
+    pub max_session_time: Duration,
+    /// In file order.
+    pub servers: Vec<ServerSnapshot>,
+}
+
+/// One server of a backend.
+#[derive(Clone, Debug)]
+pub struct ServerSnapshot {
+    /// HAProxy's `sid`.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Where it is, as HAProxy's `addr` column has it.
+    pub address: String,
+    /// What it is fit for.
+    pub status: ServerStatus,
+    /// HAProxy's health counter and its top (`rise + fall - 1`).
+    pub health: (u32, u32),
+    /// `rise` and `fall`; zeroes when not checked.
+    pub rise_fall: (u32, u32),
+    /// Effective weight.
+    pub weight: u32,
+    /// Whether it is a backup.
+    pub backup: bool,
+    /// Open sessions.
+    pub current_sessions: u32,
+    /// Most ever at once.
+    pub max_sessions: u32,
+    /// Sessions ever.
+    pub sessions_total: u64,
+    /// Sessions during the last second.
+    pub session_rate: u32,
+    /// Highest of those rates.
+    pub max_session_rate: u32,
+    /// Times it was chosen (`lbtot`).
+    pub loadbalanced_total: u64,
+    /// Bytes from clients.
+    pub bytes_in_total: u64,
+    /// Bytes to clients.
+    pub bytes_out_total: u64,
+    /// Connects that failed for good (`econ`).
+    pub connection_errors_total: u64,
+    /// Connects tried again (`wretr`).
+    pub retry_warnings_total: u64,
+    /// Connects moved to another server (`wredis`).
+    pub redispatch_warnings_total: u64,
+    /// Sessions that the client aborted (`cli_abrt`).
+    pub client_aborts_total: u64,
+    /// Sessions that the server aborted (`srv_abrt`).
+    pub server_aborts_total: u64,
+    /// Connects, tries included (`connect`).
+    pub connection_attempts_total: u64,
+    /// Whether it is checked at all.
+    pub is_checked: bool,
+    /// The last check's outcome; `None` before the first or when not checked.
+    pub last_check: Option<CheckOutcome>,
+    /// Checks that failed (`chkfail`).
+    pub check_failures_total: u64,
+    /// Times that it went from up to down (`chkdown`).
+    pub check_up_down_total: u64,
+    /// Since the last change between up and down.
+    pub last_change: Duration,
+    /// Time spent down.
+    pub downtime: Duration,
+    /// Since the last session was assigned; `None`: never.
+    pub last_session: Option<Duration>,
+    /// Average of the last 1024 queue times.
+    pub average_queue_time: Duration,
+    /// Average of the last 1024 connect times.
+    pub average_connect_time: Duration,
+    /// Average of the last 1024 session times.
+    pub average_session_time: Duration,
+    /// Highest queue time.
+    pub max_queue_time: Duration,
+    /// Highest connect time.
+    pub max_connect_time: Duration,
+    /// Highest session time.
+    pub max_session_time: Duration,
+}
