@@ -111,8 +111,10 @@ pub struct Bind {
     pub address: BindAddress,
     /// `name`, HAProxy's in statistics; empty when not set.
     pub name: String,
-    /// `backlog`-independent limit of this socket; `None`: only the frontend's.
+    /// Concurrent connections of this socket; `None`: only the frontend's limit.
     pub maxconn: Option<u32>,
+    /// `backlog` of this socket; `None`: the frontend's.
+    pub backlog: Option<u32>,
     /// `interface`: SO_BINDTODEVICE.
     pub interface: Option<String>,
     /// What an IPv6 wildcard accepts.

@@ -14,6 +14,18 @@ pub struct Place {
     pub column: u32,
 }
 
+impl Place {
+    /// The file as a whole.
+    #[must_use]
+    pub fn whole_file(name: &str) -> Self {
+        Self {
+            file: Arc::from(name),
+            line: 0,
+            column: 0,
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.line, self.column) {
@@ -42,6 +54,28 @@ pub struct Problem {
     pub place: Place,
     /// What is wrong and what would be right; lower case, no full stop.
     pub message: String,
+}
+
+impl Problem {
+    /// Something that stops the configuration from loading.
+    #[must_use]
+    pub fn error(place: Place, message: String) -> Self {
+        Self {
+            severity: Severity::Error,
+            place,
+            message,
+        }
+    }
+
+    /// Something that the operator should know.
+    #[must_use]
+    pub fn warning(place: Place, message: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            place,
+            message,
+        }
+    }
 }
 
 impl fmt::Display for Problem {

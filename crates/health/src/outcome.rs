@@ -37,7 +37,12 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// Every status, in HAProxy's order.
-    pub const ALL: [Self; 4] = [Self::SocketError, Self::L4Ok, Self::L4Timeout, Self::L4Connection];
+    pub const ALL: [Self; 4] = [
+        Self::SocketError,
+        Self::L4Ok,
+        Self::L4Timeout,
+        Self::L4Connection,
+    ];
 
     /// HAProxy's code, as in `show stat` and the `state` label of `haproxy_server_check_status`.
     #[must_use]

@@ -1,0 +1,207 @@
+//! What a reader found in the text, before defaults are applied and names are linked.
+//!
+//! Every field is optional and every value knows its [`Place`], so that `resolve` can point at the
+//! word that is wrong. A reader applies the inheritance of its own language (`defaults` sections,
+//! `default-server`) and leaves everything else to `resolve`. What it could not read goes into
+//! [`Draft::problems`]; reading goes on, so that all problems are reported at once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::{
+    Balance, CheckKind, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place, Problem,
+    RelayMethod, SessionLogFormat,
+};
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Spanned<T> {
+    pub(crate) value: T,
+    pub(crate) place: Place,
+}
+
+impl<T> Spanned<T> {
+    pub(crate) fn new(value: T, place: Place) -> Self {
+        Self { value, place }
+    }
+
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned {
+            value: change(self.value),
+            place: self.place,
+        }
+    }
+}
+
+/// A value that the text may leave out.
+pub(crate) type Maybe<T> = Option<Spanned<T>>;
+
+/// A whole configuration as read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) global: GlobalDraft,
+    pub(crate) frontends: Vec<FrontendDraft>,
+    pub(crate) backends: Vec<BackendDraft>,
+    /// Errors and warnings of the reader.
+    pub(crate) problems: Vec<Problem>,
+    /// Lines that were accepted and change nothing.
+    pub(crate) without_effect: Vec<Spanned<String>>,
+}
+
+/// See [`crate::Global`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GlobalDraft {
+    pub(crate) maxconn: Maybe<u32>,
+    pub(crate) threads: Maybe<u16>,
+    pub(crate) pidfile: Maybe<PathBuf>,
+    pub(crate) daemon: Maybe<bool>,
+    pub(crate) hard_stop_after: Maybe<Duration>,
+    pub(crate) logs: Vec<LogDraft>,
+    pub(crate) log_tag: Maybe<String>,
+    pub(crate) spread_checks: Maybe<u8>,
+    pub(crate) node: Maybe<String>,
+    pub(crate) description: Maybe<String>,
+    pub(crate) relay: Maybe<RelayMethod>,
+    pub(crate) admin: Maybe<SocketAddr>,
+}
+
+/// See [`crate::Frontend`].
+#[derive(Clone, Debug)]
+pub(crate) struct FrontendDraft {
+    /// Which section of the configuration it is, from 0; the two halves of a `listen` share it.
+    pub(crate) position: usize,
+    pub(crate) id: Maybe<u32>,
+    pub(crate) name: Spanned<String>,
+    pub(crate) place: Place,
+    pub(crate) disabled: Maybe<bool>,
+    pub(crate) binds: Vec<BindDraft>,
+    pub(crate) default_backend: DefaultBackend,
+    pub(crate) maxconn: Maybe<u32>,
+    pub(crate) backlog: Maybe<u32>,
+    /// Zero, here and in the other timeouts: no limit.
+    pub(crate) client_timeout: Maybe<Duration>,
+    pub(crate) client_fin_timeout: Maybe<Duration>,
+    pub(crate) client_keepalive: Maybe<Keepalive>,
+    pub(crate) logs: Vec<ProxyLog>,
+    pub(crate) log_format: Maybe<SessionLogFormat>,
+    pub(crate) skip_null: Maybe<bool>,
+    pub(crate) log_tag: Maybe<String>,
+}
+
+/// Where a frontend's connections go.
+#[derive(Clone, Debug)]
+pub(crate) enum DefaultBackend {
+    /// Nowhere: the text names none.
+    Unset,
+    /// To the backend of this name.
+    Named(Spanned<String>),
+    /// To the backend of the same `position`: the other half of a `listen`.
+    Own,
+}
+
+/// See [`crate::Bind`]; one draft may become several binds (lists, port ranges).
+#[derive(Clone, Debug)]
+pub(crate) struct BindDraft {
+    /// As written: a list of addresses separated by commas.
+    pub(crate) address: Spanned<String>,
+    pub(crate) name: Maybe<String>,
+    pub(crate) maxconn: Maybe<u32>,
+    pub(crate) backlog: Maybe<u32>,
+    pub(crate) interface: Maybe<String>,
+    pub(crate) ip_versions: Maybe<IpVersions>,
+    pub(crate) transparent: Maybe<bool>,
+    pub(crate) tcp_user_timeout: Maybe<Duration>,
+}
+
+/// One log target of a frontend or backend.
+#[derive(Clone, Debug)]
+pub(crate) enum ProxyLog {
+    /// Every target of the global section.
+    Global,
+    /// One of its own.
+    Own(LogDraft),
+}
+
+/// See [`crate::LogTarget`].
+#[derive(Clone, Debug)]
+pub(crate) struct LogDraft {
+    /// As written: `/dev/log`, `10.0.0.1:514`, `stdout`, `fd@2`.
+    pub(crate) address: Spanned<String>,
+    pub(crate) max_length: Maybe<usize>,
+    pub(crate) format: Maybe<LogFormat>,
+    pub(crate) facility: Maybe<u8>,
+    pub(crate) max_level: Maybe<u8>,
+    pub(crate) min_level: Maybe<u8>,
+}
+
+/// See [`crate::Backend`].
+#[derive(Clone, Debug)]
+pub(crate) struct BackendDraft {
+    /// Which section of the configuration it is, from 0; the two halves of a `listen` share it.
+    pub(crate) position: usize,
+    pub(crate) id: Maybe<u32>,
+    pub(crate) name: Spanned<String>,
+    pub(crate) place: Place,
+    pub(crate) disabled: Maybe<bool>,
+    pub(crate) balance: Maybe<Balance>,
+    pub(crate) servers: Vec<ServerDraft>,
+    pub(crate) retries: Maybe<u32>,
+    /// `None` inside: never; otherwise the interval.
+    pub(crate) redispatch: Maybe<Option<i32>>,
+    pub(crate) all_backups: Maybe<bool>,
+    pub(crate) connect_timeout: Maybe<Duration>,
+    pub(crate) check_timeout: Maybe<Duration>,
+    pub(crate) server_timeout: Maybe<Duration>,
+    pub(crate) server_fin_timeout: Maybe<Duration>,
+    pub(crate) tunnel_timeout: Maybe<Duration>,
+    pub(crate) server_keepalive: Maybe<Keepalive>,
+    pub(crate) check_kind: Maybe<CheckKind>,
+    pub(crate) logs: Vec<ProxyLog>,
+    pub(crate) log_tag: Maybe<String>,
+}
+
+/// See [`crate::Server`] and [`crate::Check`].
+#[derive(Clone, Debug)]
+pub(crate) struct ServerDraft {
+    pub(crate) place: Place,
+    pub(crate) name: Spanned<String>,
+    /// As written: `10.0.1.11:6443`, `master1:6443`, `unix@/run/x`, `10.0.1.11:+1000`.
+    pub(crate) address: Spanned<String>,
+    pub(crate) options: ServerOptions,
+}
+
+/// What a `default-server` line can say as well.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerOptions {
+    pub(crate) id: Maybe<u32>,
+    pub(crate) weight: Maybe<u16>,
+    pub(crate) backup: Maybe<bool>,
+    pub(crate) disabled: Maybe<bool>,
+    pub(crate) check: Maybe<bool>,
+    /// Where checks go instead, as written.
+    pub(crate) check_address: Maybe<String>,
+    pub(crate) check_port: Maybe<u16>,
+    pub(crate) inter: Maybe<Duration>,
+    pub(crate) fastinter: Maybe<Duration>,
+    pub(crate) downinter: Maybe<Duration>,
+    pub(crate) rise: Maybe<u32>,
+    pub(crate) fall: Maybe<u32>,
+    pub(crate) tcp_user_timeout: Maybe<Duration>,
+    pub(crate) on_marked_down: Maybe<OnMarkedDown>,
+    /// How the address is found at start, tried in this order; unset: by name look-up.
+    pub(crate) init_addr: Maybe<Vec<InitAddr>>,
+}
+
+/// One method of `init-addr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InitAddr {
+    /// From the state file; there is none here, so it never finds anything.
+    Last,
+    /// By name look-up.
+    Libc,
+    /// Start without an address, in maintenance.
+    None,
+    /// This one.
+    Ip(std::net::IpAddr),
+}

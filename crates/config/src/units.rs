@@ -1,0 +1,119 @@
+//! Times and sizes as HAProxy writes them: a number and a unit (manual, sections 2.5 and 2.6).
+
+use std::time::Duration;
+
+/// HAProxy keeps times in milliseconds in 31 bits (24.8 days); a file that exceeds it does not
+/// load there either.
+const LONGEST_MS: u64 = i32::MAX as u64;
+
+/// Parses `30s`, `500ms`, `5000` (milliseconds), `1500us` (rounded up to a millisecond).
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = split(text);
+    if digits.is_empty() {
+        return Err(format!(
+            "'{text}' is not a time; write a number and one of us, ms, s, m, h, d"
+        ));
+    }
+    let number: u64 = digits.parse().map_err(|_| too_long(text))?;
+    let ms = match unit {
+        "us" => Some(number.div_ceil(1000)),
+        "" | "ms" => Some(number),
+        "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
+        _ => {
+            return Err(format!(
+                "unknown unit '{unit}' in time '{text}'; the units are us, ms, s, m, h and d"
+            ));
+        }
+    };
+    match ms {
+        Some(ms) if ms <= LONGEST_MS => Ok(Duration::from_millis(ms)),
+        _ => Err(too_long(text)),
+    }
+}
+
+fn too_long(text: &str) -> String {
+    format!("time '{text}' is too long; the longest is {LONGEST_MS} ms (24.8 days)")
+}
+
+/// Parses `16384`, `64k`, `1m`, `2g` into bytes.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = split(text);
+    if digits.is_empty() {
+        return Err(format!(
+            "'{text}' is not a size; write a number and k, m or g, or no unit"
+        ));
+    }
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => {
+            return Err(format!(
+                "unknown unit '{unit}' in size '{text}'; the units are k, m and g"
+            ));
+        }
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .ok_or_else(|| format!("size '{text}' is too large"))
+}
+
+fn split(text: &str) -> (&str, &str) {
+    text.split_at(
+        text.find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        fn check(text: &str, expected: Option<u64>) {
+            let ms = parse_time(text)
+                .ok()
+                .map(|time| u64::try_from(time.as_millis()).unwrap());
+            assert_eq!(ms, expected, "{text}");
+        }
+        check("5000", Some(5000));
+        check("0", Some(0));
+        check("1s", Some(1000));
+        check("2m", Some(120_000));
+        check("1h", Some(3_600_000));
+        check("24d", Some(2_073_600_000));
+        check("25d", None);
+        check("1us", Some(1));
+        check("1001us", Some(2));
+        check("2147483647", Some(2_147_483_647));
+        check("2147483648", None);
+        check("99999999999999999999", None);
+        check("99999999999999999d", None);
+        check("5x", None);
+        check("-5", None);
+        check("1m30s", None);
+        check("", None);
+        check("s", None);
+    }
+
+    #[test]
+    fn sizes() {
+        fn check(text: &str, expected: Option<u64>) {
+            assert_eq!(parse_size(text).ok(), expected, "{text}");
+        }
+        check("16384", Some(16384));
+        check("64k", Some(65536));
+        check("1m", Some(1 << 20));
+        check("2g", Some(2 << 30));
+        check("99999999999g", None);
+        check("1t", None);
+        check("k", None);
+    }
+}
