@@ -3,6 +3,16 @@
 //! A pure state machine (no clock, no socket), a probe that asks a server once, and a driver
 //! that waits, asks, feeds the machine and publishes. Must not know listeners or clients.
 
+mod machine;
 mod outcome;
+mod probe;
+mod schedule;
+#[cfg(test)]
+mod testing;
+mod watch;
 
+pub use machine::{Change, Machine, Phase, interval};
 pub use outcome::{CheckOutcome, CheckStatus};
+pub use probe::probe;
+pub use schedule::{FirstCheck, Spread, first_checks};
+pub use watch::{Report, watch};

@@ -1,0 +1,67 @@
+//! Values that the tests of this crate start from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_config::{
+    Backend, Balance, Check, CheckKind, OnMarkedDown, Place, Redispatch, Server, ServerAddress,
+};
+
+pub(crate) fn place() -> Place {
+    Place {
+        file: Arc::from("test.cfg"),
+        line: 1,
+        column: 1,
+    }
+}
+
+/// A plain check of nothing in particular, every `inter_ms`.
+pub(crate) fn check(inter_ms: u64) -> Check {
+    let inter = Duration::from_millis(inter_ms);
+    Check {
+        kind: CheckKind::Connect,
+        address: ServerAddress::Inet(([127, 0, 0, 1], 9).into()),
+        inter,
+        fastinter: inter,
+        downinter: inter,
+        rise: 2,
+        fall: 3,
+        connect_timeout: inter,
+        read_timeout: inter,
+    }
+}
+
+/// A backend with one server per check.
+pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
+    let servers = checks.into_iter().zip(1..).map(|(check, id)| Server {
+        id,
+        name: format!("s{id}"),
+        place: place(),
+        address: ServerAddress::Inet(([127, 0, 0, 1], 9).into()),
+        host: String::new(),
+        weight: 1,
+        backup: false,
+        disabled: false,
+        check,
+        tcp_user_timeout: None,
+        on_marked_down: OnMarkedDown::Keep,
+    });
+    Backend {
+        id: 2,
+        name: "be".into(),
+        place: place(),
+        disabled: false,
+        balance: Balance::RoundRobin,
+        servers: servers.collect(),
+        retries: 3,
+        redispatch: Redispatch::WhenFree,
+        all_backups: false,
+        connect_timeout: None,
+        server_timeout: None,
+        server_fin_timeout: None,
+        tunnel_timeout: None,
+        server_keepalive: None,
+        log: Vec::new(),
+        log_tag: "evenkeel".into(),
+    }
+}
