@@ -1,0 +1,16 @@
+//! The same configuration and the same traffic through HAProxy 3.0 and through evenkeel: both must
+//! give the same answers. HAProxy decides what is right; nothing here says what it ought to do.
+//!
+//! `EVENKEEL_UNDER_TEST=haproxy` runs HAProxy in both roles, which shows whether a scenario itself
+//! gives the same answer twice.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod compare;
+
+mod balance;
+mod end_codes;
+mod timeouts;
