@@ -2,8 +2,34 @@
 //!
 //! Must not know text formats of the configuration, nor signals.
 
-#[allow(dead_code, reason = "the backend that picks with it is not built yet")]
+mod backend;
 mod balance;
+mod dial;
+mod end;
+mod gate;
+mod generation;
+mod listener;
+#[allow(missing_docs, dead_code, reason = "interim")]
+mod log;
+mod observe;
+mod proxy;
+mod relay;
+mod server;
+mod session;
 mod snapshot;
+mod sockets;
+mod stats;
+mod workers;
 
+pub use log::{Level, Logs, Sink};
+pub use proxy::{Proxy, ReloadError, Settings};
 pub use snapshot::*;
+pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
+
+/// What all generations of the process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) stats: stats::ProcessStats,
+    pub(crate) held: relay::Held,
+    pub(crate) logs: Logs,
+}

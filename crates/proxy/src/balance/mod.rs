@@ -139,6 +139,23 @@ impl Picker {
         self.count(|entry| entry.backup)
     }
 
+    /// Whether the server can be chosen.
+    pub(crate) fn is_candidate(&self, index: usize) -> bool {
+        self.servers[index].is_candidate()
+    }
+
+    /// Whether a server other than `index` could be chosen.
+    pub(crate) fn has_other(&self, index: usize) -> bool {
+        let others = |backup: bool| {
+            let mut entries = self.servers.iter().enumerate();
+            entries.any(|(other, entry)| {
+                other != index && entry.backup == backup && entry.is_candidate()
+            })
+        };
+        let is_last_active = self.is_candidate(index) && !self.servers[index].backup;
+        others(false) || (!is_last_active && others(true))
+    }
+
     fn count(&self, which: impl Fn(&Entry) -> bool) -> u32 {
         let found = self
             .servers

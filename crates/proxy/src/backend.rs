@@ -1,0 +1,447 @@
+//! Finds a server for a client and connects to it: choice, retries, redispatch. Also where the
+//! checks' verdicts take effect, since both need to know which servers are usable.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use evenkeel_config as config;
+use evenkeel_config::{Redispatch, ServerAddress};
+use evenkeel_health::Report;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::Shared;
+use crate::balance::{Entry, Picker};
+use crate::dial::{self, dial};
+use crate::end::End;
+use crate::log::{self, Level, Sink};
+use crate::relay::Stream;
+use crate::server::{Server, Standing};
+use crate::stats::ServiceStats;
+
+/// How long a failed server is left alone before it is tried again (HAProxy's turn-around).
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How long a connect may take where the file sets no `timeout connect` and another server could
+/// take the client: three tries of the kernel's SYN.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What of a backend outlives a reload.
+#[derive(Debug)]
+pub(crate) struct BackendState {
+    pub(crate) stats: ServiceStats,
+    pub(crate) standing: Mutex<Standing>,
+}
+
+impl BackendState {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            stats: ServiceStats::default(),
+            standing: Mutex::new(Standing::new(true, now)),
+        }
+    }
+}
+
+/// A backend as one generation knows it.
+pub(crate) struct Backend {
+    pub(crate) config: config::Backend,
+    pub(crate) state: Arc<BackendState>,
+    pub(crate) servers: Vec<Arc<Server>>,
+    picker: Mutex<Picker>,
+    log: Sink,
+    shared: Arc<Shared>,
+    kill: CancellationToken,
+    connect_seconds: metrics::Histogram,
+    pub(crate) session_seconds: metrics::Histogram,
+}
+
+/// Who wants a server.
+pub(crate) struct Client<'a> {
+    /// To notice that it is gone.
+    pub(crate) stream: &'a Stream,
+    /// `None`: it has no IP address.
+    pub(crate) address: Option<IpAddr>,
+    /// The port it came in on; 0 when it has none.
+    pub(crate) port: u16,
+}
+
+/// A connected server.
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) lease: Lease,
+    pub(crate) effort: Effort,
+    /// From the first try to the connection.
+    pub(crate) took: Duration,
+}
+
+/// No connection, and why.
+pub(crate) struct Failure {
+    pub(crate) end: End,
+    /// The last server tried; `None`: there was none to try.
+    pub(crate) server: Option<Arc<Server>>,
+    pub(crate) effort: Effort,
+}
+
+/// What it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effort {
+    pub(crate) retries: u32,
+    pub(crate) is_redispatched: bool,
+}
+
+/// A session's claim on a server: counted while it lives.
+pub(crate) struct Lease {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) server: Arc<Server>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.server.state.stats.open.fall();
+        let mut picker = self.backend.picker();
+        if picker.needs_counts() {
+            picker.closed(self.server.index);
+        }
+    }
+}
+
+/// What became of one try.
+enum Try {
+    Connected(Stream),
+    Failed(End),
+    /// The server was marked DOWN while we waited for it.
+    ServerDown,
+    /// No use in trying further.
+    Over(End),
+}
+
+impl Backend {
+    pub(crate) fn new(
+        config: config::Backend,
+        state: Arc<BackendState>,
+        servers: Vec<Arc<Server>>,
+        shared: Arc<Shared>,
+        kill: CancellationToken,
+    ) -> Arc<Self> {
+        let entries: Vec<Entry> = servers
+            .iter()
+            .map(|server| Entry {
+                weight: server.config.weight,
+                backup: server.config.backup,
+                usable: server.state.fitness().is_up(),
+            })
+            .collect();
+        let picker = Picker::new(config.balance, &entries, config.all_backups);
+        let log = shared.logs.sink(&config.log, &config.log_tag);
+        let backend = Self {
+            connect_seconds: metrics::histogram!("evenkeel_connect_duration_seconds", "proxy" => config.name.clone()),
+            session_seconds: metrics::histogram!("evenkeel_session_duration_seconds", "proxy" => config.name.clone()),
+            config,
+            state,
+            servers,
+            picker: Mutex::new(picker),
+            log,
+            shared,
+            kill,
+        };
+        backend.note_standing(Instant::now());
+        Arc::new(backend)
+    }
+
+    pub(crate) fn picker(&self) -> MutexGuard<'_, Picker> {
+        self.picker
+            .lock()
+            .expect("no panic while the picker is locked")
+    }
+
+    /// Connects `client` to a server. The server is chosen by the balance algorithm; a failed try
+    /// is repeated `retries` times, on another server where that is allowed (HAProxy manual,
+    /// `retries`, `option redispatch`; [`Redispatch::WhenFree`] is ours).
+    pub(crate) async fn connect(
+        self: &Arc<Self>,
+        client: Client<'_>,
+    ) -> Result<Connection, Failure> {
+        let began = Instant::now();
+        let mut effort = Effort::default();
+        let Some(mut lease) = self.lease(&client, None) else {
+            self.state.stats.connection_errors.fetch_add(1, Relaxed);
+            return Err(Failure {
+                end: End::NoServer,
+                server: None,
+                effort,
+            });
+        };
+        // Each DOWN mark may move a connect on without counting as a retry; more often than there
+        // are servers it is no longer news.
+        let mut free_moves = self.servers.len();
+        loop {
+            let server = lease.server.clone();
+            let (end, is_free) = match self.attempt(&server, &client).await {
+                Try::Connected(stream) => {
+                    let took = began.elapsed();
+                    self.connect_seconds.record(took.as_secs_f64());
+                    return Ok(Connection {
+                        stream,
+                        lease,
+                        effort,
+                        took,
+                    });
+                }
+                Try::Over(end) => {
+                    return Err(Failure {
+                        end,
+                        server: Some(server),
+                        effort,
+                    });
+                }
+                Try::ServerDown => (
+                    End::ConnectError,
+                    free_moves > 0 && self.may_move(&server, effort.retries),
+                ),
+                Try::Failed(end) => (end, false),
+            };
+            if is_free {
+                free_moves -= 1;
+            } else if effort.retries == self.config.retries {
+                self.count(&server, |stats| {
+                    stats.connection_errors.fetch_add(1, Relaxed)
+                });
+                return Err(Failure {
+                    end,
+                    server: Some(server),
+                    effort,
+                });
+            } else {
+                effort.retries += 1;
+            }
+            if self.may_move(&server, effort.retries) {
+                drop(lease);
+                self.count(&server, |stats| stats.redispatches.fetch_add(1, Relaxed));
+                effort.is_redispatched = true;
+                match self.lease(&client, Some(server.index)) {
+                    Some(next) => lease = next,
+                    None => {
+                        return Err(Failure {
+                            end: End::NoServer,
+                            server: Some(server),
+                            effort,
+                        });
+                    }
+                }
+                continue;
+            }
+            self.count(&server, |stats| stats.retries.fetch_add(1, Relaxed));
+            if end != End::ConnectTimeout
+                && let Some(end) = self.wait_to_retry(&server, &client).await
+            {
+                return Err(Failure {
+                    end,
+                    server: Some(server),
+                    effort,
+                });
+            }
+        }
+    }
+
+    /// Tries one server once.
+    async fn attempt(&self, server: &Server, client: &Client<'_>) -> Try {
+        self.count(server, |stats| stats.attempts.fetch_add(1, Relaxed));
+        let options = dial::Options {
+            keepalive: self.config.server_keepalive,
+            tcp_user_timeout: server.config.tcp_user_timeout,
+        };
+        let down = server.signals().dialing;
+        let dialled = dial(&server.config.address, client.port, options);
+        let dialled = async {
+            match self.patience(server) {
+                Some(limit) => timeout(limit, dialled).await.ok(),
+                None => Some(dialled.await),
+            }
+        };
+        tokio::select! {
+            biased;
+            dialled = dialled => match dialled {
+                Some(Ok(stream)) => Try::Connected(stream),
+                Some(Err(error)) if dial::is_local_shortage(&error) => {
+                    warn!(backend = self.config.name, server = server.config.name, %error, "cannot connect");
+                    Try::Failed(End::ConnectResource)
+                }
+                Some(Err(_)) => Try::Failed(End::ConnectError),
+                None => Try::Failed(End::ConnectTimeout),
+            },
+            () = self.kill.cancelled() => Try::Over(End::Killed),
+            () = down.cancelled() => Try::ServerDown,
+            () = client.stream.broken() => Try::Over(End::ClientGoneConnecting),
+        }
+    }
+
+    /// How long one connect may take.
+    fn patience(&self, server: &Server) -> Option<Duration> {
+        match self.config.connect_timeout {
+            Some(limit) => Some(limit),
+            None if self.config.redispatch != Redispatch::Never && self.has_other(server) => {
+                Some(CONNECT_PATIENCE)
+            }
+            None => None,
+        }
+    }
+
+    /// Waits before the same server is tried again; returns early when another one can be used,
+    /// or with the end of a session that there is no use in continuing.
+    async fn wait_to_retry(&self, server: &Server, client: &Client<'_>) -> Option<End> {
+        let delay = self
+            .config
+            .connect_timeout
+            .map_or(RETRY_DELAY, |limit| limit.min(RETRY_DELAY));
+        let down = server.signals().dialing;
+        tokio::select! {
+            biased;
+            () = self.kill.cancelled() => Some(End::Killed),
+            () = client.stream.broken() => Some(End::ClientGoneConnecting),
+            () = down.cancelled(), if self.config.redispatch != Redispatch::Never => None,
+            () = sleep(delay) => None,
+        }
+    }
+
+    /// Whether retry number `retries` goes to another server.
+    fn may_move(&self, server: &Server, retries: u32) -> bool {
+        let is_free = {
+            let picker = self.picker();
+            !picker.pins() || !picker.is_candidate(server.index)
+        };
+        let wants = match self.config.redispatch {
+            Redispatch::Never => false,
+            Redispatch::WhenFree => is_free,
+            Redispatch::Always { interval } => {
+                is_free || is_redispatch_turn(interval, retries, self.config.retries)
+            }
+        };
+        wants && self.has_other(server)
+    }
+
+    /// Whether a server other than this one could take a client now.
+    fn has_other(&self, server: &Server) -> bool {
+        self.picker().has_other(server.index)
+    }
+
+    fn lease(self: &Arc<Self>, client: &Client<'_>, avoid: Option<usize>) -> Option<Lease> {
+        let index = {
+            let mut picker = self.picker();
+            let index = picker.pick(client.address, avoid)?;
+            if picker.needs_counts() {
+                picker.opened(index);
+            }
+            index
+        };
+        let server = self.servers[index].clone();
+        server.state.stats.open.rise();
+        let epoch = self.shared.stats.epoch;
+        self.count(&server, |stats| stats.choose(epoch));
+        Some(Lease {
+            backend: self.clone(),
+            server,
+        })
+    }
+
+    /// Whether a server's port follows the client's.
+    pub(crate) fn maps_ports(&self) -> bool {
+        let is_mapped =
+            |server: &Arc<Server>| matches!(server.config.address, ServerAddress::Mapped { .. });
+        self.servers.iter().any(is_mapped)
+    }
+
+    /// Counts for the server and for the backend.
+    pub(crate) fn count<T>(&self, server: &Server, count: impl Fn(&ServiceStats) -> T) {
+        count(&server.state.stats);
+        count(&self.state.stats);
+    }
+
+    /// Takes in what a check of the server at `index` found.
+    pub(crate) fn take(&self, index: usize, report: &Report) {
+        let (server, now) = (&self.servers[index], Instant::now());
+        if !server.state.take(report, now) {
+            return;
+        }
+        let is_up = report.machine.is_up();
+        let (active, backup) = {
+            let mut picker = self.picker();
+            picker.set_usable(index, is_up);
+            (picker.active_servers(), picker.backup_servers())
+        };
+        let message = log::ServerChange {
+            backend: &self.config.name,
+            server: &server.config.name,
+            is_backup: server.config.backup,
+            is_up,
+            outcome: &report.outcome,
+            active_servers: active,
+            backup_servers: backup,
+            sessions: server.state.stats.open.now(),
+        }
+        .to_string();
+        if is_up {
+            self.log.send(Level::Notice, &message);
+            info!("{message}");
+        } else {
+            self.log.send(Level::Alert, &message);
+            warn!("{message}");
+            server.state.went_down();
+        }
+        if self.note_standing(now) && !self.is_up() {
+            let message = log::no_server_available(&self.config.name);
+            self.log.send(Level::Emerg, &message);
+            error!("{message}");
+        }
+    }
+
+    /// Whether a server is usable.
+    pub(crate) fn is_up(&self) -> bool {
+        let picker = self.picker();
+        picker.active_servers() + picker.backup_servers() > 0
+    }
+
+    fn note_standing(&self, now: Instant) -> bool {
+        let is_up = self.is_up() || self.servers.is_empty();
+        self.state
+            .standing
+            .lock()
+            .expect("no panic while standing is locked")
+            .turn(is_up, now)
+    }
+}
+
+/// Whether retry number `retry` of `retries` is one that `option redispatch interval` sends
+/// elsewhere: every so many, or, when negative, counted back from the last.
+fn is_redispatch_turn(interval: i32, retry: u32, retries: u32) -> bool {
+    match interval {
+        0 => false,
+        1.. => retry.is_multiple_of(interval.unsigned_abs()),
+        _ => i64::from(retry) == i64::from(retries) + 1 + i64::from(interval),
+    }
+}
+
+/// The IP address of a peer, an IPv4 one mapped into IPv6 as what it is.
+pub(crate) fn client_ip(peer: Option<SocketAddr>) -> Option<IpAddr> {
+    peer.map(|peer| peer.ip().to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redispatch_turns() {
+        let turns = |interval| {
+            (1..=6)
+                .filter(|&retry| is_redispatch_turn(interval, retry, 6))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(turns(-1), [6]);
+        assert_eq!(turns(-3), [4]);
+        assert_eq!(turns(2), [2, 4, 6]);
+        assert_eq!(turns(0), []);
+    }
+}

@@ -1,0 +1,289 @@
+//! One configuration while it runs. A generation is started from a configuration and what is
+//! carried over, replaced as a whole, and drained.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use evenkeel_config as config;
+use evenkeel_config::{Bind, Config, RelayMethod, ServerAddress};
+use evenkeel_health::{Machine, Spread, first_checks, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Shared;
+use crate::backend::{Backend, BackendState};
+use crate::gate::Gate;
+use crate::listener::Listener;
+use crate::log::{self, Level};
+use crate::relay::Method;
+use crate::server::{Server, ServerState};
+use crate::session::Frontend;
+use crate::sockets::Listening;
+use crate::stats::FrontendStats;
+use crate::workers::Workers;
+
+/// What outlives a reload, found by name (and a server by its address too).
+#[derive(Default)]
+pub(crate) struct Carried {
+    frontends: HashMap<String, Arc<FrontendStats>>,
+    backends: HashMap<String, Arc<BackendState>>,
+    servers: HashMap<(String, String, ServerAddress), Arc<ServerState>>,
+}
+
+/// One configuration while it runs.
+pub(crate) struct Generation {
+    pub(crate) config: Config,
+    pub(crate) frontends: Vec<Arc<Frontend>>,
+    pub(crate) backends: Vec<Arc<Backend>>,
+    sessions: TaskTracker,
+    stop: CancellationToken,
+    /// For each listening socket, what tells its accept loop to serve those who wait.
+    sweeps: Vec<(Bind, CancellationToken)>,
+    kill: CancellationToken,
+    /// The checks; ended when dropped.
+    checks: JoinSet<()>,
+}
+
+impl Generation {
+    /// Puts `config` together with what is `carried` over; nothing runs yet.
+    pub(crate) fn new(config: Config, carried: &Carried, shared: &Arc<Shared>) -> Self {
+        let kill = CancellationToken::new();
+        let now = Instant::now();
+        let backends: Vec<Arc<Backend>> = config
+            .backends
+            .iter()
+            .map(|backend| new_backend(backend, carried, shared, &kill, now))
+            .collect();
+        let frontends = config
+            .frontends
+            .iter()
+            .map(|frontend| new_frontend(frontend, &config, &backends, carried, shared, &kill))
+            .collect();
+        Self {
+            config,
+            frontends,
+            backends,
+            sessions: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            sweeps: Vec::new(),
+            kill,
+            checks: JoinSet::new(),
+        }
+    }
+
+    /// Begins to accept, on `threads` threads, and to check servers, on this one.
+    pub(crate) fn start(&mut self, listening: Vec<Listening>, workers: &Workers, threads: usize) {
+        for Listening {
+            socket,
+            frontend,
+            bind,
+            thread,
+            is_unix,
+        } in listening
+        {
+            let frontend = self.frontends[frontend].clone();
+            if frontend.config.disabled {
+                continue;
+            }
+            let sweep = CancellationToken::new();
+            self.sweeps
+                .push((frontend.config.binds[bind].clone(), sweep.clone()));
+            let (stop, sessions) = (self.stop.clone(), self.sessions.clone());
+            let listener = Listener {
+                socket,
+                frontend,
+                bind,
+                is_unix,
+                stop,
+                sweep,
+                sessions,
+            };
+            let listener = self.sessions.track_future(listener.run());
+            drop(workers.handle(thread % threads).spawn(listener));
+        }
+        self.start_checks();
+    }
+
+    fn start_checks(&mut self) {
+        for (seed, first) in (0..).zip(first_checks(&self.config.backends)) {
+            let backend = self.backends[first.backend.0].clone();
+            let server = &backend.servers[first.server];
+            let Some(check) = server.config.check.clone() else {
+                continue;
+            };
+            if server.config.disabled {
+                continue;
+            }
+            let machine = server.state.fitness().machine;
+            let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
+            let spread = Spread::new(self.config.global.spread_checks, seed);
+            let index = first.server;
+            self.checks.spawn(async move {
+                match watch(check, machine, first.delay, spread, |report| {
+                    backend.take(index, &report)
+                })
+                .await {}
+            });
+        }
+    }
+
+    /// What the next generation takes over.
+    pub(crate) fn carry(&self) -> Carried {
+        let mut carried = Carried::default();
+        for frontend in &self.frontends {
+            carried
+                .frontends
+                .insert(frontend.config.name.clone(), frontend.stats.clone());
+        }
+        for backend in &self.backends {
+            let name = &backend.config.name;
+            carried.backends.insert(name.clone(), backend.state.clone());
+            for server in &backend.servers {
+                let key = (
+                    name.clone(),
+                    server.config.name.clone(),
+                    server.config.address.clone(),
+                );
+                carried.servers.insert(key, server.state.clone());
+            }
+        }
+        carried
+    }
+
+    /// Stops checking: another generation does.
+    pub(crate) fn stop_checks(&mut self) {
+        self.checks.abort_all();
+    }
+
+    /// Stops accepting. Those who wait in the queue of a socket that `closes` are still served:
+    /// nobody else will.
+    pub(crate) fn stop_accepting(&self, closes: impl Fn(&Bind) -> bool) {
+        for (_, sweep) in self.sweeps.iter().filter(|(bind, _)| closes(bind)) {
+            sweep.cancel();
+        }
+        self.stop.cancel();
+        self.sessions.close();
+    }
+
+    /// Says of each proxy that it stopped, as HAProxy does.
+    pub(crate) fn announce_stop(&self) {
+        for frontend in &self.frontends {
+            let sessions = frontend.stats.sessions.load(Relaxed);
+            let served = frontend
+                .backend
+                .as_ref()
+                .filter(|backend| backend.config.id == frontend.config.id);
+            let served = served.map_or(0, |backend| backend.state.stats.sessions.load(Relaxed));
+            frontend.log.send(
+                Level::Warning,
+                &log::proxy_stopped(&frontend.config.name, sessions, served),
+            );
+        }
+    }
+
+    /// Ends every session.
+    pub(crate) fn kill(&self) {
+        self.stop_accepting(|_| false);
+        self.kill.cancel();
+    }
+
+    /// Waits until the last session is gone.
+    pub(crate) fn drained(
+        &self,
+        hard_stop_after: Option<Duration>,
+    ) -> impl Future<Output = bool> + use<> {
+        let (sessions, kill) = (self.sessions.clone(), self.kill.clone());
+        async move {
+            let Some(limit) = hard_stop_after else {
+                sessions.wait().await;
+                return true;
+            };
+            let in_time = tokio::time::timeout(limit, sessions.wait()).await.is_ok();
+            if !in_time {
+                kill.cancel();
+                sessions.wait().await;
+            }
+            in_time
+        }
+    }
+
+    /// Sessions (and accept loops) that still run.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.sessions.is_empty()
+    }
+}
+
+fn new_backend(
+    backend: &config::Backend,
+    carried: &Carried,
+    shared: &Arc<Shared>,
+    kill: &CancellationToken,
+    now: Instant,
+) -> Arc<Backend> {
+    let state = carried.backends.get(&backend.name).cloned();
+    let state = state.unwrap_or_else(|| Arc::new(BackendState::new(now)));
+    let servers = backend.servers.iter().enumerate().map(|(index, server)| {
+        let key = (
+            backend.name.clone(),
+            server.name.clone(),
+            server.address.clone(),
+        );
+        let state = match carried.servers.get(&key) {
+            Some(state) => {
+                state.adapt(server, now);
+                state.clone()
+            }
+            None => Arc::new(ServerState::new(server, now)),
+        };
+        Server::new(server.clone(), index, state, kill)
+    });
+    let servers = servers.collect();
+    Backend::new(
+        backend.clone(),
+        state,
+        servers,
+        shared.clone(),
+        kill.clone(),
+    )
+}
+
+fn new_frontend(
+    frontend: &config::Frontend,
+    config: &Config,
+    backends: &[Arc<Backend>],
+    carried: &Carried,
+    shared: &Arc<Shared>,
+    kill: &CancellationToken,
+) -> Arc<Frontend> {
+    let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
+    let stats = match carried.frontends.get(&frontend.name) {
+        Some(stats) => {
+            stats.gate.set_limit(limit);
+            stats.clone()
+        }
+        None => Arc::new(FrontendStats::new(limit)),
+    };
+    let method = match config.global.relay {
+        RelayMethod::Auto | RelayMethod::Copy => Method::Copy,
+        RelayMethod::Splice => Method::Splice,
+    };
+    let kill = kill.clone();
+    Arc::new(Frontend {
+        stats,
+        backend: frontend.default_backend.map(|id| backends[id.0].clone()),
+        method,
+        log: shared.logs.sink(&frontend.log.targets, &frontend.log.tag),
+        shared: shared.clone(),
+        bind_gates: frontend
+            .binds
+            .iter()
+            .map(|bind| bind.maxconn.map(Gate::new))
+            .collect(),
+        is_killed: Box::new(move || kill.is_cancelled()),
+        relayed: metrics::counter!("evenkeel_relayed_bytes_total", "method" => method.name()),
+        config: frontend.clone(),
+    })
+}

@@ -1,0 +1,177 @@
+//! Accepts connections of one listening socket on one thread, as far as every `maxconn` allows.
+//! Who finds no room waits in the kernel's accept queue.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
+use socket2::Socket;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use crate::relay::Stream;
+use crate::session::{Accepted, Frontend, Place, serve};
+
+/// How long to wait for a descriptor to come free before trying again.
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(50);
+/// Connections accepted in a row before those accepted have their turn.
+const ACCEPT_BATCH: usize = 64;
+/// One in so many times that a limit held clients back is logged: the first, then seldom.
+const LIMIT_LOG_EVERY: u64 = 1000;
+
+/// One listening socket on one thread.
+pub(crate) struct Listener {
+    pub(crate) socket: Socket,
+    pub(crate) frontend: Arc<Frontend>,
+    /// Which `bind` of the frontend it belongs to.
+    pub(crate) bind: usize,
+    pub(crate) is_unix: bool,
+    /// Stops accepting.
+    pub(crate) stop: CancellationToken,
+    /// Whether those who still wait in the accept queue are served after the stop: nobody else
+    /// will.
+    pub(crate) sweep: CancellationToken,
+    pub(crate) sessions: TaskTracker,
+}
+
+/// What one batch of accepts ended with.
+enum Batch {
+    /// Nobody waits any more.
+    Empty,
+    /// There may be more.
+    More,
+    /// A `maxconn` is reached.
+    Full,
+    /// No descriptor is left.
+    NoDescriptor(Errno),
+}
+
+impl Listener {
+    /// Accepts until it is stopped.
+    pub(crate) async fn run(self) {
+        if let Err(error) = self.accept_all().await {
+            error!(frontend = self.frontend.config.name, %error, "cannot accept any more");
+        }
+    }
+
+    async fn accept_all(&self) -> io::Result<()> {
+        let ready = self.register()?;
+        loop {
+            let mut guard = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                guard = ready.readable() => guard?,
+            };
+            match self.accept_batch()? {
+                Batch::Empty => guard.clear_ready(),
+                Batch::More => tokio::task::yield_now().await,
+                Batch::Full => self.wait_for_room().await,
+                Batch::NoDescriptor(errno) => self.wait_for_descriptor(errno).await,
+            }
+        }
+        if self.sweep.is_cancelled() {
+            while let Batch::More = self.accept_batch()? {}
+        }
+        Ok(())
+    }
+
+    /// Registers the socket with the runtime, for its readiness alone: the runtime's own listeners
+    /// can only accept, and whether we may is to be asked in between.
+    #[allow(
+        unsafe_code,
+        reason = "the runtime has no safe way to watch a socket that it does not own"
+    )]
+    fn register(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
+        let socket = self.socket.as_fd();
+        // SAFETY: the descriptor is open and the same for as long as `self.socket` lives, which the
+        // returned value borrows.
+        Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+    }
+
+    fn accept_batch(&self) -> io::Result<Batch> {
+        for _ in 0..ACCEPT_BATCH {
+            let Ok(place) = Place::take(&self.frontend, self.bind) else {
+                return Ok(Batch::Full);
+            };
+            match self.accept_one() {
+                Ok((stream, peer)) => {
+                    let accepted = Accepted {
+                        stream,
+                        peer,
+                        place,
+                    };
+                    drop(self.sessions.spawn(serve(accepted)));
+                }
+                Err(Errno::WOULDBLOCK) => return Ok(Batch::Empty),
+                Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                    return Ok(Batch::NoDescriptor(errno));
+                }
+                Err(errno @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
+                    return Err(errno.into());
+                }
+                // The client that was first in the queue is gone already (accept(2)).
+                Err(_) => {}
+            }
+        }
+        Ok(Batch::More)
+    }
+
+    fn accept_one(&self) -> Result<(Stream, Option<std::net::SocketAddr>), Errno> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let to_errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM);
+        if self.is_unix {
+            let fd = accept_with(&self.socket, flags)?;
+            let stream = UnixStream::from_std(fd.into()).map_err(to_errno)?;
+            return Ok((stream.into(), None));
+        }
+        let (fd, peer) = acceptfrom_with(&self.socket, flags)?;
+        let peer = peer.and_then(|peer| std::net::SocketAddr::try_from(peer).ok());
+        let stream = TcpStream::from_std(fd.into()).map_err(to_errno)?;
+        Ok((stream.into(), peer))
+    }
+
+    /// Waits for a place; a full gate is counted once for each time that it stops us.
+    async fn wait_for_room(&self) {
+        let Err(gate) = Place::take(&self.frontend, self.bind).map(drop) else {
+            return;
+        };
+        if gate.count_reached().is_multiple_of(LIMIT_LOG_EVERY) {
+            warn!(
+                frontend = self.frontend.config.name,
+                maxconn = gate.limit(),
+                "maxconn reached: new clients wait until others leave",
+            );
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = gate.wait_for_room() => {}
+        }
+    }
+
+    async fn wait_for_descriptor(&self, errno: Errno) {
+        let counted: &AtomicU64 = &self.frontend.shared.stats.descriptors_exhausted;
+        if counted
+            .fetch_add(1, Relaxed)
+            .is_multiple_of(LIMIT_LOG_EVERY)
+        {
+            error!(
+                frontend = self.frontend.config.name,
+                error = %errno,
+                "cannot accept: new clients wait; raise LimitNOFILE= or lower maxconn",
+            );
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = sleep(DESCRIPTOR_WAIT) => {}
+        }
+    }
+}

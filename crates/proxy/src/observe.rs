@@ -1,0 +1,236 @@
+//! Takes a [`Snapshot`] of a running proxy.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use evenkeel_config::{BindAddress, ServerAddress};
+
+use crate::backend::Backend;
+use crate::proxy::Proxy;
+use crate::server::Server;
+use crate::session::Frontend;
+use crate::snapshot::*;
+use crate::sockets::{LocalAddresses, Sockets};
+use crate::stats::Epoch;
+
+impl Proxy {
+    /// What the proxy looks like now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let (epoch, now) = (self.shared.stats.epoch, Instant::now());
+        let local = LocalAddresses::read();
+        let frontend = |frontend: &_| {
+            frontend_snapshot(frontend, self.is_stopping, epoch, &self.sockets, &local)
+        };
+        Snapshot {
+            process: self.process(),
+            frontends: self.current.frontends.iter().map(|f| frontend(f)).collect(),
+            backends: self
+                .current
+                .backends
+                .iter()
+                .map(|b| backend_snapshot(b, &self.current.frontends, epoch, now))
+                .collect(),
+        }
+    }
+
+    fn process(&self) -> ProcessSnapshot {
+        let stats = &self.shared.stats;
+        ProcessSnapshot {
+            uptime: stats.epoch.elapsed(),
+            threads: self.threads,
+            maxconn: stats.gate.limit(),
+            max_fds: rustix::process::getrlimit(rustix::process::Resource::Nofile)
+                .current
+                .unwrap_or(u64::MAX),
+            current_connections: stats.gate.inside(),
+            connections_total: stats.connections.load(Relaxed),
+            connection_rate: stats.connection_rate.per_second(stats.epoch),
+            max_connection_rate: stats.connection_rate.peak(),
+            dropped_logs_total: self.shared.logs.dropped(),
+            bytes_out_total: stats.bytes_out.load(Relaxed),
+            stopping: self.is_stopping,
+            descriptor_exhausted_total: stats.descriptors_exhausted.load(Relaxed),
+            maxconn_reached_total: stats.gate.reached(),
+            reloads_total: stats.reloads.load(Relaxed),
+            failed_reloads_total: stats.failed_reloads.load(Relaxed),
+            held_bytes: self.shared.held.bytes() as u64,
+            held_limit_reached_total: self.shared.held.reached(),
+        }
+    }
+}
+
+fn frontend_snapshot(
+    frontend: &Frontend,
+    is_stopping: bool,
+    epoch: Epoch,
+    sockets: &Sockets,
+    local: &LocalAddresses,
+) -> FrontendSnapshot {
+    let (config, stats) = (&frontend.config, &frontend.stats);
+    let bound = |bind: &evenkeel_config::Bind| {
+        let BindAddress::Inet(configured) = bind.address else {
+            return None;
+        };
+        let address: SocketAddr = sockets.address(bind).unwrap_or(configured);
+        Some(BoundAddress {
+            address,
+            present: local.has(address.ip()),
+        })
+    };
+    FrontendSnapshot {
+        id: config.id,
+        name: config.name.clone(),
+        status: if is_stopping || config.disabled {
+            FrontendStatus::Stop
+        } else {
+            FrontendStatus::Open
+        },
+        addresses: config.binds.iter().filter_map(bound).collect(),
+        current_sessions: stats.gate.inside(),
+        max_sessions: stats.gate.peak(),
+        session_limit: stats.gate.limit(),
+        sessions_total: stats.sessions.load(Relaxed),
+        connections_total: stats.sessions.load(Relaxed),
+        session_rate: stats.session_rate.per_second(epoch),
+        max_session_rate: stats.session_rate.peak(),
+        connection_rate: stats.session_rate.per_second(epoch),
+        max_connection_rate: stats.session_rate.peak(),
+        bytes_in_total: stats.bytes.inward.load(Relaxed),
+        bytes_out_total: stats.bytes.outward.load(Relaxed),
+        maxconn_reached_total: stats.gate.reached(),
+    }
+}
+
+fn backend_snapshot(
+    backend: &Backend,
+    frontends: &[std::sync::Arc<Frontend>],
+    epoch: Epoch,
+    now: Instant,
+) -> BackendSnapshot {
+    let (config, stats) = (&backend.config, &backend.state.stats);
+    let (weight, active_servers, backup_servers) = {
+        let picker = backend.picker();
+        (
+            picker.total_weight(),
+            picker.active_servers(),
+            picker.backup_servers(),
+        )
+    };
+    let standing = *backend
+        .state
+        .standing
+        .lock()
+        .expect("no panic while standing is locked");
+    let reaching = frontends.iter().filter(|frontend| {
+        frontend
+            .backend
+            .as_ref()
+            .is_some_and(|served| served.config.name == config.name)
+    });
+    let clients: u32 = reaching
+        .map(|frontend| frontend.stats.gate.limit())
+        .fold(0, u32::saturating_add);
+    BackendSnapshot {
+        id: config.id,
+        name: config.name.clone(),
+        is_up: active_servers + backup_servers > 0,
+        current_sessions: stats.open.now(),
+        max_sessions: stats.open.peak(),
+        session_limit: clients.div_ceil(10),
+        sessions_total: stats.sessions.load(Relaxed),
+        session_rate: stats.session_rate.per_second(epoch),
+        max_session_rate: stats.session_rate.peak(),
+        loadbalanced_total: stats.chosen.load(Relaxed),
+        bytes_in_total: stats.bytes.inward.load(Relaxed),
+        bytes_out_total: stats.bytes.outward.load(Relaxed),
+        connection_errors_total: stats.connection_errors.load(Relaxed),
+        retry_warnings_total: stats.retries.load(Relaxed),
+        redispatch_warnings_total: stats.redispatches.load(Relaxed),
+        client_aborts_total: stats.client_aborts.load(Relaxed),
+        server_aborts_total: stats.server_aborts.load(Relaxed),
+        connection_attempts_total: stats.attempts.load(Relaxed),
+        weight,
+        active_servers,
+        backup_servers,
+        down_total: standing.downs(),
+        last_change: standing.last_change(now),
+        downtime: standing.downtime(now),
+        last_session: stats.last_session(epoch),
+        average_queue_time: stats.queue_time.mean(),
+        average_connect_time: stats.connect_time.mean(),
+        average_session_time: stats.session_time.mean(),
+        max_queue_time: stats.queue_time.highest(),
+        max_connect_time: stats.connect_time.highest(),
+        max_session_time: stats.session_time.highest(),
+        servers: backend
+            .servers
+            .iter()
+            .map(|server| server_snapshot(server, epoch, now))
+            .collect(),
+    }
+}
+
+fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapshot {
+    let (config, stats) = (&server.config, &server.state.stats);
+    let fitness = server.state.fitness().clone();
+    let machine = fitness.machine;
+    let is_sure = machine.is_none_or(|machine| machine.health() == machine.top());
+    let status = match (&config.check, fitness.is_up()) {
+        _ if config.disabled => ServerStatus::Maint,
+        (_, true) if config.weight == 0 => ServerStatus::Drain,
+        (None, _) => ServerStatus::NoCheck,
+        (Some(_), true) if is_sure => ServerStatus::Up,
+        (Some(_), true) => ServerStatus::GoingDown,
+        (Some(_), false) if machine.is_some_and(|machine| machine.health() > 0) => {
+            ServerStatus::GoingUp
+        }
+        (Some(_), false) => ServerStatus::Down,
+    };
+    ServerSnapshot {
+        id: config.id,
+        name: config.name.clone(),
+        address: address(&config.address),
+        status,
+        health: machine.map_or((0, 0), |machine| (machine.health(), machine.top())),
+        rise_fall: machine.map_or((0, 0), |machine| (machine.rise(), machine.fall())),
+        weight: u32::from(config.weight),
+        backup: config.backup,
+        current_sessions: stats.open.now(),
+        max_sessions: stats.open.peak(),
+        sessions_total: stats.sessions.load(Relaxed),
+        session_rate: stats.session_rate.per_second(epoch),
+        max_session_rate: stats.session_rate.peak(),
+        loadbalanced_total: stats.chosen.load(Relaxed),
+        bytes_in_total: stats.bytes.inward.load(Relaxed),
+        bytes_out_total: stats.bytes.outward.load(Relaxed),
+        connection_errors_total: stats.connection_errors.load(Relaxed),
+        retry_warnings_total: stats.retries.load(Relaxed),
+        redispatch_warnings_total: stats.redispatches.load(Relaxed),
+        client_aborts_total: stats.client_aborts.load(Relaxed),
+        server_aborts_total: stats.server_aborts.load(Relaxed),
+        connection_attempts_total: stats.attempts.load(Relaxed),
+        is_checked: config.check.is_some(),
+        last_check: fitness.last_check,
+        check_failures_total: fitness.check_failures,
+        check_up_down_total: fitness.standing.downs(),
+        last_change: fitness.standing.last_change(now),
+        downtime: fitness.standing.downtime(now),
+        last_session: stats.last_session(epoch),
+        average_queue_time: stats.queue_time.mean(),
+        average_connect_time: stats.connect_time.mean(),
+        average_session_time: stats.session_time.mean(),
+        max_queue_time: stats.queue_time.highest(),
+        max_connect_time: stats.connect_time.highest(),
+        max_session_time: stats.session_time.highest(),
+    }
+}
+
+fn address(address: &ServerAddress) -> String {
+    match address {
+        ServerAddress::Inet(address) => address.to_string(),
+        ServerAddress::Mapped { ip, .. } => SocketAddr::new(*ip, 0).to_string(),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),
+    }
+}

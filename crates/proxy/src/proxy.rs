@@ -1,0 +1,183 @@
+//! The running proxy: its threads, its listening sockets, the generation in force and those that
+//! drain.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use evenkeel_config::Config;
+
+use crate::generation::{Carried, Generation};
+use crate::relay::{HELD_LIMIT_BYTES, Held};
+use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
+use crate::stats::ProcessStats;
+use crate::workers::Workers;
+use crate::{Logs, Shared};
+
+/// What the machine and the command line decide rather than the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where log lines go through.
+    pub logs: Logs,
+    /// The process's limit on client connections.
+    pub maxconn: u32,
+    /// Data-plane threads, at least one.
+    pub threads: usize,
+}
+
+/// Why a reload was refused; everything is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// Addresses that cannot be listened on.
+    #[error("{} of the addresses cannot be listened on", .0.len())]
+    Bind(Vec<BindError>),
+    /// The system refuses a thread or a descriptor.
+    #[error("the system refuses what the new configuration needs")]
+    System(#[from] io::Error),
+}
+
+/// A running proxy. Lives on the control runtime, where checks run; connections live on threads
+/// of its own.
+pub struct Proxy {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sockets: Sockets,
+    pub(crate) current: Generation,
+    /// Replaced generations that still have sessions.
+    draining: Vec<Generation>,
+    pub(crate) threads: usize,
+    pub(crate) is_stopping: bool,
+    // Last: tasks are told to end before their threads are.
+    workers: Workers,
+}
+
+impl Proxy {
+    /// Starts `config` on `sockets`, which [`Sockets::bind`] has opened for it. Must be called on
+    /// the control runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread or a descriptor.
+    pub fn start(config: Config, sockets: Sockets, settings: Settings) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            stats: ProcessStats::new(settings.maxconn),
+            held: Held::new(HELD_LIMIT_BYTES),
+            logs: settings.logs,
+        });
+        let threads = settings.threads.max(1);
+        let mut workers = Workers::new();
+        workers.grow(threads)?;
+        let listening = sockets.duplicates(&config)?;
+        let mut current = Generation::new(config, &Carried::default(), &shared);
+        current.start(listening, &workers, threads);
+        Ok(Self {
+            shared,
+            sockets,
+            current,
+            draining: Vec::new(),
+            threads,
+            is_stopping: false,
+            workers,
+        })
+    }
+
+    /// Puts `config` in force: what it needs is opened first, and only then does the running
+    /// generation stop to accept and drain. Sockets that are kept stay open throughout. Returns
+    /// the addresses that no interface has.
+    ///
+    /// # Errors
+    ///
+    /// Nothing has changed then.
+    pub fn reload(
+        &mut self,
+        config: Config,
+        maxconn: u32,
+        threads: usize,
+    ) -> Result<Vec<AbsentAddress>, ReloadError> {
+        let threads = threads.max(1);
+        self.workers.grow(threads)?;
+        let absent = self
+            .sockets
+            .bind(&config, threads, Ownership::Exclusive)
+            .map_err(ReloadError::Bind)?;
+        let listening = match self.sockets.duplicates(&config) {
+            Ok(listening) => listening,
+            Err(error) => {
+                self.sockets.retain(&self.current.config);
+                return Err(error.into());
+            }
+        };
+        self.shared.stats.gate.set_limit(maxconn);
+        self.threads = threads;
+        let mut next = Generation::new(config, &self.current.carry(), &self.shared);
+        self.current.stop_checks();
+        next.start(listening, &self.workers, threads);
+        let old = std::mem::replace(&mut self.current, next);
+        self.sockets.retain(&self.current.config);
+        old.stop_accepting(|bind| !self.sockets.has(bind));
+        drop(tokio::spawn(
+            old.drained(self.current.config.global.hard_stop_after),
+        ));
+        self.draining.retain(|generation| !generation.is_drained());
+        self.draining.push(old);
+        self.shared.stats.reloads.fetch_add(1, Relaxed);
+        Ok(absent)
+    }
+
+    /// Counts a reload that came to nothing.
+    pub fn note_failed_reload(&self) {
+        self.shared.stats.failed_reloads.fetch_add(1, Relaxed);
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.current.config
+    }
+
+    /// Stops accepting; sessions go on, and so do checks. Whoever waits in an accept queue is
+    /// still served, newcomers are refused.
+    pub fn drain(&mut self) {
+        self.is_stopping = true;
+        self.sockets.close();
+        self.current.stop_accepting(|_| true);
+        self.current.announce_stop();
+    }
+
+    /// Waits until no session is left; what lives past `hard-stop-after` is ended. Whether all
+    /// ended by themselves. Comes after [`drain`](Self::drain).
+    pub async fn drained(&self) -> bool {
+        let limit = self.current.config.global.hard_stop_after;
+        let waits = self
+            .generations()
+            .map(|generation| tokio::spawn(generation.drained(limit)));
+        let mut all = true;
+        for wait in waits.collect::<Vec<_>>() {
+            all &= wait.await.unwrap_or(false);
+        }
+        all
+    }
+
+    /// Ends everything now.
+    pub fn kill(&mut self) {
+        self.is_stopping = true;
+        self.sockets.close();
+        self.generations().for_each(Generation::kill);
+    }
+
+    /// Whether every data-plane thread answered since the last call; asks each one anew. Meant to
+    /// be called every few seconds.
+    #[must_use]
+    pub fn heartbeat(&self) -> bool {
+        self.workers.heartbeat()
+    }
+
+    fn generations(&self) -> impl Iterator<Item = &Generation> {
+        self.draining.iter().chain([&self.current])
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

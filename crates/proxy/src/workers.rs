@@ -1,0 +1,96 @@
+//! The data-plane threads: each one a current-thread runtime. They live as long as the process;
+//! generations spawn their tasks on them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// How many wake-ups of tasks may pass before a busy thread looks at its sockets again.
+const EVENT_INTERVAL: u32 = 31;
+
+/// The data-plane threads.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    workers: Vec<Worker>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Worker {
+    handle: Handle,
+    /// Whether the last ping was answered.
+    answered: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Workers {
+    pub(crate) fn new() -> Self {
+        Self {
+            workers: Vec::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Makes sure that there are at least `count` threads. They are never fewer again: an idle one
+    /// costs nothing.
+    pub(crate) fn grow(&mut self, count: usize) -> io::Result<()> {
+        while self.workers.len() < count {
+            let runtime = Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .event_interval(EVENT_INTERVAL)
+                .build()?;
+            let handle = runtime.handle().clone();
+            let stop = self.stop.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("data-{}", self.workers.len() + 1))
+                .spawn(move || runtime.block_on(stop.cancelled()))?;
+            let answered = Arc::new(AtomicBool::new(true));
+            self.workers.push(Worker {
+                handle,
+                answered,
+                thread: Some(thread),
+            });
+        }
+        Ok(())
+    }
+
+    /// Thread number `index`, counted round and round over the first `threads`.
+    pub(crate) fn handle(&self, index: usize) -> &Handle {
+        &self.workers[index % self.workers.len()].handle
+    }
+
+    /// Whether every thread answered since the last call; asks each one anew.
+    pub(crate) fn heartbeat(&self) -> bool {
+        let mut all_answered = true;
+        for worker in &self.workers {
+            if worker.answered.swap(false, SeqCst) {
+                let answered = worker.answered.clone();
+                drop(
+                    worker
+                        .handle
+                        .spawn(async move { answered.store(true, SeqCst) }),
+                );
+            } else {
+                all_answered = false;
+            }
+        }
+        all_answered
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A thread that panicked has said so itself.
+                let _ = thread.join();
+            }
+        }
+    }
+}
