@@ -6,8 +6,6 @@ mod copy;
 mod held;
 mod splice;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use std::future::{Future, poll_fn};
 use std::io;

@@ -1,0 +1,176 @@
+//! Runs a test inside namespaces of its own: this binary starts itself again as the first process
+//! of new network, mount and process namespaces. When that process ends, however it ends, the
+//! kernel ends everything it started and removes every interface and mount.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{self, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::not_run;
+
+/// Set for the process that is inside.
+const INSIDE: &str = "EVENKEEL_TOPOLOGY_INSIDE";
+
+/// What the tests start, with the Debian package that has it.
+const TOOLS: [(&str, &str); 8] = [
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("kubectl", "kubernetes-client"),
+    ("mount", "mount"),
+    ("nginx", "nginx"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("unshare", "util-linux"),
+];
+
+/// Where a test keeps its files: on a file system that only its own mount namespace sees.
+pub(crate) const DIRECTORY: &str = "/run/lab";
+
+/// Runs `body` in namespaces of its own; `name` is the full name of the test that calls.
+pub(crate) fn inside(name: &str, body: fn()) {
+    if env::var_os(INSIDE).is_some() {
+        end_with_parent();
+        prepare();
+        return body();
+    }
+    let way_in = match way_in() {
+        Ok(way_in) => way_in,
+        Err(why) => return not_run(&format!("topology {name}"), why),
+    };
+    let this = env::current_exe().expect("a test binary knows its own path");
+    let output = Command::new("unshare")
+        .args(way_in)
+        .arg(this)
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        // Held open for as long as this process lives: see end_with_parent.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            let held = child.stdin.take();
+            let output = child.wait_with_output();
+            drop(held);
+            output
+        })
+        .expect("unshare starts, it did so a moment ago");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    say(&stderr);
+    assert!(
+        output.status.success(),
+        "{name} inside its namespaces: {}\n{stdout}",
+        output.status
+    );
+    assert!(
+        stdout.contains("1 passed"),
+        "no test is called {name}:\n{stdout}"
+    );
+}
+
+/// Writes to the real standard error: the test harness hides what a passing test prints, and these
+/// tables are to be seen.
+pub(crate) fn say(text: &str) {
+    io::stderr()
+        .write_all(text.as_bytes())
+        .expect("standard error is open");
+}
+
+/// Asks `question` until it answers, or gives up after `limit`.
+pub(crate) fn poll<T>(limit: Duration, mut question: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = question() {
+            return Some(answer);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Runs a command to its end and returns what it printed; a failure is the lab's, so it panics.
+pub(crate) fn run(command: &mut Command) -> String {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}: {}: {stderr}",
+        output.status
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The options of `unshare` that work here: as root, or else as root of a user namespace.
+fn way_in() -> Result<&'static [OsString], &'static str> {
+    static FOUND: OnceLock<Result<Vec<OsString>, String>> = OnceLock::new();
+    FOUND
+        .get_or_init(find_way_in)
+        .as_deref()
+        .map_err(String::as_str)
+}
+
+fn find_way_in() -> Result<Vec<OsString>, String> {
+    for (tool, package) in TOOLS {
+        let path = env::var_os("PATH").unwrap_or_default();
+        if !env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
+            return Err(format!(
+                "{tool} is missing (Debian's package {package} has it)"
+            ));
+        }
+    }
+    let spaces = [
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ];
+    let mut reasons = Vec::new();
+    for user in [&[][..], &["--user", "--map-root-user"][..]] {
+        let options: Vec<OsString> = user.iter().chain(&spaces).map(OsString::from).collect();
+        let trial = "mount -t tmpfs tmpfs /run && mkdir /run/netns && ip netns add trial";
+        match Command::new("unshare")
+            .args(&options)
+            .args(["sh", "-c", trial])
+            .output()
+        {
+            Ok(output) if output.status.success() => return Ok(options),
+            Ok(output) => reasons.push(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => reasons.push(error.to_string()),
+        }
+    }
+    Err(format!(
+        "no namespaces here: as the user that we are: {}; in a user namespace: {}",
+        reasons[0], reasons[1]
+    ))
+}
+
+/// A test run that is killed takes this process with it: our standard input ends with it.
+fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(1);
+    });
+}
+
+fn prepare() {
+    run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]));
+    for folder in ["/run/netns", DIRECTORY] {
+        fs::create_dir_all(folder).expect("a fresh tmpfs takes folders");
+    }
+    assert!(Path::new(DIRECTORY).is_dir());
+}
