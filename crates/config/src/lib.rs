@@ -10,6 +10,7 @@ mod haproxy;
 mod model;
 mod problem;
 mod resolve;
+mod toml;
 mod units;
 
 use std::io;
@@ -18,6 +19,7 @@ use std::net::IpAddr;
 pub use haproxy::{evaluate_condition, keywords_markdown};
 pub use model::*;
 pub use problem::{Place, Problem, Severity};
+pub use toml::toml_markdown;
 
 /// One configuration file, read but not understood yet.
 #[derive(Clone, Debug)]
@@ -67,10 +69,7 @@ pub fn load(sources: &[Source], environment: &Environment<'_>) -> Result<Loaded,
              haproxy.cfg into TOML"
                 .to_owned(),
         )]),
-        (Some(first), None) => Err(vec![Problem::error(
-            Place::whole_file(&first.name),
-            "TOML is not read yet; write it as haproxy.cfg".to_owned(),
-        )]),
+        (Some(_), None) => resolve::resolve(toml::read(&toml), environment),
         (None, _) => resolve::resolve(haproxy::read(&haproxy, environment), environment),
     };
     let rank = |problem: &Problem| {

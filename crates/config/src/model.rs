@@ -25,6 +25,26 @@ impl Config {
     pub fn backend(&self, id: BackendId) -> &Backend {
         &self.backends[id.0]
     }
+
+    /// The same configuration as if it came from nowhere: two files mean the same if these are
+    /// equal.
+    #[must_use]
+    pub fn without_places(mut self) -> Self {
+        let nowhere = Place::whole_file("");
+        for frontend in &mut self.frontends {
+            frontend.place = nowhere.clone();
+            for bind in &mut frontend.binds {
+                bind.place = nowhere.clone();
+            }
+        }
+        for backend in &mut self.backends {
+            backend.place = nowhere.clone();
+            for server in &mut backend.servers {
+                server.place = nowhere.clone();
+            }
+        }
+        self
+    }
 }
 
 /// Index of a backend in [`Config::backends`].

@@ -1,0 +1,717 @@
+//! Over 600 lines because it is a table.
+//!
+//! Every key of the TOML language, with its unit, default and meaning: what a table may hold, and
+//! the reference that is printed from it (docs/toml.md).
+
+/// A kind of table.
+#[derive(Debug)]
+pub(super) struct Section {
+    /// Where it stands; capital letters are names of the operator's choice.
+    pub(super) path: &'static str,
+    about: &'static str,
+    pub(super) keys: &'static [Key],
+}
+
+impl Section {
+    /// How the section is called in messages and headings.
+    pub(super) fn title(&self) -> String {
+        match self.path {
+            "" => "the top of the file".to_owned(),
+            words if words.contains(' ') => words.to_owned(),
+            path => format!("[{path}]"),
+        }
+    }
+}
+
+/// One key of a [`Section`].
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    about: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        name,
+        value,
+        default,
+        about,
+    }
+}
+
+static SECTIONS: [&Section; 14] = [
+    &ROOT,
+    &ADMIN,
+    &GLOBAL,
+    &FRONTEND,
+    &FRONTEND_TIMEOUT,
+    &BIND,
+    &BACKEND,
+    &SERVER,
+    &BACKEND_TIMEOUT,
+    &CHECK,
+    &SERVER_CHECK,
+    &KEEPALIVE,
+    &LOG,
+    &TIME,
+];
+
+pub(super) static ROOT: Section = Section {
+    path: "",
+    about: "A name may be any string; quote it if it holds anything but \
+            letters, digits, `-` and `_`. Frontends, backends and servers keep the order of the \
+            file, and several files (`-f a.toml -f b.toml`) are read as one: in `[global]` and \
+            `[admin]` the last one that says something wins.",
+    keys: &[
+        key(
+            "admin",
+            "table",
+            "none",
+            "Where metrics are served: `[admin]`.",
+        ),
+        key(
+            "global",
+            "table",
+            "none",
+            "What concerns the process: `[global]`.",
+        ),
+        key(
+            "frontend",
+            "tables by name",
+            "none",
+            "Where clients connect: `[frontend.NAME]`.",
+        ),
+        key(
+            "backend",
+            "tables by name",
+            "none",
+            "Where they are served: `[backend.NAME]`.",
+        ),
+    ],
+};
+
+pub(super) static ADMIN: Section = Section {
+    path: "admin",
+    about: "",
+    keys: &[key(
+        "listen",
+        "IP address and port",
+        "none: nowhere",
+        "Serves /metrics (Prometheus), /healthz and /readyz over HTTP.",
+    )],
+};
+
+pub(super) static GLOBAL: Section = Section {
+    path: "global",
+    about: "What concerns the process as a whole.",
+    keys: &[
+        key(
+            "maxconn",
+            "connections",
+            "what the descriptor limit carries",
+            "Concurrent client connections of the process; further clients wait in the kernel's queue.",
+        ),
+        key(
+            "threads",
+            "threads, 1-1024",
+            "one per available CPU",
+            "Data-plane threads.",
+        ),
+        key(
+            "relay",
+            "`auto`, `copy`, `splice`",
+            "`auto`",
+            "How bytes are moved: through one buffer per thread, or inside the kernel.",
+        ),
+        key(
+            "hard-stop-after",
+            "time or `none`",
+            "`none`",
+            "How long connections may live on after a stop or reload has been asked for.",
+        ),
+        key(
+            "spread-checks",
+            "percent, 0-50",
+            "0",
+            "Random share added to or taken from the intervals between checks.",
+        ),
+        key(
+            "log",
+            "log targets",
+            "`\"stdout\"`",
+            "Where messages go, and session logs of frontends that say nothing else; `[]`: nowhere.",
+        ),
+        key(
+            "log-tag",
+            "string",
+            "`evenkeel`",
+            "The program's name in syslog lines.",
+        ),
+        key("pidfile", "path", "none", "Where to write the process id."),
+        key(
+            "daemon",
+            "true or false",
+            "false",
+            "Go into the background once everything is bound.",
+        ),
+        key("node", "string", "empty", "Shown in metrics."),
+        key("description", "string", "empty", "Shown in metrics."),
+    ],
+};
+
+pub(super) static FRONTEND: Section = Section {
+    path: "frontend.NAME",
+    about: "Addresses that clients connect to. Required: `bind` and `backend`.",
+    keys: &[
+        key(
+            "bind",
+            "address, table, or list of them",
+            "required",
+            "Where to listen: `10.0.1.10:6443`, `*:6443`, `[::]:6443`, `:8000-8009`, `/run/x.sock`, `abns@name`, `fd@3`. An address that is on another machine now (a VIP) is bound all the same. A table is a `[frontend.NAME.bind]`.",
+        ),
+        key(
+            "backend",
+            "name, or false",
+            "required",
+            "The backend that serves them; `false`: connections are accepted and closed.",
+        ),
+        key(
+            "maxconn",
+            "connections",
+            "none: only the process's",
+            "Concurrent connections; further clients wait in the kernel's queue.",
+        ),
+        key(
+            "backlog",
+            "connections",
+            "as `maxconn`",
+            "How many may wait there.",
+        ),
+        key("timeout", "table", "none", "`[frontend.NAME.timeout]`."),
+        key(
+            "keepalive",
+            "table, true or false",
+            "`{ idle = \"15s\", interval = \"5s\", probes = 3 }`",
+            "TCP keepalive toward clients; `true`: with the system's times. As a table, what it leaves out is the system's.",
+        ),
+        key(
+            "tcp-user-timeout",
+            "time or `none`",
+            "`30s`",
+            "How long sent data may stay unacknowledged before the client counts as gone.",
+        ),
+        key(
+            "log",
+            "log targets",
+            "`\"global\"`",
+            "Where session logs go; `[]`: nowhere.",
+        ),
+        key(
+            "log-format",
+            "`tcplog`, `tcplog-clf`, `connect`",
+            "`tcplog`",
+            "HAProxy's `option tcplog`, its clf variant, or one line at accept.",
+        ),
+        key(
+            "dontlognull",
+            "true or false",
+            "true",
+            "No line for a session in which the client sent nothing, such as a load balancer's probe.",
+        ),
+        key(
+            "log-tag",
+            "string",
+            "the process's",
+            "The program's name in syslog lines.",
+        ),
+        key(
+            "disabled",
+            "true or false",
+            "false",
+            "Not bound, serves nobody.",
+        ),
+        key(
+            "id",
+            "number from 1",
+            "next free, from 2",
+            "HAProxy's proxy id, in statistics. A frontend and a backend may share one.",
+        ),
+    ],
+};
+
+pub(super) static FRONTEND_TIMEOUT: Section = Section {
+    path: "frontend.NAME.timeout",
+    about: "Of established sessions. Without a limit, keepalive and `tcp-user-timeout` find the \
+            dead: `kubectl exec`, `logs -f` and watches may be silent for as long as they like.",
+    keys: &[
+        key(
+            "client",
+            "time or `none`",
+            "`none`",
+            "How long a client may be silent.",
+        ),
+        key(
+            "client-fin",
+            "time or `none`",
+            "`1m`",
+            "The same once the server has finished.",
+        ),
+    ],
+};
+
+pub(super) static BIND: Section = Section {
+    path: "frontend.NAME.bind",
+    about: "One address with options, as in `bind = [{ address = \"*:6443\", interface = \"eth0\" }]`.",
+    keys: &[
+        key("address", "address", "required", "As above."),
+        key(
+            "name",
+            "string",
+            "empty",
+            "HAProxy's name of the socket, in statistics.",
+        ),
+        key(
+            "maxconn",
+            "connections",
+            "none: only the frontend's",
+            "Concurrent connections of this address.",
+        ),
+        key(
+            "backlog",
+            "connections",
+            "the frontend's",
+            "How many may wait to be accepted.",
+        ),
+        key(
+            "interface",
+            "name",
+            "any",
+            "Listen on this interface alone.",
+        ),
+        key(
+            "ip-versions",
+            "`system`, `v4v6`, `v6only`",
+            "`system`",
+            "What an IPv6 wildcard accepts.",
+        ),
+        key(
+            "transparent",
+            "true or false",
+            "false",
+            "Accept connections to addresses that are not ours.",
+        ),
+        key(
+            "tcp-user-timeout",
+            "time or `none`",
+            "the frontend's",
+            "As above, for this address.",
+        ),
+    ],
+};
+
+pub(super) static BACKEND: Section = Section {
+    path: "backend.NAME",
+    about: "Servers and how one is chosen. `weight`, `tcp-user-timeout`, `on-marked-down`, \
+            `init-addr` and `check` hold for every server that says nothing else.",
+    keys: &[
+        key(
+            "servers",
+            "table: name = address, or name = table",
+            "none",
+            "`[backend.NAME.servers]`, in the order of the file.",
+        ),
+        key(
+            "balance",
+            "`roundrobin`, `leastconn`, `source`",
+            "`roundrobin`",
+            "How a server is chosen.",
+        ),
+        key(
+            "retries",
+            "number",
+            "3",
+            "How often a failed connect is tried again.",
+        ),
+        key(
+            "redispatch",
+            "true, false, a number, or `when-free`",
+            "true",
+            "Whether a retry may go to another server: `true` as HAProxy's `option redispatch`; a number is its interval in retries, negative from the last; `when-free`: wherever nothing pins the client to a server.",
+        ),
+        key(
+            "allbackups",
+            "true or false",
+            "false",
+            "Without a usable server, share the load among all backups instead of using the first.",
+        ),
+        key("timeout", "table", "none", "`[backend.NAME.timeout]`."),
+        key(
+            "keepalive",
+            "table, true or false",
+            "`{ idle = \"15s\", interval = \"5s\", probes = 3 }`",
+            "TCP keepalive toward servers, as of a frontend.",
+        ),
+        key("weight", "0-256", "1", "Share of new connections; 0: none."),
+        key(
+            "tcp-user-timeout",
+            "time or `none`",
+            "`30s`",
+            "How long sent data may stay unacknowledged before the server counts as gone.",
+        ),
+        key(
+            "on-marked-down",
+            "`shutdown-sessions`, `keep`",
+            "`shutdown-sessions`",
+            "What happens to a server's connections when it goes down.",
+        ),
+        key(
+            "init-addr",
+            "list of `last`, `libc`, `none`, IP addresses",
+            "`[\"libc\"]`",
+            "How a host name becomes an address at start, tried in this order; with `none` the server starts in maintenance rather than not at all.",
+        ),
+        key(
+            "check",
+            "table, true or false",
+            "true",
+            "`[backend.NAME.check]`; `false`: servers are not checked and count as up.",
+        ),
+        key(
+            "log",
+            "log targets",
+            "`\"global\"`",
+            "Where messages about its servers go.",
+        ),
+        key(
+            "log-tag",
+            "string",
+            "the process's",
+            "The program's name in syslog lines.",
+        ),
+        key("disabled", "true or false", "false", "Serves nobody."),
+        key(
+            "id",
+            "number from 1",
+            "next free, from 2",
+            "HAProxy's proxy id, in statistics.",
+        ),
+    ],
+};
+
+pub(super) static SERVER: Section = Section {
+    path: "backend.NAME.servers.NAME",
+    about: "One server with options, as in `master3 = { address = \"10.0.1.15:6443\", backup = \
+            true }`.",
+    keys: &[
+        key(
+            "address",
+            "address",
+            "required",
+            "`10.0.1.11:6443`, `master1.kube.com:6443` (looked up at start), `ipv6@master1:6443`, `/run/x.sock`, `abns@name`. Without a port: the one the client came in on; `:+1000`: that plus 1000.",
+        ),
+        key(
+            "weight",
+            "0-256",
+            "the backend's",
+            "Share of new connections.",
+        ),
+        key(
+            "backup",
+            "true or false",
+            "false",
+            "Used only when no other server is usable.",
+        ),
+        key(
+            "disabled",
+            "true or false",
+            "false",
+            "Starts in maintenance.",
+        ),
+        key(
+            "check",
+            "table, true or false",
+            "the backend's",
+            "`[backend.NAME.servers.NAME.check]`.",
+        ),
+        key(
+            "tcp-user-timeout",
+            "time or `none`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "on-marked-down",
+            "`shutdown-sessions`, `keep`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key("init-addr", "list", "the backend's", "As of a backend."),
+        key(
+            "id",
+            "number from 1",
+            "next free, from 1",
+            "HAProxy's server id, in statistics.",
+        ),
+    ],
+};
+
+pub(super) static BACKEND_TIMEOUT: Section = Section {
+    path: "backend.NAME.timeout",
+    about: "",
+    keys: &[
+        key(
+            "connect",
+            "time or `none`",
+            "`1s`",
+            "How long one attempt to connect may take.",
+        ),
+        key(
+            "server",
+            "time or `none`",
+            "`none`",
+            "How long a server may be silent.",
+        ),
+        key(
+            "server-fin",
+            "time or `none`",
+            "`1m`",
+            "The same once the client has finished.",
+        ),
+        key(
+            "tunnel",
+            "time or `none`",
+            "`none`",
+            "Replaces `client` and `server` once connected.",
+        ),
+    ],
+};
+
+pub(super) static CHECK: Section = Section {
+    path: "backend.NAME.check",
+    about: "A check connects and resets the connection before the server's application sees it.",
+    keys: &[
+        key(
+            "kind",
+            "`connect`, `tcp-check`",
+            "`connect`",
+            "Worded in logs as HAProxy's `check` or as its `option tcp-check`.",
+        ),
+        key(
+            "timeout",
+            "time or `none`",
+            "`1s`",
+            "How long an answer may take after the connect, which then may take the shorter of `timeout.connect` and `inter`; `none`: `inter` for each.",
+        ),
+        key(
+            "inter",
+            "time",
+            "`1s`",
+            "Between checks of a server that is surely up, from the end of one to the start of the next.",
+        ),
+        key(
+            "fastinter",
+            "time",
+            "`500ms`, or `inter` if that is shorter",
+            "Between checks while the state is changing.",
+        ),
+        key(
+            "downinter",
+            "time",
+            "as `inter`",
+            "Between checks of a server that is surely down.",
+        ),
+        key("rise", "number from 1", "2", "Successes in a row until up."),
+        key(
+            "fall",
+            "number from 1",
+            "2",
+            "Failures in a row until down; a server that has just been started is down at the first.",
+        ),
+        key(
+            "port",
+            "1-65535",
+            "the server's",
+            "Check this port instead.",
+        ),
+        key(
+            "address",
+            "host",
+            "the server's",
+            "Check this host instead.",
+        ),
+    ],
+};
+
+pub(super) static SERVER_CHECK: Section = Section {
+    path: "backend.NAME.servers.NAME.check",
+    about: "What differs from the backend's check; a table also switches checking on.",
+    keys: &[
+        key("inter", "time", "the backend's", "As of a backend."),
+        key("fastinter", "time", "the backend's", "As of a backend."),
+        key("downinter", "time", "the backend's", "As of a backend."),
+        key("rise", "number from 1", "the backend's", "As of a backend."),
+        key("fall", "number from 1", "the backend's", "As of a backend."),
+        key("port", "1-65535", "the backend's", "As of a backend."),
+        key("address", "host", "the backend's", "As of a backend."),
+    ],
+};
+
+pub(super) static KEEPALIVE: Section = Section {
+    path: "a keepalive table",
+    about: "",
+    keys: &[
+        key(
+            "idle",
+            "time",
+            "the system's",
+            "Silence before the first probe.",
+        ),
+        key("interval", "time", "the system's", "Between probes."),
+        key(
+            "probes",
+            "number from 1",
+            "the system's",
+            "Unanswered probes until the peer counts as gone.",
+        ),
+    ],
+};
+
+pub(super) static LOG: Section = Section {
+    path: "a log target",
+    about: "`log` is one target or a list of them. A target is an address (`stdout`, `stderr`, \
+            `/dev/log`, `10.0.0.5:514`, `fd@2`), in a frontend or backend also `global` (all \
+            those of `[global]`), or a table:",
+    keys: &[
+        key("to", "address", "required", "As above."),
+        key(
+            "format",
+            "`rfc3164`, `rfc5424`, `raw`, `short`, `iso`, `local`, `priority`, `timed`",
+            "`short` for stdout, stderr and fd@, else `rfc3164`",
+            "How a line is framed. `short` gives journald the level of each line; `raw` is the text alone.",
+        ),
+        key(
+            "facility",
+            "`kern` ... `local7`",
+            "`local0`",
+            "Syslog's facility.",
+        ),
+        key(
+            "max-level",
+            "`emerg` ... `debug`",
+            "`debug`",
+            "The least severe level that is sent.",
+        ),
+        key(
+            "min-level",
+            "`emerg` ... `debug`",
+            "`emerg`",
+            "Worse levels are sent as this one.",
+        ),
+        key(
+            "max-length",
+            "bytes, 80-65535",
+            "1024",
+            "Longer lines are cut.",
+        ),
+    ],
+};
+
+static TIME: Section = Section {
+    path: "a time",
+    about: "A time is a string of a number and a unit: `us`, `ms`, `s`, `m`, `h` or `d`.",
+    keys: &[],
+};
+
+/// docs/toml.md.
+#[must_use]
+pub fn toml_markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for section in SECTIONS {
+        let title = section.title().replace('[', "`[").replace(']', "]`");
+        page.push_str(&format!("\n## {title}\n"));
+        if !section.about.is_empty() {
+            page.push_str(&format!("\n{}\n", section.about));
+        }
+        if section.keys.is_empty() {
+            continue;
+        }
+        page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
+        for Key {
+            name,
+            value,
+            default,
+            about,
+        } in section.keys
+        {
+            page.push_str(&format!("| `{name}` | {value} | {default} | {about} |\n"));
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = r#"<!-- Printed by evenkeel-config from its table of keys; a test keeps it in step. -->
+
+# The TOML configuration
+
+For those who start fresh; who has a haproxy.cfg runs that, or has `evenkeel convert haproxy.cfg`
+write it as TOML with the same meaning. The defaults suit a Kubernetes control plane: a server that
+refuses is found within two seconds and one that is silent within four, a connect that fails goes to
+another server, connections of a server that went down are closed at once, and a silent session is
+never cut as long as both ends live.
+
+A whole file:
+
+```toml
+[frontend.kubernetes]
+bind = "10.0.1.10:6443"
+backend = "masters"
+
+[backend.masters.servers]
+master1 = "10.0.1.11:6443"
+master2 = "10.0.1.12:6443"
+```
+
+A key that is not listed here is an error, and so is a value of the wrong kind; all of them are
+reported at once, each with file, line and column. `evenkeel -c -f lb.toml` checks a file.
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_says_its_value_default_and_meaning_once() {
+        for section in SECTIONS {
+            let mut names: Vec<&str> = section.keys.iter().map(|key| key.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), section.keys.len(), "[{}]", section.path);
+            for key in section.keys {
+                for cell in [key.value, key.default, key.about] {
+                    assert!(!cell.is_empty() && !cell.contains(['|', '\n']), "{key:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn docs_toml_md_is_printed_from_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/toml.md");
+        let page = toml_markdown();
+        if std::env::var_os("EVENKEEL_BLESS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let on_disk = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            on_disk == page,
+            "docs/toml.md differs; write it anew with EVENKEEL_BLESS=1"
+        );
+    }
+}
