@@ -5,26 +5,41 @@ use std::thread;
 
 use crate::support::{Lab, Program};
 
-/// Runs `scenario` with HAProxy and with evenkeel, at the same time, and asserts that its answers
-/// are equal. Returns HAProxy's, so that a test can also assert that the scenario shows something;
-/// `None` when there is no HAProxy to compare with.
+/// The answers of HAProxy and of evenkeel to the same scenario.
+pub(crate) struct Answers<T> {
+    pub(crate) haproxy: T,
+    pub(crate) evenkeel: T,
+}
+
+/// Runs `scenario` with HAProxy and with evenkeel, at the same time; `None` when there is no
+/// HAProxy to compare with.
+pub(crate) fn both<T: Debug + Send>(
+    test: &str,
+    scenario: impl Fn(&Lab) -> T + Sync,
+) -> Option<Answers<T>> {
+    let oracle = Program::oracle_for(test)?;
+    let (haproxy, evenkeel) = thread::scope(|scope| {
+        let haproxy = scope.spawn(|| scenario(&Lab::of(oracle)));
+        let evenkeel = scope.spawn(|| scenario(&Lab::of(Program::under_test())));
+        (haproxy.join(), evenkeel.join())
+    });
+    let haproxy = haproxy.unwrap_or_else(|_| panic!("{test}: the scenario failed with HAProxy"));
+    let evenkeel = evenkeel.unwrap_or_else(|_| {
+        panic!("{test}: the scenario failed with evenkeel; HAProxy gave {haproxy:#?}")
+    });
+    Some(Answers { haproxy, evenkeel })
+}
+
+/// Like [`both`], and asserts that the answers are equal. Returns HAProxy's, so that a test can
+/// also assert that the scenario shows something.
 pub(crate) fn same<T: Debug + PartialEq + Send>(
     test: &str,
     scenario: impl Fn(&Lab) -> T + Sync,
 ) -> Option<T> {
-    let oracle = Program::oracle_for(test)?;
-    let (theirs, ours) = thread::scope(|scope| {
-        let theirs = scope.spawn(|| scenario(&Lab::of(oracle)));
-        let ours = scope.spawn(|| scenario(&Lab::of(Program::under_test())));
-        (theirs.join(), ours.join())
-    });
-    let theirs = theirs.unwrap_or_else(|_| panic!("{test}: the scenario failed with HAProxy"));
-    let ours = ours.unwrap_or_else(|_| {
-        panic!("{test}: the scenario failed with evenkeel; HAProxy gave {theirs:#?}")
-    });
+    let Answers { haproxy, evenkeel } = both(test, scenario)?;
     assert!(
-        theirs == ours,
-        "{test}: the answers differ\nHAProxy: {theirs:#?}\nevenkeel: {ours:#?}"
+        haproxy == evenkeel,
+        "{test}: the answers differ\nHAProxy: {haproxy:#?}\nevenkeel: {evenkeel:#?}"
     );
-    Some(theirs)
+    Some(haproxy)
 }

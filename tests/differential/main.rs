@@ -12,5 +12,9 @@ mod support;
 mod compare;
 
 mod balance;
+mod check_mode;
 mod end_codes;
+mod health;
+mod metrics;
+mod retries;
 mod timeouts;
