@@ -1,2 +1,177 @@
-//! The evenkeel binary.
-fn main() {}
+//! The evenkeel binary: from the command line to a served configuration, one value after the
+//! other. Whatever can fail fails before the process goes to the background.
+
+mod admin;
+mod background;
+mod bind_report;
+mod cli;
+mod columns;
+mod demo;
+mod diagnostics;
+mod exposition;
+mod files;
+mod inherit;
+mod limits;
+mod metrics_doc;
+mod notify;
+mod port_owner;
+mod prepare;
+mod recorder;
+mod serve;
+mod signals;
+mod version;
+
+use std::process::ExitCode;
+
+use evenkeel_config::Loaded;
+
+use crate::cli::{Options, Request, Verbosity};
+use crate::diagnostics::{print, say};
+use crate::prepare::Prepared;
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// With this status.
+    Code(u8),
+    /// Because of this signal.
+    Signal(i32),
+}
+
+fn main() -> ExitCode {
+    let exit = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Load(options)) => run(options),
+        Ok(Request::Condition(condition)) => evaluate(&condition),
+        Ok(Request::Version(detail)) => show(version::text(detail)),
+        Ok(Request::Help) => show(version::banner() + &cli::help()),
+        Ok(Request::Demo) => demo::run(),
+        Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
+        Ok(Request::Metrics) => show(metrics_doc::markdown()),
+        Err(mistake) => misused(&mistake),
+    };
+    match exit {
+        Exit::Code(code) => ExitCode::from(code),
+        Exit::Signal(signal) => die_of(signal),
+    }
+}
+
+/// Loads, then checks or serves.
+fn run(options: Options) -> Exit {
+    diagnostics::start(options.verbosity);
+    let served = prepare::load(&options).and_then(|loaded| match options.check {
+        true => Ok(approve(&options)),
+        false => prepare::open(options, loaded).map(start),
+    });
+    served.unwrap_or_else(|problems| {
+        prepare::report(&problems);
+        Exit::Code(1)
+    })
+}
+
+/// `-c`: good news are told with `-V` alone, as HAProxy does.
+fn approve(options: &Options) -> Exit {
+    if options.verbosity == Verbosity::Verbose {
+        print("Configuration file is valid\n");
+    }
+    Exit::Code(0)
+}
+
+/// Goes to the background if asked to, then serves on this thread.
+fn start(prepared: Prepared) -> Exit {
+    let as_master = prepared.options.master;
+    if goes_to_background(&prepared.options, &prepared.loaded)
+        && let Err(error) = background::detach()
+    {
+        say(format!("cannot go to the background: {error}"));
+        return Exit::Code(1);
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format!("cannot start: {error}"));
+            return Exit::Code(1);
+        }
+    };
+    match runtime.block_on(serve::serve(prepared)) {
+        Ok(exit) => seen_from_outside(exit, as_master),
+        Err(message) => {
+            say(message);
+            Exit::Code(1)
+        }
+    }
+}
+
+/// `daemon` or `-D`, unless somebody watches this very process.
+fn goes_to_background(options: &Options, loaded: &Loaded) -> bool {
+    let is_watched = options.master || options.foreground || notify::is_asked();
+    (options.daemon || loaded.config.global.daemon) && !is_watched
+}
+
+/// HAProxy's master outlives the signal and exits with a status; a plain process dies of it.
+fn seen_from_outside(exit: Exit, as_master: bool) -> Exit {
+    match exit {
+        Exit::Signal(signal) if as_master && signal == signal_hook::consts::SIGTERM => {
+            Exit::Code(0)
+        }
+        Exit::Signal(signal) if as_master => Exit::Code(128 + u8::try_from(signal).unwrap_or(0)),
+        exit => exit,
+    }
+}
+
+/// Ends as if the signal had not been caught, so that whoever waits sees what happened.
+fn die_of(signal: i32) -> ExitCode {
+    match signal_hook::low_level::emulate_default_handler(signal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// `-cc`: 0 true, 1 false, 2 not understood.
+fn evaluate(condition: &str) -> Exit {
+    match files::with_environment(None, |environment| {
+        evenkeel_config::evaluate_condition(condition, environment)
+    }) {
+        Ok(true) => Exit::Code(0),
+        Ok(false) => Exit::Code(1),
+        Err(message) => {
+            say(format!("cannot evaluate '{condition}': {message}"));
+            Exit::Code(2)
+        }
+    }
+}
+
+fn show(text: String) -> Exit {
+    print(text);
+    Exit::Code(0)
+}
+
+/// Nothing to do, or not understood: HAProxy's status for both is 1.
+fn misused(mistake: &str) -> Exit {
+    if mistake.is_empty() {
+        say(version::banner() + &cli::help());
+    } else {
+        say(format!("evenkeel: {mistake}\nTry 'evenkeel -h'."));
+    }
+    Exit::Code(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_exits_where_a_plain_process_dies() {
+        for (exit, as_master, seen) in [
+            (Exit::Signal(15), false, Exit::Signal(15)),
+            (Exit::Signal(2), false, Exit::Signal(2)),
+            (Exit::Signal(15), true, Exit::Code(0)),
+            (Exit::Signal(2), true, Exit::Code(130)),
+            (Exit::Code(0), true, Exit::Code(0)),
+        ] {
+            assert_eq!(seen_from_outside(exit, as_master), seen);
+        }
+    }
+}

@@ -143,18 +143,21 @@ impl Proxy {
         self.current.announce_stop();
     }
 
-    /// Waits until no session is left; what lives past `hard-stop-after` is ended. Whether all
-    /// ended by themselves. Comes after [`drain`](Self::drain).
-    pub async fn drained(&self) -> bool {
+    /// Waits until no session is left; what lives past `hard-stop-after`, counted from this call,
+    /// is ended. Whether all ended by themselves. Comes after [`drain`](Self::drain).
+    pub fn drained(&self) -> impl Future<Output = bool> + use<> {
         let limit = self.current.config.global.hard_stop_after;
-        let waits = self
+        let waits: Vec<_> = self
             .generations()
-            .map(|generation| tokio::spawn(generation.drained(limit)));
-        let mut all = true;
-        for wait in waits.collect::<Vec<_>>() {
-            all &= wait.await.unwrap_or(false);
+            .map(|generation| tokio::spawn(generation.drained(limit)))
+            .collect();
+        async move {
+            let mut all = true;
+            for wait in waits {
+                all &= wait.await.unwrap_or(false);
+            }
+            all
         }
-        all
     }
 
     /// Ends everything now.

@@ -1,0 +1,224 @@
+//! The admin address: /metrics, /healthz, /readyz over HTTP. Asks for a snapshot and prints it;
+//! changes nothing, and knows the proxy only through the snapshot.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_proxy::Snapshot;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::columns::View;
+use crate::exposition;
+use crate::recorder::Recorder;
+
+/// Visitors at once: a few scrapers and probes; more wait in the kernel's queue.
+const MOST_VISITORS: usize = 16;
+/// For the whole of a visit: a slow reader must not keep a place of the few.
+const LONGEST_VISIT: Duration = Duration::from_secs(10);
+/// For the request's head alone.
+const LONGEST_HEAD: Duration = Duration::from_secs(5);
+/// How long to wait after an accept that failed (no descriptor left).
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// Requests for a snapshot that may wait for the control loop: one for each visitor.
+pub(crate) const MOST_QUESTIONS: usize = MOST_VISITORS;
+
+/// A request for a view, with the place for the answer.
+pub(crate) type Question = oneshot::Sender<View>;
+
+/// A bound admin address, not served yet.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    address: SocketAddr,
+    listener: std::net::TcpListener,
+}
+
+impl Bound {
+    /// Binds `address`, before the process goes to the background.
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot serve metrics at {address}: {error}"),
+            )
+        })?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { address, listener })
+    }
+
+    /// Where it really listens: port 0 has become one.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A served admin address; ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Admin {
+    /// Serves `bound` on the current runtime; every view is asked for through `questions`.
+    pub(crate) fn serve(
+        bound: Bound,
+        recorder: Recorder,
+        questions: mpsc::Sender<Question>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::from_std(bound.listener)?;
+        let answers = Answers {
+            recorder,
+            questions,
+        };
+        Ok(Self {
+            address: bound.address,
+            task: tokio::spawn(accept(listener, answers)),
+        })
+    }
+
+    /// The address as configured.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn accept(listener: TcpListener, answers: Answers) {
+    let places = Arc::new(Semaphore::new(MOST_VISITORS));
+    let mut visits = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        while visits.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answers = answers.clone();
+                visits.spawn(async move {
+                    // A visitor that breaks off or dawdles is its own problem.
+                    let _ = tokio::time::timeout(LONGEST_VISIT, visit(stream, answers)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!("cannot accept on the admin address: {error}");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}
+
+async fn visit(stream: TcpStream, answers: Answers) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.answer(request).await) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(LONGEST_HEAD)
+        // One answer a connection: a scraper's idle connection would hold a place.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+#[derive(Clone)]
+struct Answers {
+    recorder: Recorder,
+    questions: mpsc::Sender<Question>,
+}
+
+impl Answers {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            return text(StatusCode::NOT_FOUND, "see /metrics, /healthz, /readyz\n");
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match (path, self.view().await) {
+            (_, None) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            ("/metrics", Some(view)) => self.metrics(view).await,
+            ("/readyz", Some(view)) => readiness(&view.proxy),
+            (_, Some(_)) => text(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    /// The control loop's view of the moment; `None` when it has ended.
+    async fn view(&self) -> Option<View> {
+        let (question, answer) = oneshot::channel();
+        self.questions.send(question).await.ok()?;
+        answer.await.ok()
+    }
+
+    async fn metrics(&self, view: View) -> Response<Full<Bytes>> {
+        let recorder = self.recorder.clone();
+        // Thousands of servers make megabytes of text: not on the thread that runs the checks.
+        let printed = tokio::task::spawn_blocking(move || {
+            let mut printed = exposition::print(&view);
+            printed.push_str(&recorder.print(&view.proxy));
+            printed
+        });
+        match printed.await {
+            Ok(printed) => {
+                let mut response = Response::new(Full::new(Bytes::from(printed)));
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        }
+    }
+}
+
+/// Ready: it accepts, and each backend has a usable server.
+fn readiness(proxy: &Snapshot) -> Response<Full<Bytes>> {
+    if proxy.process.stopping {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    let down: Vec<&str> = proxy
+        .backends
+        .iter()
+        .filter(|b| !b.is_up)
+        .map(|b| b.name.as_str())
+        .collect();
+    if down.is_empty() {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("no usable server: {}\n", down.join(", ")),
+        )
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

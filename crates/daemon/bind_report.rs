@@ -1,0 +1,126 @@
+//! Says why an address could not be bound, by whom it is taken, and what to do about it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::IpAddr;
+
+use evenkeel_config::{BindAddress, Problem};
+use evenkeel_proxy::{AbsentAddress, BindError, describe};
+use nix::ifaddrs::getifaddrs;
+
+use crate::port_owner::owner_of;
+
+/// Ports below this one need a privilege (unless net.ipv4.ip_unprivileged_port_start says less).
+const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+
+/// A bind that failed, as a problem of the line that asks for it.
+pub(crate) fn refused(error: &BindError) -> Problem {
+    let message = format!(
+        "frontend '{}' cannot listen on {}: {}",
+        error.frontend,
+        describe(&error.address),
+        explained(&error.address, &error.source)
+    );
+    Problem::error(error.place.clone(), message)
+}
+
+/// An address that no interface has, as a warning of the line that asks for it.
+pub(crate) fn absent(address: &AbsentAddress) -> Problem {
+    let message = format!(
+        "no interface of this machine has {}; it is listened on and serves once it arrives (interfaces: {})",
+        address.address.ip(),
+        interfaces()
+    );
+    Problem::warning(address.place.clone(), message)
+}
+
+fn explained(address: &BindAddress, error: &io::Error) -> String {
+    match (address, error.kind()) {
+        (BindAddress::Inet(address), io::ErrorKind::AddrInUse) => match owner_of(*address) {
+            Some(owner) => format!(
+                "the port is taken by {owner}; stop it first, or start with -sf {} to take over from it",
+                owner.pid
+            ),
+            None => "the port is taken by a process that cannot be seen from here; 'ss -ltnp' run as root names it"
+                .to_owned(),
+        },
+        (BindAddress::Inet(address), io::ErrorKind::PermissionDenied) if address.port() < FIRST_UNPRIVILEGED_PORT => {
+            format!(
+                "permission denied: port {} needs root or CAP_NET_BIND_SERVICE \
+                 (AmbientCapabilities=CAP_NET_BIND_SERVICE in the systemd unit)",
+                address.port()
+            )
+        }
+        (BindAddress::Inet(_), io::ErrorKind::PermissionDenied) => {
+            "permission denied; 'interface' and 'transparent' need root or CAP_NET_ADMIN".to_owned()
+        }
+        (BindAddress::Inet(_), io::ErrorKind::AddrNotAvailable) => {
+            format!("address not available (interfaces: {})", interfaces())
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// `lo 127.0.0.1 ::1, eth0 10.0.1.9`.
+fn interfaces() -> String {
+    let mut found: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    for interface in getifaddrs().into_iter().flatten() {
+        let addresses = found.entry(interface.interface_name).or_default();
+        let Some(address) = interface.address else {
+            continue;
+        };
+        if let Some(ip) = address.as_sockaddr_in() {
+            addresses.push(ip.ip().into());
+        } else if let Some(ip) = address.as_sockaddr_in6() {
+            addresses.push(ip.ip().into());
+        }
+    }
+    let mut text = String::new();
+    for (name, addresses) in found {
+        let separator = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{separator}{name}");
+        for address in addresses {
+            let _ = write!(text, " {address}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn inet(address: &str) -> BindAddress {
+        BindAddress::Inet(address.parse().unwrap())
+    }
+
+    #[test]
+    fn a_taken_port_names_its_owner() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = BindAddress::Inet(listener.local_addr().unwrap());
+        let message = explained(&address, &io::ErrorKind::AddrInUse.into());
+        assert!(message.starts_with("the port is taken by "), "{message}");
+        assert!(message.contains(&format!(
+            "(pid {0}); stop it first, or start with -sf {0} ",
+            std::process::id()
+        )));
+    }
+
+    #[test]
+    fn a_low_port_names_the_capability() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        assert!(
+            explained(&inet("127.0.0.1:443"), &denied())
+                .contains("port 443 needs root or CAP_NET_BIND_SERVICE")
+        );
+        assert!(!explained(&inet("127.0.0.1:6443"), &denied()).contains("CAP_NET_BIND_SERVICE"));
+    }
+
+    #[test]
+    fn interfaces_are_named_with_their_addresses() {
+        assert!(interfaces().contains("lo 127.0.0.1"), "{}", interfaces());
+    }
+}

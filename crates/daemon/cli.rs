@@ -1,0 +1,698 @@
+//! The command line, one long table: HAProxy's options and evenkeel's own, from which parsing and
+//! the help are made. Knows nothing of files or sockets: text in, a [`Request`] out.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What the operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Load the files, then check or run them.
+    Load(Options),
+    /// `-cc`: say whether a condition holds.
+    Condition(String),
+    /// `-v`, `-vv` and kin.
+    Version(VersionDetail),
+    /// `-h`, `help`.
+    Help,
+    /// `demo`: two masters and a balancer in one process.
+    Demo,
+    /// `keywords`: print which of HAProxy's keywords do what.
+    Keywords,
+    /// `metrics`: print what is measured.
+    Metrics,
+}
+
+/// How much of the version is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionDetail {
+    /// `-v`: one line.
+    Line,
+    /// `-vq`: the version alone.
+    Full,
+    /// `-vqb`: its first two numbers.
+    Branch,
+    /// `-vv`: all that a bug report needs.
+    Build,
+}
+
+/// How to load, check and run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `-f` and `--`, in the order given; a directory stands for its *.cfg files.
+    pub(crate) files: Vec<PathBuf>,
+    /// `-c`: check, do not run.
+    pub(crate) check: bool,
+    /// `-q`, `-V`, `-d`.
+    pub(crate) verbosity: Verbosity,
+    /// `-D`: go to the background.
+    pub(crate) daemon: bool,
+    /// `-db`, `-d`: stay in the foreground whatever the file says.
+    pub(crate) foreground: bool,
+    /// `-W`, `-Ws`: behave as HAProxy's master toward whoever started it.
+    pub(crate) master: bool,
+    /// `-p`: overrides `pidfile`.
+    pub(crate) pidfile: Option<PathBuf>,
+    /// `-C`: where relative names start.
+    pub(crate) directory: Option<PathBuf>,
+    /// `-n`: overrides `maxconn` of the global section.
+    pub(crate) maxconn: Option<u32>,
+    /// `-N`: `maxconn` of frontends that set none.
+    pub(crate) frontend_maxconn: Option<u32>,
+    /// `-sf`, `-st`: processes to replace.
+    pub(crate) replaces: Option<Replaces>,
+    /// `-dW`: a warning is a reason not to start.
+    pub(crate) warnings_are_errors: bool,
+    /// `-dr`: servers whose name does not resolve do not stop the start.
+    pub(crate) ignore_resolution_failures: bool,
+    /// `-dS`: relay by copy only.
+    pub(crate) no_splice: bool,
+    /// `-L`: `$HAPROXY_LOCALPEER`.
+    pub(crate) local_peer: Option<String>,
+    /// `--admin`: overrides the file's.
+    pub(crate) admin: Option<SocketAddr>,
+    /// Options given that have no effect, with the reason.
+    pub(crate) without_effect: Vec<(&'static str, &'static str)>,
+}
+
+/// How much is said on the standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// `-q`: nothing.
+    Quiet,
+    /// What an operator wants to know.
+    #[default]
+    Normal,
+    /// `-V`: good news too.
+    Verbose,
+    /// `-d`: everything.
+    Debug,
+}
+
+/// Which processes give way to this one, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaces {
+    /// What they are told to do.
+    pub(crate) how: Farewell,
+    /// Their process ids; may be empty.
+    pub(crate) pids: Vec<i32>,
+}
+
+/// What replaced processes are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// `-sf`: SIGUSR1, finish what is open.
+    Finish,
+    /// `-st`: SIGTERM, stop at once.
+    Terminate,
+}
+
+/// One option: its spelling, what follows it, what it does and what the help says.
+struct Flag {
+    name: &'static str,
+    /// As the help shows it; empty when nothing follows.
+    argument: &'static str,
+    help: &'static str,
+    effect: Effect,
+}
+
+/// What an option does.
+enum Effect {
+    Set(fn(&mut Options)),
+    Take(fn(&mut Options, &str) -> Result<(), String>),
+    /// Accepted without effect, for the given reason; takes an argument when the flag shows one.
+    None(&'static str),
+    /// As `None`, with the argument glued to the name: `-dM0x50`.
+    NoneGlued(&'static str),
+    Pids(Farewell),
+    Files,
+    Ask(fn() -> Request),
+    Condition,
+}
+
+const ONE_POLLER: &str = "there is one poller here, epoll";
+const ONE_PROCESS: &str = "one process does all; SIGUSR2 and SIGHUP reload it";
+const NOTHING_TO_DEBUG: &str = "nothing here is debugged this way; see -d";
+
+/// Every option, in the order of the help.
+const FLAGS: &[Flag] = &[
+    take(
+        "-f",
+        "FILE|DIR",
+        "load this file, or all *.cfg of this directory; may be repeated",
+        |o, v| {
+            o.files.push(v.into());
+            Ok(())
+        },
+    ),
+    Flag {
+        name: "--",
+        argument: "FILE...",
+        help: "load all the files that follow",
+        effect: Effect::Files,
+    },
+    set("-c", "check the files and exit: 0 good, 1 not", |o| {
+        o.check = true
+    }),
+    Flag {
+        name: "-cc",
+        argument: "CONDITION",
+        help: "evaluate a condition as in .if: exit 0 true, 1 false, 2 not understood",
+        effect: Effect::Condition,
+    },
+    take(
+        "--admin",
+        "ADDRESS",
+        "serve /metrics, /healthz and /readyz here, e.g. 127.0.0.1:9101",
+        |o, v| {
+            o.admin = Some(admin_address(v)?);
+            Ok(())
+        },
+    ),
+    set("-D", "go to the background once everything is bound", |o| {
+        o.daemon = true
+    }),
+    set(
+        "-W",
+        "as HAProxy's master-worker mode: stay in the foreground, exit 0 on SIGTERM",
+        |o| o.master = true,
+    ),
+    set(
+        "-Ws",
+        "as -W, for Type=notify units (any start tells systemd when asked to)",
+        |o| o.master = true,
+    ),
+    take("-p", "FILE", "write the process id here", |o, v| {
+        o.pidfile = Some(v.into());
+        Ok(())
+    }),
+    take(
+        "-C",
+        "DIR",
+        "change to this directory before loading",
+        |o, v| {
+            o.directory = Some(v.into());
+            Ok(())
+        },
+    ),
+    take(
+        "-n",
+        "COUNT",
+        "limit the process to so many connections; overrides maxconn of global",
+        |o, v| {
+            o.maxconn = positive(v)?;
+            Ok(())
+        },
+    ),
+    take(
+        "-N",
+        "COUNT",
+        "maxconn of frontends that set none",
+        |o, v| {
+            o.frontend_maxconn = positive(v)?;
+            Ok(())
+        },
+    ),
+    Flag {
+        name: "-sf",
+        argument: "PID...",
+        help: "share ports with these processes, then let them finish (SIGUSR1)",
+        effect: Effect::Pids(Farewell::Finish),
+    },
+    Flag {
+        name: "-st",
+        argument: "PID...",
+        help: "share ports with these processes, then stop them (SIGTERM)",
+        effect: Effect::Pids(Farewell::Terminate),
+    },
+    set("-q", "be quiet: exit codes speak", |o| {
+        o.verbosity = Verbosity::Quiet
+    }),
+    set("-V", "be verbose; undoes -q", |o| {
+        o.verbosity = Verbosity::Verbose
+    }),
+    set("-d", "debug: stay in the foreground, say everything", |o| {
+        o.verbosity = Verbosity::Debug;
+        o.foreground = true;
+    }),
+    set("-db", "stay in the foreground", |o| o.foreground = true),
+    set(
+        "-dW",
+        "refuse to start when the files give a warning",
+        |o| o.warnings_are_errors = true,
+    ),
+    set(
+        "-dr",
+        "start even though a server's name does not resolve",
+        |o| o.ignore_resolution_failures = true,
+    ),
+    set("-dS", "relay without splice(2)", |o| o.no_splice = true),
+    take(
+        "-L",
+        "NAME",
+        "the value of $HAPROXY_LOCALPEER in the files",
+        |o, v| {
+            o.local_peer = Some(v.to_owned());
+            Ok(())
+        },
+    ),
+    ask("-v", "print the version", || {
+        Request::Version(VersionDetail::Line)
+    }),
+    ask("--version", "print the version", || {
+        Request::Version(VersionDetail::Line)
+    }),
+    ask("-vv", "print version and build", || {
+        Request::Version(VersionDetail::Build)
+    }),
+    ask("-vq", "print the version's number alone", || {
+        Request::Version(VersionDetail::Full)
+    }),
+    ask("-vqs", "print the version's number alone", || {
+        Request::Version(VersionDetail::Full)
+    }),
+    ask("-vqb", "print the version's first two numbers", || {
+        Request::Version(VersionDetail::Branch)
+    }),
+    ask("-h", "print this", || Request::Help),
+    ask("--help", "print this", || Request::Help),
+    none("-S", "BIND", ONE_PROCESS),
+    none(
+        "-x",
+        "SOCKET",
+        "ports are shared with the old process (-sf, -st), not handed over",
+    ),
+    none(
+        "-m",
+        "MEGABYTES",
+        "memory is bounded by maxconn; limit it with MemoryMax= of the unit",
+    ),
+    none("-4", "", "names are looked up by the system's resolver"),
+    none("-dD", "", "every doubtful line is told anyway"),
+    none("-de", "", ONE_POLLER),
+    none("-dp", "", ONE_POLLER),
+    none("-dk", "", ONE_POLLER),
+    none("-dG", "", "names are looked up by the system's resolver"),
+    none("-dR", "", "ports are never shared by accident here"),
+    none(
+        "-dV",
+        "",
+        "servers' certificates are not looked at in TCP mode",
+    ),
+    none("-dF", "", NOTHING_TO_DEBUG),
+    none("-dI", "", NOTHING_TO_DEBUG),
+    none("-dL", "", NOTHING_TO_DEBUG),
+    none("-dT", "", NOTHING_TO_DEBUG),
+    none("-dZ", "", NOTHING_TO_DEBUG),
+    none("-dc", "", NOTHING_TO_DEBUG),
+    glued("-dA", "[FILE]"),
+    glued("-dC", "[KEY]"),
+    glued("-dK", "[CLASS,...]"),
+    glued("-dM", "[BYTE,...]"),
+    glued("-dt", "[TRACE,...]"),
+];
+
+const fn set(name: &'static str, help: &'static str, effect: fn(&mut Options)) -> Flag {
+    Flag {
+        name,
+        argument: "",
+        help,
+        effect: Effect::Set(effect),
+    }
+}
+
+const fn take(
+    name: &'static str,
+    argument: &'static str,
+    help: &'static str,
+    effect: fn(&mut Options, &str) -> Result<(), String>,
+) -> Flag {
+    Flag {
+        name,
+        argument,
+        help,
+        effect: Effect::Take(effect),
+    }
+}
+
+const fn ask(name: &'static str, help: &'static str, request: fn() -> Request) -> Flag {
+    Flag {
+        name,
+        argument: "",
+        help,
+        effect: Effect::Ask(request),
+    }
+}
+
+const fn none(name: &'static str, argument: &'static str, why: &'static str) -> Flag {
+    Flag {
+        name,
+        argument,
+        help: why,
+        effect: Effect::None(why),
+    }
+}
+
+const fn glued(name: &'static str, argument: &'static str) -> Flag {
+    Flag {
+        name,
+        argument,
+        help: NOTHING_TO_DEBUG,
+        effect: Effect::NoneGlued(NOTHING_TO_DEBUG),
+    }
+}
+
+/// The words that may stand instead of options.
+const COMMANDS: &[(&str, &str, &str)] = &[
+    (
+        "demo",
+        "",
+        "run two masters and a balancer in this process, on loopback",
+    ),
+    (
+        "keywords",
+        "",
+        "print which of HAProxy's keywords work, and which do not, and why",
+    ),
+    (
+        "metrics",
+        "",
+        "print which metrics there are and what they mean",
+    ),
+    ("help", "", "print this"),
+];
+
+/// Reads the arguments that follow the program's name. The error is one line for the operator;
+/// an empty one means that nothing was asked for.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Request, String> {
+    let mut arguments = Vec::from_iter(arguments)
+        .into_iter()
+        .map(|argument| {
+            argument
+                .into_string()
+                .map_err(|raw| format!("argument {raw:?} is not UTF-8"))
+        })
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .peekable();
+    let mut options = Options::default();
+    let mut first = true;
+    while let Some(argument) = arguments.next() {
+        if std::mem::take(&mut first) && !argument.starts_with('-') {
+            return command(&argument, &arguments.collect::<Vec<_>>());
+        }
+        let flag = find(&argument)?;
+        let mut value = |argument: &str| {
+            arguments
+                .next()
+                .ok_or_else(|| format!("option '{}' needs an argument: {argument}", flag.name))
+        };
+        match &flag.effect {
+            Effect::Set(effect) => effect(&mut options),
+            Effect::Take(effect) => {
+                let value = value(flag.argument)?;
+                effect(&mut options, &value)
+                    .map_err(|why| format!("option '{}': {why}", flag.name))?;
+            }
+            Effect::None(why) => {
+                if !flag.argument.is_empty() {
+                    value(flag.argument)?;
+                }
+                options.without_effect.push((flag.name, why));
+            }
+            Effect::NoneGlued(why) => options.without_effect.push((flag.name, why)),
+            Effect::Pids(how) => {
+                let mut pids = Vec::new();
+                while let Some(pid) = arguments.next_if(|next| !next.starts_with('-')) {
+                    pids.push(
+                        process_id(&pid).map_err(|why| format!("option '{}': {why}", flag.name))?,
+                    );
+                }
+                options.replaces = Some(Replaces { how: *how, pids });
+            }
+            Effect::Files => options.files.extend(arguments.by_ref().map(PathBuf::from)),
+            Effect::Ask(request) => return Ok(request()),
+            Effect::Condition => return Ok(Request::Condition(value(flag.argument)?)),
+        }
+    }
+    if options.files.is_empty() {
+        return Err(if first {
+            String::new()
+        } else {
+            "no configuration file: give one with -f".to_owned()
+        });
+    }
+    Ok(Request::Load(options))
+}
+
+fn find(argument: &str) -> Result<&'static Flag, String> {
+    let exact = FLAGS.iter().find(|flag| flag.name == argument);
+    let glued = || {
+        FLAGS.iter().find(|flag| {
+            matches!(flag.effect, Effect::NoneGlued(_)) && argument.starts_with(flag.name)
+        })
+    };
+    exact
+        .or_else(glued)
+        .ok_or_else(|| format!("unknown option '{argument}'"))
+}
+
+fn command(word: &str, rest: &[String]) -> Result<Request, String> {
+    match (word, rest) {
+        ("demo", []) => Ok(Request::Demo),
+        ("keywords", []) => Ok(Request::Keywords),
+        ("metrics", []) => Ok(Request::Metrics),
+        ("help", []) => Ok(Request::Help),
+        ("demo" | "keywords" | "metrics" | "help", [extra, ..]) => {
+            Err(format!("{word} takes no argument, got '{extra}'"))
+        }
+        _ => Err(format!(
+            "unknown command '{word}'; a configuration file is given with -f"
+        )),
+    }
+}
+
+fn positive(text: &str) -> Result<Option<u32>, String> {
+    match text.parse::<u32>() {
+        // 0 is HAProxy's way to say "not limited here".
+        Ok(0) => Ok(None),
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(format!("'{text}' is not a number of connections")),
+    }
+}
+
+fn process_id(text: &str) -> Result<i32, String> {
+    // 0 and negative numbers would signal whole process groups.
+    text.parse()
+        .ok()
+        .filter(|pid| *pid > 0)
+        .ok_or_else(|| format!("'{text}' is not a process id"))
+}
+
+fn admin_address(text: &str) -> Result<SocketAddr, String> {
+    let all = text
+        .strip_prefix('*')
+        .filter(|rest| rest.starts_with(':'))
+        .or(text.strip_prefix(':').map(|_| text));
+    match all {
+        Some(port) => format!("0.0.0.0{port}").parse(),
+        None => text.parse(),
+    }
+    .map_err(|_| format!("'{text}' is not an address with a port, e.g. 127.0.0.1:9101"))
+}
+
+/// The help, made from the tables.
+pub(crate) fn help() -> String {
+    let mut text = String::from(
+        "Usage: evenkeel [-f FILE|DIR]... [OPTION]...\n       evenkeel COMMAND\n\nCommands:\n",
+    );
+    let mut line = |left: &str, argument: &str, right: &str| {
+        let left = if argument.is_empty() {
+            left.to_owned()
+        } else {
+            format!("{left} {argument}")
+        };
+        let _ = writeln!(text, "  {left:<18} {right}");
+    };
+    for (word, argument, help) in COMMANDS {
+        line(word, argument, help);
+    }
+    line("", "", "");
+    let idle = |flag: &&Flag| matches!(flag.effect, Effect::None(_) | Effect::NoneGlued(_));
+    for flag in FLAGS.iter().filter(|flag| !idle(flag)) {
+        line(flag.name, flag.argument, flag.help);
+    }
+    line("", "", "");
+    text.push_str("Accepted because HAProxy has them, without effect here:\n");
+    for flag in FLAGS.iter().filter(idle) {
+        let glue = if matches!(flag.effect, Effect::NoneGlued(_)) || flag.argument.is_empty() {
+            ""
+        } else {
+            " "
+        };
+        let _ = writeln!(
+            text,
+            "  {:<18} {}",
+            format!("{}{glue}{}", flag.name, flag.argument),
+            flag.help
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Request, String> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[track_caller]
+    fn options(line: &str) -> Options {
+        match parsed(line) {
+            Ok(Request::Load(options)) => options,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn debian_unit_starts_and_checks() {
+        let run = options(
+            "-Ws -f /etc/haproxy/haproxy.cfg -p /run/haproxy.pid -S /run/haproxy-master.sock",
+        );
+        assert!(run.master);
+        assert_eq!(run.files, [PathBuf::from("/etc/haproxy/haproxy.cfg")]);
+        assert_eq!(run.pidfile, Some("/run/haproxy.pid".into()));
+        assert_eq!(run.without_effect, [("-S", ONE_PROCESS)]);
+        let check = options("-Ws -f /etc/haproxy/haproxy.cfg -c -q -S /run/haproxy-master.sock");
+        assert!(check.check);
+        assert_eq!(check.verbosity, Verbosity::Quiet);
+    }
+
+    #[test]
+    fn pids_end_at_the_next_option() {
+        let finish = options("-f a -sf 12 34 -D");
+        assert_eq!(
+            finish.replaces,
+            Some(Replaces {
+                how: Farewell::Finish,
+                pids: vec![12, 34]
+            })
+        );
+        assert!(finish.daemon);
+        let nobody = options("-f a -st");
+        assert_eq!(
+            nobody.replaces,
+            Some(Replaces {
+                how: Farewell::Terminate,
+                pids: vec![]
+            })
+        );
+        for group in ["0", "x"] {
+            assert!(
+                parsed(&format!("-f a -sf {group}"))
+                    .unwrap_err()
+                    .contains("not a process id")
+            );
+        }
+    }
+
+    #[test]
+    fn files_keep_their_order() {
+        assert_eq!(
+            options("-f b -f a -- d -c").files,
+            ["b", "a", "d", "-c"].map(PathBuf::from)
+        );
+    }
+
+    #[test]
+    fn every_flag_parses_alone() {
+        assert!(FLAGS.len() > 40);
+        for flag in FLAGS {
+            let value = match flag.name {
+                "-n" | "-N" | "-m" => "5",
+                "--admin" => "127.0.0.1:0",
+                _ if matches!(flag.effect, Effect::NoneGlued(_)) || flag.argument.is_empty() => "",
+                "-sf" | "-st" => "7",
+                _ => "x",
+            };
+            let line = format!("-f a {} {value}", flag.name);
+            assert!(parsed(&line).is_ok(), "{line}: {:?}", parsed(&line));
+            assert!(
+                help().contains(flag.name),
+                "{} is missing in the help",
+                flag.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        for (word, argument, _) in COMMANDS {
+            let line = format!("{word} {argument}");
+            assert!(parsed(&line).is_ok(), "{line}: {:?}", parsed(&line));
+        }
+    }
+
+    #[test]
+    fn glued_arguments_belong_to_their_option() {
+        let noted = options("-f a -dM0x50,no-merge -dKall").without_effect;
+        assert_eq!(
+            noted.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+            ["-dM", "-dK"]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (line, message) in [
+            ("-zz", "unknown option '-zz'"),
+            ("-f", "option '-f' needs an argument: FILE|DIR"),
+            ("-c", "no configuration file: give one with -f"),
+            (
+                "haproxy.cfg",
+                "unknown command 'haproxy.cfg'; a configuration file is given with -f",
+            ),
+            (
+                "-f a -n many",
+                "option '-n': 'many' is not a number of connections",
+            ),
+            (
+                "-f a --admin 9101",
+                "option '--admin': '9101' is not an address with a port, e.g. 127.0.0.1:9101",
+            ),
+            ("help me", "help takes no argument, got 'me'"),
+            ("", ""),
+        ] {
+            assert_eq!(parsed(line), Err(message.to_owned()), "{line}");
+        }
+    }
+
+    #[test]
+    fn admin_address_forms() {
+        for (text, address) in [
+            ("127.0.0.1:9101", "127.0.0.1:9101"),
+            (":9101", "0.0.0.0:9101"),
+            ("*:9101", "0.0.0.0:9101"),
+            ("[::1]:9101", "[::1]:9101"),
+        ] {
+            assert_eq!(
+                options(&format!("-f a --admin {text}")).admin,
+                Some(address.parse().unwrap())
+            );
+        }
+    }
+
+    #[test]
+    fn conditions_and_versions_end_the_parse() {
+        assert_eq!(
+            parsed("-cc streq(a,b)"),
+            Ok(Request::Condition("streq(a,b)".to_owned()))
+        );
+        assert_eq!(parsed("-vv -f"), Ok(Request::Version(VersionDetail::Build)));
+        assert_eq!(parsed("-vqb"), Ok(Request::Version(VersionDetail::Branch)));
+    }
+}

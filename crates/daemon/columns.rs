@@ -1,0 +1,743 @@
+//! What is measured, one long table: a row for each quantity, with what it means and where its
+//! value is in the snapshot. `/metrics` and docs/metrics.md are printed from it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use evenkeel_health::CheckStatus;
+use evenkeel_proxy::{
+    BackendSnapshot, FrontendSnapshot, FrontendStatus, ServerSnapshot, ServerStatus, Snapshot,
+};
+
+/// What a scrape sees: the proxy, and what the daemon knows of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) proxy: Snapshot,
+    pub(crate) started: SystemTime,
+    /// `node` of the global section, or the host's name.
+    pub(crate) node: String,
+    /// Warnings that the configuration in force gave.
+    pub(crate) warnings: u64,
+}
+
+/// How a value moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One value, or one for each state.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Count(u64),
+    /// Never below 0, with six decimals as HAProxy prints it.
+    Seconds(Duration),
+    /// Seconds since something; `None`: it never happened, printed as -1.
+    Ago(Option<Duration>),
+    /// The quantity exists and is not limited, or not measured, here: NaN.
+    Unknown,
+    /// There is no such thing for this object: no line.
+    Nothing,
+    /// One line for each of the states, 1 for the one that holds.
+    OneOf(&'static [&'static str], Option<&'static str>),
+    /// One line for each of the states: how many are in it.
+    Tally(&'static [&'static str], Vec<u64>),
+    /// 1, with the text as this label.
+    Text(&'static str, String),
+}
+
+/// A quantity of the process.
+pub(crate) struct ProcessColumn {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: &'static str,
+    pub(crate) value: fn(&View) -> Value,
+}
+
+/// A quantity of a frontend, a backend or a server, or of several of them.
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) help: &'static str,
+    pub(crate) frontend: Option<fn(&FrontendSnapshot) -> Value>,
+    pub(crate) backend: Option<fn(&BackendSnapshot) -> Value>,
+    pub(crate) server: Option<fn(&ServerSnapshot) -> Value>,
+}
+
+use Kind::{Counter, Gauge};
+use Value::{Ago, Count, Nothing, OneOf, Seconds, Tally, Text, Unknown};
+
+const FRONTEND_STATES: &[&str] = &["DOWN", "UP"];
+const SERVER_STATES: &[&str] = &["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
+const CHECK_STATES: &[&str] = &[
+    "HANA", "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK", "L6TOUT", "L6RSP", "L7TOUT", "L7RSP",
+    "L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT", "PROCOK",
+];
+
+/// `haproxy_process_*`.
+pub(crate) const PROCESS: &[ProcessColumn] = &[
+    process("nbthread", Gauge, "Data-plane threads", |v| {
+        Count(v.proxy.process.threads as u64)
+    }),
+    process("nbproc", Gauge, "Processes that serve (always 1)", |_| {
+        Count(1)
+    }),
+    process(
+        "relative_process_id",
+        Gauge,
+        "Number of this process (always 1)",
+        |_| Count(1),
+    ),
+    process(
+        "uptime_seconds",
+        Gauge,
+        "Seconds since the process started",
+        |v| Count(v.proxy.process.uptime.as_secs()),
+    ),
+    process(
+        "max_fds",
+        Gauge,
+        "File descriptors that the process may open",
+        |v| Count(v.proxy.process.max_fds),
+    ),
+    process(
+        "max_sockets",
+        Gauge,
+        "Sockets that the process may open",
+        |v| Count(v.proxy.process.max_fds),
+    ),
+    process(
+        "max_connections",
+        Gauge,
+        "Client connections that the process takes at once",
+        |v| Count(v.proxy.process.maxconn.into()),
+    ),
+    process(
+        "hard_max_connections",
+        Gauge,
+        "Client connections that the process could take at once",
+        |v| Count(v.proxy.process.maxconn.into()),
+    ),
+    process(
+        "current_connections",
+        Gauge,
+        "Open client connections",
+        |v| Count(v.proxy.process.current_connections.into()),
+    ),
+    process(
+        "connections_total",
+        Counter,
+        "Client connections accepted",
+        |v| Count(v.proxy.process.connections_total),
+    ),
+    process(
+        "current_connection_rate",
+        Gauge,
+        "Client connections accepted during the last second",
+        |v| Count(v.proxy.process.connection_rate.into()),
+    ),
+    process(
+        "limit_connection_rate",
+        Gauge,
+        "Limit on accepted connections a second (0: none)",
+        |_| Count(0),
+    ),
+    process(
+        "max_connection_rate",
+        Gauge,
+        "Most client connections accepted in one second",
+        |v| Count(v.proxy.process.max_connection_rate.into()),
+    ),
+    // A connection is a session here: nothing refuses one between the two.
+    process(
+        "current_session_rate",
+        Gauge,
+        "Sessions begun during the last second",
+        |v| Count(v.proxy.process.connection_rate.into()),
+    ),
+    process(
+        "limit_session_rate",
+        Gauge,
+        "Limit on sessions begun in a second (0: none)",
+        |_| Count(0),
+    ),
+    process(
+        "max_session_rate",
+        Gauge,
+        "Most sessions begun in one second",
+        |v| Count(v.proxy.process.max_connection_rate.into()),
+    ),
+    process("node", Gauge, "Name of this node", |v| {
+        Text("node", v.node.clone())
+    }),
+    process(
+        "stopping",
+        Gauge,
+        "Whether the process drains to its end",
+        |v| Count(v.proxy.process.stopping.into()),
+    ),
+    process(
+        "jobs",
+        Gauge,
+        "Open client connections and listening addresses",
+        |v| Count(u64::from(v.proxy.process.current_connections) + listeners(v)),
+    ),
+    process(
+        "unstoppable_jobs",
+        Gauge,
+        "Jobs that a stop does not wait for (always 0)",
+        |_| Count(0),
+    ),
+    process("listeners", Gauge, "Addresses that are listened on", |v| {
+        Count(listeners(v))
+    }),
+    process(
+        "dropped_logs_total",
+        Counter,
+        "Log lines given up because the receiver did not keep pace",
+        |v| Count(v.proxy.process.dropped_logs_total),
+    ),
+    process(
+        "bytes_out_total",
+        Counter,
+        "Bytes sent, to clients and servers",
+        |v| Count(v.proxy.process.bytes_out_total),
+    ),
+    process("build_info", Gauge, "The version that runs", |_| {
+        Text("version", env!("CARGO_PKG_VERSION").to_owned())
+    }),
+    process(
+        "start_time_seconds",
+        Gauge,
+        "When the process started, in seconds since 1970",
+        |v| {
+            Count(
+                v.started
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| since.as_secs()),
+            )
+        },
+    ),
+    process(
+        "total_warnings",
+        Counter,
+        "Warnings that the configuration in force gave",
+        |v| Count(v.warnings),
+    ),
+];
+
+/// `haproxy_frontend_*`, `haproxy_backend_*` and `haproxy_server_*`.
+///
+/// Quantities that nothing here can move yet (queues, rules that deny, rate limits) stand with
+/// the value that is true of them, so that dashboards and alerts find their series.
+pub(crate) const COLUMNS: &[Column] = &[
+    column("current_queue", Gauge, "Connections that wait for a server")
+        .backend(|_| Count(0))
+        .server(|_| Count(0)),
+    column(
+        "max_queue",
+        Gauge,
+        "Most connections that ever waited for a server at once",
+    )
+    .backend(|_| Count(0))
+    .server(|_| Count(0)),
+    column("current_sessions", Gauge, "Open sessions")
+        .frontend(|f| Count(f.current_sessions.into()))
+        .backend(|b| Count(b.current_sessions.into()))
+        .server(|s| Count(s.current_sessions.into())),
+    column("max_sessions", Gauge, "Most sessions ever open at once")
+        .frontend(|f| Count(f.max_sessions.into()))
+        .backend(|b| Count(b.max_sessions.into()))
+        .server(|s| Count(s.max_sessions.into())),
+    column(
+        "limit_sessions",
+        Gauge,
+        "Limit on open sessions (maxconn of a frontend, fullconn of a backend)",
+    )
+    .frontend(|f| Count(f.session_limit.into()))
+    .backend(|b| Count(b.session_limit.into()))
+    .server(|_| Unknown),
+    column("sessions_total", Counter, "Sessions")
+        .frontend(|f| Count(f.sessions_total))
+        .backend(|b| Count(b.sessions_total))
+        .server(|s| Count(s.sessions_total)),
+    column("bytes_in_total", Counter, "Bytes from clients")
+        .frontend(|f| Count(f.bytes_in_total))
+        .backend(|b| Count(b.bytes_in_total))
+        .server(|s| Count(s.bytes_in_total)),
+    column("bytes_out_total", Counter, "Bytes to clients")
+        .frontend(|f| Count(f.bytes_out_total))
+        .backend(|b| Count(b.bytes_out_total))
+        .server(|s| Count(s.bytes_out_total)),
+    column(
+        "requests_denied_total",
+        Counter,
+        "Sessions denied by a rule",
+    )
+    .frontend(|_| Count(0))
+    .backend(|_| Count(0)),
+    column(
+        "responses_denied_total",
+        Counter,
+        "Answers denied by a rule",
+    )
+    .frontend(|_| Count(0))
+    .backend(|_| Count(0))
+    .server(|_| Count(0)),
+    column(
+        "request_errors_total",
+        Counter,
+        "Sessions refused because of what the client sent",
+    )
+    .frontend(|_| Count(0)),
+    column(
+        "connection_errors_total",
+        Counter,
+        "Connects to servers that failed for good",
+    )
+    .backend(|b| Count(b.connection_errors_total))
+    .server(|s| Count(s.connection_errors_total)),
+    column(
+        "response_errors_total",
+        Counter,
+        "Sessions ended because of what the server sent",
+    )
+    .backend(|_| Count(0))
+    .server(|_| Count(0)),
+    column("retry_warnings_total", Counter, "Connects tried again")
+        .backend(|b| Count(b.retry_warnings_total))
+        .server(|s| Count(s.retry_warnings_total)),
+    column(
+        "redispatch_warnings_total",
+        Counter,
+        "Connects moved to another server",
+    )
+    .backend(|b| Count(b.redispatch_warnings_total))
+    .server(|s| Count(s.redispatch_warnings_total)),
+    column("status", Gauge, "State, one series for each possible one")
+        .frontend(|f| {
+            OneOf(
+                FRONTEND_STATES,
+                Some(up_or_down(f.status == FrontendStatus::Open)),
+            )
+        })
+        .backend(|b| OneOf(FRONTEND_STATES, Some(up_or_down(b.is_up))))
+        .server(|s| OneOf(SERVER_STATES, Some(server_state(s)))),
+    column(
+        "weight",
+        Gauge,
+        "Weight in force; of a backend, the sum over its usable servers",
+    )
+    .backend(|b| Count(b.weight.into()))
+    .server(|s| Count(s.weight.into())),
+    column(
+        "uweight",
+        Gauge,
+        "Weight as configured; of a backend, the sum over its usable servers",
+    )
+    .backend(|b| Count(b.weight.into()))
+    .server(|s| Count(s.weight.into())),
+    column(
+        "active_servers",
+        Gauge,
+        "Usable servers that are no backups",
+    )
+    .backend(|b| Count(b.active_servers.into())),
+    column("backup_servers", Gauge, "Usable backups").backend(|b| Count(b.backup_servers.into())),
+    column("active", Gauge, "Whether the server is no backup")
+        .server(|s| Count((!s.backup).into())),
+    column("backup", Gauge, "Whether the server is a backup").server(|s| Count(s.backup.into())),
+    column("check_failures_total", Counter, "Checks that failed").server(|s| {
+        if s.is_checked {
+            Count(s.check_failures_total)
+        } else {
+            Unknown
+        }
+    }),
+    column("check_up_down_total", Counter, "Changes from up to down")
+        .backend(|b| Count(b.down_total))
+        .server(|s| {
+            if s.is_checked {
+                Count(s.check_up_down_total)
+            } else {
+                Unknown
+            }
+        }),
+    column(
+        "check_last_change_seconds",
+        Gauge,
+        "Seconds since the last change between up and down",
+    )
+    .backend(|b| Count(b.last_change.as_secs()))
+    .server(|s| Count(s.last_change.as_secs())),
+    column("downtime_seconds_total", Counter, "Seconds spent down")
+        .backend(|b| Count(b.downtime.as_secs()))
+        .server(|s| {
+            if s.is_checked {
+                Count(s.downtime.as_secs())
+            } else {
+                Unknown
+            }
+        }),
+    column("queue_limit", Gauge, "Limit on waiting connections").server(|_| Unknown),
+    column(
+        "current_throttle",
+        Gauge,
+        "Percentage of its weight that a server in slow start gets",
+    )
+    .server(|_| Unknown),
+    column(
+        "loadbalanced_total",
+        Counter,
+        "Times that a server was chosen by the balance algorithm",
+    )
+    .backend(|b| Count(b.loadbalanced_total))
+    .server(|s| Count(s.loadbalanced_total)),
+    column(
+        "current_session_rate",
+        Gauge,
+        "Sessions during the last second",
+    )
+    .frontend(|f| Count(f.session_rate.into()))
+    .backend(|b| Count(b.session_rate.into()))
+    .server(|s| Count(s.session_rate.into())),
+    column(
+        "limit_session_rate",
+        Gauge,
+        "Limit on sessions in a second (0: none)",
+    )
+    .frontend(|_| Count(0)),
+    column("max_session_rate", Gauge, "Most sessions in one second")
+        .frontend(|f| Count(f.max_session_rate.into()))
+        .backend(|b| Count(b.max_session_rate.into()))
+        .server(|s| Count(s.max_session_rate.into())),
+    column(
+        "connections_rate_max",
+        Gauge,
+        "Most connections in one second",
+    )
+    .frontend(|f| Count(f.max_connection_rate.into())),
+    column("connections_total", Counter, "Connections accepted")
+        .frontend(|f| Count(f.connections_total)),
+    column(
+        "denied_connections_total",
+        Counter,
+        "Connections denied by a rule",
+    )
+    .frontend(|_| Count(0)),
+    column(
+        "denied_sessions_total",
+        Counter,
+        "Sessions denied by a rule",
+    )
+    .frontend(|_| Count(0)),
+    column(
+        "check_status",
+        Gauge,
+        "Outcome of the last health check, one series for each possible one",
+    )
+    .server(|s| {
+        if is_checked_now(s) {
+            OneOf(CHECK_STATES, check_state(s))
+        } else {
+            Nothing
+        }
+    }),
+    column(
+        "check_code",
+        Gauge,
+        "Code that the last health check got; a connect has none",
+    )
+    .server(|s| if is_checked_now(s) { Count(0) } else { Nothing }),
+    column(
+        "check_duration_seconds",
+        Gauge,
+        "How long the last health check took",
+    )
+    .server(|s| match &s.last_check {
+        Some(check) if is_checked_now(s) => Seconds(check.duration),
+        _ => Nothing,
+    }),
+    column(
+        "client_aborts_total",
+        Counter,
+        "Sessions that the client broke off",
+    )
+    .backend(|b| Count(b.client_aborts_total))
+    .server(|s| Count(s.client_aborts_total)),
+    column(
+        "server_aborts_total",
+        Counter,
+        "Sessions that the server broke off",
+    )
+    .backend(|b| Count(b.server_aborts_total))
+    .server(|s| Count(s.server_aborts_total)),
+    column(
+        "last_session_seconds",
+        Gauge,
+        "Seconds since the last session was assigned (-1: never)",
+    )
+    .backend(|b| Ago(b.last_session))
+    .server(|s| Ago(s.last_session)),
+    column(
+        "queue_time_average_seconds",
+        Gauge,
+        "Average of the last 1024 waits for a server",
+    )
+    .backend(|b| Seconds(b.average_queue_time))
+    .server(|s| Seconds(s.average_queue_time)),
+    column(
+        "connect_time_average_seconds",
+        Gauge,
+        "Average of the last 1024 connects to a server",
+    )
+    .backend(|b| Seconds(b.average_connect_time))
+    .server(|s| Seconds(s.average_connect_time)),
+    column(
+        "response_time_average_seconds",
+        Gauge,
+        "Average of the last 1024 response times (0: TCP has none)",
+    )
+    .backend(|_| Seconds(Duration::ZERO))
+    .server(|_| Seconds(Duration::ZERO)),
+    column(
+        "total_time_average_seconds",
+        Gauge,
+        "Average of the last 1024 sessions' lengths",
+    )
+    .backend(|b| Seconds(b.average_session_time))
+    .server(|s| Seconds(s.average_session_time)),
+    column(
+        "connection_attempts_total",
+        Counter,
+        "Connects to servers, tries included",
+    )
+    .backend(|b| Count(b.connection_attempts_total))
+    .server(|s| Count(s.connection_attempts_total)),
+    column("max_queue_time_seconds", Gauge, "Longest wait for a server")
+        .backend(|b| Seconds(b.max_queue_time))
+        .server(|s| Seconds(s.max_queue_time)),
+    column(
+        "max_connect_time_seconds",
+        Gauge,
+        "Longest connect to a server",
+    )
+    .backend(|b| Seconds(b.max_connect_time))
+    .server(|s| Seconds(s.max_connect_time)),
+    column(
+        "max_response_time_seconds",
+        Gauge,
+        "Longest response time (0: TCP has none)",
+    )
+    .backend(|_| Seconds(Duration::ZERO))
+    .server(|_| Seconds(Duration::ZERO)),
+    column("max_total_time_seconds", Gauge, "Longest session")
+        .backend(|b| Seconds(b.max_session_time))
+        .server(|s| Seconds(s.max_session_time)),
+    column(
+        "internal_errors_total",
+        Counter,
+        "Sessions ended by an error of the balancer's own",
+    )
+    .frontend(|_| Count(0))
+    .backend(|_| Count(0))
+    .server(|_| Count(0)),
+    column(
+        "agg_server_status",
+        Gauge,
+        "How many servers are in each state",
+    )
+    .backend(servers_by_state),
+    column(
+        "agg_server_check_status",
+        Gauge,
+        "As agg_server_status; HAProxy's older name of it",
+    )
+    .backend(servers_by_state),
+    column(
+        "agg_check_status",
+        Gauge,
+        "How many servers' last health check had each outcome",
+    )
+    .backend(|b| {
+        Tally(
+            CHECK_STATES,
+            count(
+                CHECK_STATES,
+                b.servers
+                    .iter()
+                    .filter(|s| is_checked_now(s))
+                    .filter_map(check_state),
+            ),
+        )
+    }),
+];
+
+/// `evenkeel_*`: what HAProxy does not say, from the same snapshot.
+pub(crate) const OWN: &[ProcessColumn] = &[
+    process("build_info", Gauge, "The version that runs", |_| {
+        Text("version", env!("CARGO_PKG_VERSION").to_owned())
+    }),
+    process(
+        "reloads_total",
+        Counter,
+        "Configurations loaded while running",
+        |v| Count(v.proxy.process.reloads_total),
+    ),
+    process(
+        "failed_reloads_total",
+        Counter,
+        "Reloads refused, which left everything as it was",
+        |v| Count(v.proxy.process.failed_reloads_total),
+    ),
+    process(
+        "maxconn_reached_total",
+        Counter,
+        "Times that accepting paused at the process's maxconn",
+        |v| Count(v.proxy.process.maxconn_reached_total),
+    ),
+    process(
+        "descriptors_exhausted_total",
+        Counter,
+        "Times that accepting paused for want of file descriptors",
+        |v| Count(v.proxy.process.descriptor_exhausted_total),
+    ),
+    process(
+        "held_bytes",
+        Gauge,
+        "Bytes read and not yet written, of all connections",
+        |v| Count(v.proxy.process.held_bytes),
+    ),
+    process(
+        "held_limit_reached_total",
+        Counter,
+        "Times that reading paused because held_bytes was at its limit",
+        |v| Count(v.proxy.process.held_limit_reached_total),
+    ),
+];
+
+/// `evenkeel_frontend_*`.
+pub(crate) const OWN_FRONTEND: &[Column] = &[column(
+    "maxconn_reached_total",
+    Counter,
+    "Times that accepting paused at the frontend's maxconn",
+)
+.frontend(|f| Count(f.maxconn_reached_total))];
+
+/// `evenkeel_bind_address_present{proxy,address}`: a row of its own shape.
+pub(crate) const BIND_ADDRESS_PRESENT: (&str, &str) = (
+    "bind_address_present",
+    "Whether an interface of this machine has the address that is listened on",
+);
+
+const fn process(
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    value: fn(&View) -> Value,
+) -> ProcessColumn {
+    ProcessColumn {
+        name,
+        kind,
+        help,
+        value,
+    }
+}
+
+const fn column(name: &'static str, kind: Kind, help: &'static str) -> Column {
+    Column {
+        name,
+        kind,
+        help,
+        frontend: None,
+        backend: None,
+        server: None,
+    }
+}
+
+impl Column {
+    const fn frontend(self, value: fn(&FrontendSnapshot) -> Value) -> Self {
+        Self {
+            frontend: Some(value),
+            ..self
+        }
+    }
+
+    const fn backend(self, value: fn(&BackendSnapshot) -> Value) -> Self {
+        Self {
+            backend: Some(value),
+            ..self
+        }
+    }
+
+    const fn server(self, value: fn(&ServerSnapshot) -> Value) -> Self {
+        Self {
+            server: Some(value),
+            ..self
+        }
+    }
+}
+
+fn listeners(view: &View) -> u64 {
+    let open = view
+        .proxy
+        .frontends
+        .iter()
+        .filter(|f| f.status == FrontendStatus::Open);
+    open.map(|f| f.addresses.len() as u64).sum()
+}
+
+fn up_or_down(is_up: bool) -> &'static str {
+    if is_up { "UP" } else { "DOWN" }
+}
+
+fn server_state(server: &ServerSnapshot) -> &'static str {
+    match server.status {
+        // A server of weight 0 is up to HAProxy's exporter; its DRAIN is an administrator's.
+        ServerStatus::Up
+        | ServerStatus::GoingDown
+        | ServerStatus::NoCheck
+        | ServerStatus::Drain => "UP",
+        ServerStatus::Down | ServerStatus::GoingUp => "DOWN",
+        ServerStatus::Maint => "MAINT",
+    }
+}
+
+/// HAProxy's exporter says nothing of checks that do not run.
+fn is_checked_now(server: &ServerSnapshot) -> bool {
+    server.is_checked && server.status != ServerStatus::Maint
+}
+
+fn check_state(server: &ServerSnapshot) -> Option<&'static str> {
+    server
+        .last_check
+        .as_ref()
+        .map(|check| CheckStatus::code(check.status))
+}
+
+fn servers_by_state(backend: &BackendSnapshot) -> Value {
+    Tally(
+        SERVER_STATES,
+        count(SERVER_STATES, backend.servers.iter().map(server_state)),
+    )
+}
+
+fn count(states: &[&'static str], found: impl Iterator<Item = &'static str>) -> Vec<u64> {
+    let mut counts = vec![0; states.len()];
+    for state in found {
+        if let Some(at) = states.iter().position(|known| *known == state) {
+            counts[at] += 1;
+        }
+    }
+    counts
+}
+
+impl Kind {
+    /// As the text format and the documentation name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}

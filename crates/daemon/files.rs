@@ -1,0 +1,156 @@
+//! From names on the command line to a loaded [`Config`]: directories become their files, files
+//! become text, text becomes the model, and options that override it are put on top.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use evenkeel_config::{Config, Environment, Loaded, Place, Problem, RelayMethod, Source};
+
+use crate::cli::Options;
+
+/// Reads and loads what the options name. Blocks: files are read and names looked up.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
+    let sources = read(&options.files)?;
+    let local_peer = options.local_peer.as_deref();
+    let mut loaded = with_environment(local_peer, |environment| {
+        evenkeel_config::load(&sources, environment)
+    })?;
+    put_on_top(&mut loaded.config, options);
+    Ok(loaded)
+}
+
+/// Runs `work` with what configurations may ask of this machine.
+pub(crate) fn with_environment<T>(
+    local_peer: Option<&str>,
+    work: impl FnOnce(&Environment<'_>) -> T,
+) -> T {
+    let hostname = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let variable = |name: &str| match (name, local_peer) {
+        ("HAPROXY_LOCALPEER", Some(peer)) => Some(peer.to_owned()),
+        _ => std::env::var(name).ok(),
+    };
+    work(&Environment {
+        variable: &variable,
+        lookup: &addresses_of,
+        hostname: &hostname,
+    })
+}
+
+/// What the command line says has precedence over the files.
+fn put_on_top(config: &mut Config, options: &Options) {
+    config.global.maxconn = options.maxconn.or(config.global.maxconn);
+    config.global.admin = options.admin.or(config.global.admin);
+    if let Some(pidfile) = &options.pidfile {
+        config.global.pidfile = Some(pidfile.clone());
+    }
+    if options.no_splice {
+        config.global.relay = RelayMethod::Copy;
+    }
+    for frontend in &mut config.frontends {
+        frontend.maxconn = frontend.maxconn.or(options.frontend_maxconn);
+    }
+}
+
+fn read(names: &[PathBuf]) -> Result<Vec<Source>, Vec<Problem>> {
+    let mut sources = Vec::new();
+    let mut problems = Vec::new();
+    for name in names {
+        let files = if name.is_dir() {
+            files_of(name)
+        } else {
+            Ok(vec![name.clone()])
+        };
+        let files = files.unwrap_or_else(|error| {
+            problems.push(unreadable("directory", name, &error));
+            Vec::new()
+        });
+        for file in files {
+            match fs::read(&file) {
+                Ok(text) => sources.push(Source {
+                    name: file.display().to_string(),
+                    text,
+                }),
+                Err(error) => problems.push(unreadable("file", &file, &error)),
+            }
+        }
+    }
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(problems)
+    }
+}
+
+fn unreadable(what: &str, name: &Path, error: &io::Error) -> Problem {
+    let place = Place::whole_file(&name.display().to_string());
+    Problem::error(place, format!("cannot read this {what}: {error}"))
+}
+
+/// The visible *.cfg files of a directory, in the order of their bytes.
+fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|extension| extension == "cfg")
+            && !is_hidden
+            && path.is_file()
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What the system's resolver says, in its order of preference (RFC 6724).
+fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
+    Ok((host, 0)
+        .to_socket_addrs()?
+        .map(|address| address.ip())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_stands_for_its_cfg_files_in_byte_order() {
+        let directory = std::env::temp_dir().join(format!("evenkeel-files-{}", std::process::id()));
+        fs::create_dir_all(directory.join("sub.cfg")).unwrap();
+        for name in ["b.cfg", "B.cfg", "a.cfg", ".hidden.cfg", "a.txt"] {
+            fs::write(directory.join(name), "\n").unwrap();
+        }
+        let found = files_of(&directory).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(
+            found,
+            ["B.cfg", "a.cfg", "b.cfg"].map(|name| directory.join(name))
+        );
+    }
+
+    #[test]
+    fn every_unreadable_file_is_named() {
+        let problems =
+            read(&["/nonexistent/x.cfg".into(), "/nonexistent/y.cfg".into()]).unwrap_err();
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "/nonexistent/x.cfg: cannot read this file: No such file or directory (os error 2)",
+                "/nonexistent/y.cfg: cannot read this file: No such file or directory (os error 2)",
+            ]
+        );
+    }
+}

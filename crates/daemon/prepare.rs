@@ -1,0 +1,118 @@
+//! Everything that a start needs and that can be refused: loading, limits, sockets, files. It is
+//! done before the process goes to the background, and nothing is served until all of it stands.
+
+use std::fmt::Display;
+
+use evenkeel_config::{Config, Loaded, Place, Problem};
+use evenkeel_proxy::{Ownership, Sockets};
+
+use crate::admin::Bound;
+use crate::background::Pidfile;
+use crate::cli::Options;
+use crate::diagnostics::say;
+use crate::limits::Limits;
+use crate::{bind_report, files, inherit, limits};
+
+/// All that was loaded, bound and opened.
+pub(crate) struct Prepared {
+    pub(crate) options: Options,
+    pub(crate) loaded: Loaded,
+    pub(crate) limits: Limits,
+    pub(crate) sockets: Sockets,
+    pub(crate) admin: Option<Bound>,
+    pub(crate) pidfile: Option<Pidfile>,
+}
+
+/// Loads what the options name and tells the warnings.
+///
+/// # Errors
+/// Every problem of every file; or the warnings' presence, with `-dW`.
+pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
+    if let Some(directory) = &options.directory {
+        std::env::set_current_dir(directory).map_err(|error| {
+            whole(
+                options,
+                format!("cannot change to {}: {error}", directory.display()),
+            )
+        })?;
+    }
+    let loaded = files::load(options)?;
+    report(&loaded.warnings);
+    if options.warnings_are_errors && !loaded.warnings.is_empty() {
+        return Err(whole(
+            options,
+            "warnings were found, and -dW makes them errors",
+        ));
+    }
+    Ok(loaded)
+}
+
+/// Settles the limits, claims what was inherited, binds and opens.
+///
+/// # Errors
+/// What the system refuses; every address that cannot be bound.
+pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Problem>> {
+    let config = &loaded.config;
+    let refuse = |error: &dyn Display| whole(&options, error);
+    for (option, why) in &options.without_effect {
+        tracing::info!("option '{option}' has no effect: {why}");
+    }
+    if !has_anything_to_serve(config) {
+        return Err(refuse(
+            &"no enabled listener found; a 'bind' line makes one",
+        ));
+    }
+    let limits = limits::settle(config).map_err(|error| refuse(&error))?;
+    let ownership = match options.replaces {
+        Some(_) => Ownership::Shared,
+        None => Ownership::Exclusive,
+    };
+    let mut sockets = Sockets::new(inherit::claim(config)?);
+    let absent = sockets
+        .bind(config, limits.threads, ownership)
+        .map_err(|errors| errors.iter().map(bind_report::refused).collect::<Vec<_>>())?;
+    absent.iter().map(bind_report::absent).for_each(say);
+    let admin = config
+        .global
+        .admin
+        .map(Bound::bind)
+        .transpose()
+        .map_err(|error| refuse(&error))?;
+    let pidfile = config
+        .global
+        .pidfile
+        .as_deref()
+        .map(Pidfile::open)
+        .transpose()
+        .map_err(|error| refuse(&error))?;
+    Ok(Prepared {
+        options,
+        loaded,
+        limits,
+        sockets,
+        admin,
+        pidfile,
+    })
+}
+
+fn has_anything_to_serve(config: &Config) -> bool {
+    let listens = config
+        .frontends
+        .iter()
+        .any(|frontend| !frontend.disabled && !frontend.binds.is_empty());
+    listens || config.global.admin.is_some()
+}
+
+/// Prints problems one a line, as editors and people expect them.
+pub(crate) fn report(problems: &[Problem]) {
+    problems.iter().for_each(say);
+}
+
+/// A problem that no line of the files is to blame for.
+pub(crate) fn whole(options: &Options, error: impl Display) -> Vec<Problem> {
+    let file = options
+        .files
+        .first()
+        .map_or_else(|| "evenkeel".to_owned(), |file| file.display().to_string());
+    vec![Problem::error(Place::whole_file(&file), error.to_string())]
+}

@@ -1,0 +1,323 @@
+//! The control loop: it owns the proxy, and every signal, scrape, reload and tick comes to it as
+//! one event after the other.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use evenkeel_config::{Config, Loaded, Problem};
+use evenkeel_proxy::{Level, Logs, Proxy, ReloadError, Settings};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::admin::{self, Admin, Bound, Question};
+use crate::cli::{Farewell, Options};
+use crate::columns::View;
+use crate::prepare::Prepared;
+use crate::recorder::Recorder;
+use crate::signals::{Signals, Wish};
+use crate::{Exit, bind_report, files, limits, notify, prepare};
+
+/// How often recorded metrics are sorted into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// How long a hard stop waits for the threads to have cut and counted everything.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Serves until a signal ends it.
+pub(crate) async fn serve(prepared: Prepared) -> Result<Exit, String> {
+    let mut signals =
+        Signals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
+    let recorder =
+        Recorder::install().map_err(|error| format!("cannot record metrics: {error}"))?;
+    let (ask, mut questions) = mpsc::channel(admin::MOST_QUESTIONS);
+    let mut control = Control::start(prepared, recorder, ask)?;
+    notify::ready();
+    tracing::info!("ready");
+    let mut upkeep = every(UPKEEP);
+    let mut watchdog = notify::watchdog_interval().map(every);
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::Stop(signal) => return Ok(control.stop(signal).await),
+                Wish::Drain => control.drain(),
+                Wish::Reload => control.begin_reload(),
+            },
+            Some(question) = questions.recv() => {
+                // A visitor that left meanwhile needs no answer.
+                let _ = question.send(control.view());
+            }
+            loaded = loaded(&mut control.loading) => control.finish_reload(loaded),
+            in_time = drained(&mut control.draining) => {
+                if in_time {
+                    tracing::info!("the last connection has ended");
+                } else {
+                    tracing::warn!("hard-stop-after has passed: the connections that were left are cut");
+                }
+                return Ok(Exit::Code(0));
+            }
+            () = tick(&mut watchdog) => if control.proxy.heartbeat() { notify::alive() },
+            _ = upkeep.tick() => control.recorder.upkeep(),
+        }
+    }
+}
+
+type Draining = Pin<Box<dyn Future<Output = bool>>>;
+type Loading = JoinHandle<Result<Loaded, Vec<Problem>>>;
+
+/// The running proxy and what the daemon knows of it.
+struct Control {
+    options: Options,
+    proxy: Proxy,
+    logs: Logs,
+    admin: Option<Admin>,
+    ask: mpsc::Sender<Question>,
+    recorder: Recorder,
+    started: SystemTime,
+    node: String,
+    warnings: u64,
+    /// The files are being read again, on a thread that may block.
+    loading: Option<Loading>,
+    /// Another reload was asked for meanwhile.
+    reload_again: bool,
+    /// Ends with the last connection; says whether it ended by itself.
+    draining: Option<Draining>,
+}
+
+impl Control {
+    fn start(
+        prepared: Prepared,
+        recorder: Recorder,
+        ask: mpsc::Sender<Question>,
+    ) -> Result<Self, String> {
+        let Prepared {
+            options,
+            loaded,
+            limits,
+            sockets,
+            admin,
+            pidfile,
+        } = prepared;
+        let (node, warnings) = (node(&loaded.config), loaded.warnings.len() as u64);
+        if let Some(pidfile) = pidfile {
+            pidfile.write();
+        }
+        let logs = Logs::start().map_err(|error| format!("cannot deliver logs: {error}"))?;
+        let settings = Settings {
+            logs: logs.clone(),
+            maxconn: limits.maxconn,
+            threads: limits.threads,
+        };
+        let proxy = Proxy::start(loaded.config, sockets, settings)
+            .map_err(|error| format!("cannot start the proxy: {error}"))?;
+        let mut control = Self {
+            options,
+            proxy,
+            logs,
+            admin: None,
+            ask,
+            recorder,
+            started: SystemTime::now(),
+            node,
+            warnings,
+            loading: None,
+            reload_again: false,
+            draining: None,
+        };
+        if let Some(bound) = admin {
+            control.admin = Some(
+                control
+                    .serve_admin(bound)
+                    .map_err(|error| error.to_string())?,
+            );
+        }
+        control.take_over();
+        Ok(control)
+    }
+
+    fn serve_admin(&self, bound: Bound) -> std::io::Result<Admin> {
+        tracing::info!("metrics at http://{}/metrics", bound.local_address()?);
+        Admin::serve(bound, self.recorder.clone(), self.ask.clone())
+    }
+
+    /// Tells the processes that this one replaces to go: from now on connections come here.
+    fn take_over(&self) {
+        let Some(replaces) = &self.options.replaces else {
+            return;
+        };
+        let signal = match replaces.how {
+            Farewell::Finish => rustix::process::Signal::USR1,
+            Farewell::Terminate => rustix::process::Signal::TERM,
+        };
+        for pid in replaces
+            .pids
+            .iter()
+            .filter_map(|pid| rustix::process::Pid::from_raw(*pid))
+        {
+            if let Err(error) = rustix::process::kill_process(pid, signal) {
+                // Most often it is gone already, which is what was wanted.
+                tracing::debug!(
+                    "cannot signal the process {}: {error}",
+                    pid.as_raw_nonzero()
+                );
+            }
+        }
+    }
+
+    fn view(&self) -> View {
+        View {
+            proxy: self.proxy.snapshot(),
+            started: self.started,
+            node: self.node.clone(),
+            warnings: self.warnings,
+        }
+    }
+
+    async fn stop(mut self, signal: i32) -> Exit {
+        notify::stopping("Stopping.");
+        tracing::info!("stopping");
+        self.proxy.kill();
+        // What hangs longer than that is cut by the process's end.
+        let _ = tokio::time::timeout(LAST_WORDS, self.proxy.drained()).await;
+        Exit::Signal(signal)
+    }
+
+    fn drain(&mut self) {
+        if self.draining.is_some() {
+            return;
+        }
+        notify::stopping("Draining.");
+        tracing::info!("draining: accepting nothing more, waiting for the last connection to end");
+        self.proxy.drain();
+        // Made once: hard-stop-after counts from here.
+        self.draining = Some(Box::pin(self.proxy.drained()));
+    }
+
+    fn begin_reload(&mut self) {
+        if self.draining.is_some() {
+            tracing::warn!("not reloading: the process drains toward its end");
+        } else if self.loading.is_some() {
+            self.reload_again = true;
+        } else {
+            notify::reloading();
+            tracing::info!("reloading");
+            let options = self.options.clone();
+            self.loading = Some(tokio::task::spawn_blocking(move || files::load(&options)));
+        }
+    }
+
+    fn finish_reload(&mut self, loaded: Result<Result<Loaded, Vec<Problem>>, JoinError>) {
+        self.loading = None;
+        // A defect of the loader must not take the traffic along.
+        let loaded = loaded.unwrap_or_else(|error| Err(prepare::whole(&self.options, error)));
+        match loaded.and_then(|loaded| self.put_in_force(loaded)) {
+            Ok(()) => {
+                tracing::info!("reloaded");
+                notify::ready();
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("reload failed, everything stays as it was");
+                self.log_failure(&problems);
+                self.proxy.note_failed_reload();
+                notify::reload_failed();
+            }
+        }
+        if std::mem::take(&mut self.reload_again) {
+            self.begin_reload();
+        }
+    }
+
+    /// All or nothing: what can fail comes first.
+    fn put_in_force(&mut self, loaded: Loaded) -> Result<(), Vec<Problem>> {
+        prepare::report(&loaded.warnings);
+        let limits =
+            limits::settle(&loaded.config).map_err(|error| prepare::whole(&self.options, error))?;
+        let wanted = loaded.config.global.admin;
+        let keeps_admin = wanted == self.admin.as_ref().map(Admin::address);
+        let bound = match wanted {
+            Some(address) if !keeps_admin => {
+                Some(Bound::bind(address).map_err(|error| prepare::whole(&self.options, error))?)
+            }
+            _ => None,
+        };
+        let (node, warnings) = (node(&loaded.config), loaded.warnings.len() as u64);
+        let absent = self
+            .proxy
+            .reload(loaded.config, limits.maxconn, limits.threads)
+            .map_err(|error| self.refused(&error))?;
+        prepare::report(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
+        (self.node, self.warnings) = (node, warnings);
+        if !keeps_admin {
+            self.admin = bound.and_then(|bound| {
+                self.serve_admin(bound)
+                    .inspect_err(|error| tracing::error!("no metrics: {error}"))
+                    .ok()
+            });
+        }
+        Ok(())
+    }
+
+    fn refused(&self, error: &ReloadError) -> Vec<Problem> {
+        match error {
+            ReloadError::Bind(errors) => errors.iter().map(bind_report::refused).collect(),
+            ReloadError::System(source) => {
+                prepare::whole(&self.options, format!("{error}: {source}"))
+            }
+        }
+    }
+
+    /// Tells those who read the log files, too.
+    fn log_failure(&self, problems: &[Problem]) {
+        let global = &self.proxy.config().global;
+        let first = problems
+            .first()
+            .map_or_else(String::new, |problem| format!(": {problem}"));
+        self.logs.sink(&global.log, &global.log_tag).send(
+            Level::Alert,
+            &format!("Reload failed, everything stays as it was{first}"),
+        );
+    }
+}
+
+/// `node` of the global section, which is the host's name when the file sets none.
+fn node(config: &Config) -> String {
+    match config.global.node.as_str() {
+        "" => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        node => node.to_owned(),
+    }
+}
+
+async fn loaded(loading: &mut Option<Loading>) -> Result<Result<Loaded, Vec<Problem>>, JoinError> {
+    match loading {
+        Some(loading) => loading.await,
+        None => pending().await,
+    }
+}
+
+async fn drained(draining: &mut Option<Draining>) -> bool {
+    match draining {
+        Some(draining) => draining.await,
+        None => pending().await,
+    }
+}
+
+async fn tick(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => pending().await,
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
