@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::compare::{Answers, both};
 use crate::support::balancer::until_metrics;
 use crate::support::metrics::{Metrics, Series};
-use crate::support::{Lab, Origin, Peer};
+use crate::support::{Lab, Peer};
 
 /// What a dashboard of HAProxy's TCP balancing shows; all of it must exist here.
 const EXPECTED: &[&str] = &[

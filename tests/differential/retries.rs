@@ -1,9 +1,10 @@
 //! How connects that fail are tried again: what the client gets, after how long, and the counts.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::compare::same;
 use crate::support::tcplog::Millis;
+use crate::support::wait::throughout;
 use crate::support::{Balancer, Lab, Peer};
 
 /// What one client saw: the server's name (empty: closed without one), and after how long.
@@ -167,11 +168,10 @@ listen api
         ));
         let visitor = std::thread::spawn(move || timed_visit(front));
         // Half-way between the first try and the second, a second later.
-        assert!(
-            !crate::support::wait::within(std::time::Duration::from_millis(500), || visitor
-                .is_finished()
-                .then_some(()))
-            .is_some()
+        throughout(
+            "the visitor waits for the second try",
+            Duration::from_millis(500),
+            || !visitor.is_finished(),
         );
         late.revive();
         (visitor.join().unwrap(), lab.syslog.session())
