@@ -5,6 +5,7 @@
 //! look-ups come in through [`Environment`].
 
 mod address;
+mod convert;
 mod draft;
 mod haproxy;
 mod model;
@@ -16,6 +17,9 @@ mod units;
 use std::io;
 use std::net::IpAddr;
 
+use draft::Draft;
+
+pub use convert::convert;
 pub use haproxy::{evaluate_condition, keywords_markdown};
 pub use model::*;
 pub use problem::{Place, Problem, Severity};
@@ -58,32 +62,39 @@ pub struct Loaded {
 /// # Errors
 /// Every problem of every file, errors and warnings, sorted by file and place.
 pub fn load(sources: &[Source], environment: &Environment<'_>) -> Result<Loaded, Vec<Problem>> {
+    let loaded = read(sources, environment)
+        .and_then(|draft| resolve::resolve(draft, environment))
+        .map_err(|problems| in_order(problems, sources))?;
+    Ok(Loaded {
+        warnings: in_order(loaded.warnings, sources),
+        ..loaded
+    })
+}
+
+/// What `sources` say, in whichever of the two languages they are written.
+fn read(sources: &[Source], environment: &Environment<'_>) -> Result<Draft, Vec<Problem>> {
     let (toml, haproxy): (Vec<&Source>, Vec<&Source>) = sources
         .iter()
         .partition(|source| source.name.ends_with(".toml"));
-    let order: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    let loaded = match (toml.first(), haproxy.first()) {
+    match (toml.first(), haproxy.first()) {
         (Some(first), Some(_)) => Err(vec![Problem::error(
             Place::whole_file(&first.name),
             "a configuration is either TOML or haproxy.cfg, not both; 'evenkeel convert' turns \
              haproxy.cfg into TOML"
                 .to_owned(),
         )]),
-        (Some(_), None) => resolve::resolve(toml::read(&toml), environment),
-        (None, _) => resolve::resolve(haproxy::read(&haproxy, environment), environment),
-    };
-    let rank = |problem: &Problem| {
-        let file = order.iter().position(|name| **name == *problem.place.file);
-        (file, problem.place.line, problem.place.column)
-    };
-    match loaded {
-        Ok(mut loaded) => {
-            loaded.warnings.sort_by_key(rank);
-            Ok(loaded)
-        }
-        Err(mut problems) => {
-            problems.sort_by_key(rank);
-            Err(problems)
-        }
+        (Some(_), None) => Ok(toml::read(&toml)),
+        (None, _) => Ok(haproxy::read(&haproxy, environment)),
     }
+}
+
+/// `problems` as an operator reads them: file by file, from top to bottom.
+fn in_order(mut problems: Vec<Problem>, sources: &[Source]) -> Vec<Problem> {
+    problems.sort_by_key(|problem| {
+        let file = sources
+            .iter()
+            .position(|source| *source.name == *problem.place.file);
+        (file, problem.place.line, problem.place.column)
+    });
+    problems
 }

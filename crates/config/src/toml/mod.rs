@@ -257,4 +257,4 @@ fn replace<T>(field: &mut Maybe<T>, said: Maybe<T>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

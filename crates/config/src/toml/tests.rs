@@ -8,7 +8,7 @@ use crate::{
     OnMarkedDown, Redispatch, RelayMethod, ServerAddress, SessionLogFormat, Source, load,
 };
 
-const MINIMAL: &str = r#"
+pub(crate) const MINIMAL: &str = r#"
 [frontend.kubernetes]
 bind = "10.0.1.10:6443"
 backend = "masters"
@@ -18,13 +18,100 @@ master1 = "10.0.1.11:6443"
 master2 = "10.0.1.12:6443"
 "#;
 
-fn load_files(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
-    let source = |(name, text): &(&str, &str)| Source {
-        name: (*name).to_owned(),
-        text: text.as_bytes().to_vec(),
-    };
-    let sources: Vec<Source> = files.iter().map(source).collect();
-    let environment = Environment {
+pub(crate) const EVERY_KEY: &str = r#"
+[admin]
+listen = "127.0.0.1:8405"
+[global]
+maxconn = 9_000
+threads = 2
+relay = "splice"
+hard-stop-after = "10m"
+spread-checks = 5
+log = ["stderr", { to = "10.0.0.5", format = "rfc5424", facility = "daemon",
+                   max-level = "info", min-level = "alert", max-length = 2048 }]
+log-tag = "lb"
+pidfile = "/run/lb.pid"
+daemon = true
+node = "lb1"
+description = "the first"
+
+[backend.one]
+id = 9
+balance = "leastconn"
+retries = 1
+redispatch = 2
+allbackups = true
+timeout = { connect = "2s", server = "1h", server-fin = "none", tunnel = "2h" }
+keepalive = true
+weight = 7
+tcp-user-timeout = "none"
+on-marked-down = "keep"
+init-addr = ["last", "none"]
+check = { kind = "tcp-check", timeout = "3s", inter = "5s", fastinter = "2s", downinter = "9s",
+          rise = 4, fall = 5, port = 9443, address = "10.9.9.9" }
+log = "global"
+log-tag = "one"
+disabled = true
+[backend.one.servers.a]
+address = "10.0.0.1"
+id = 3
+weight = 0
+backup = true
+disabled = true
+tcp-user-timeout = "4s"
+on-marked-down = "shutdown-sessions"
+init-addr = ["10.0.0.1"]
+check = { inter = "6s", fastinter = "1s", downinter = "8s", rise = 1, fall = 1, port = 1,
+          address = "10.8.8.8" }
+[backend.one.servers]
+b = { address = "nowhere:6443", check = false }
+"c c" = "ipv6@master1:6443"
+
+[frontend.two]
+bind = [":6001-6002", { address = "[::]:6443", name = "six", maxconn = 5, backlog = 6,
+        interface = "eth0", ip-versions = "v6only", transparent = true,
+        tcp-user-timeout = "1s" }]
+backend = "one"
+id = 9
+maxconn = 100
+backlog = 200
+timeout = { client = "1h", client-fin = "30s" }
+keepalive = { idle = "1m", interval = "10s", probes = 9 }
+tcp-user-timeout = "none"
+log = ["global", "/dev/log"]
+log-format = "connect"
+dontlognull = false
+log-tag = "two"
+disabled = true
+"#;
+
+pub(crate) const EVERYTHING_OFF: &str = r#"
+[global]
+log = []
+[frontend.f]
+bind = []
+backend = false
+keepalive = false
+timeout.client-fin = "none"
+[backend.b]
+check = false
+redispatch = false
+keepalive = false
+timeout.connect = "none"
+[backend.b.servers]
+plain = "master1:6443"
+checked = { address = "ipv6@master1:6443", check = true }
+quick = { address = "master1:6443", check.inter = "100ms" }
+[backend.c]
+redispatch = "when-free"
+check.timeout = "none"
+check.inter = "3s"
+servers = { s = "master1:6443" }
+"#;
+
+/// A world in which there is one master.
+pub(crate) fn environment() -> Environment<'static> {
+    Environment {
         variable: &|_| None,
         lookup: &|name| match name {
             "master1" => Ok(vec![
@@ -34,9 +121,17 @@ fn load_files(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
             _ => Err(io::Error::other("no such name")),
         },
         hostname: "lb",
+    }
+}
+
+fn load_files(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let source = |(name, text): &(&str, &str)| Source {
+        name: (*name).to_owned(),
+        text: text.as_bytes().to_vec(),
     };
+    let sources: Vec<Source> = files.iter().map(source).collect();
     let shown = |problems: Vec<crate::Problem>| problems.iter().map(ToString::to_string).collect();
-    load(&sources, &environment)
+    load(&sources, &environment())
         .map(|loaded| loaded.config)
         .map_err(shown)
 }
@@ -141,74 +236,7 @@ fn the_file_in_the_reference_loads() {
 
 #[test]
 fn every_key_has_its_effect() {
-    let config = config(
-        r#"
-        [admin]
-        listen = "127.0.0.1:8405"
-        [global]
-        maxconn = 9_000
-        threads = 2
-        relay = "splice"
-        hard-stop-after = "10m"
-        spread-checks = 5
-        log = ["stderr", { to = "10.0.0.5", format = "rfc5424", facility = "daemon",
-                           max-level = "info", min-level = "alert", max-length = 2048 }]
-        log-tag = "lb"
-        pidfile = "/run/lb.pid"
-        daemon = true
-        node = "lb1"
-        description = "the first"
-
-        [backend.one]
-        id = 9
-        balance = "leastconn"
-        retries = 1
-        redispatch = 2
-        allbackups = true
-        timeout = { connect = "2s", server = "1h", server-fin = "none", tunnel = "2h" }
-        keepalive = true
-        weight = 7
-        tcp-user-timeout = "none"
-        on-marked-down = "keep"
-        init-addr = ["last", "none"]
-        check = { kind = "tcp-check", timeout = "3s", inter = "5s", fastinter = "2s", downinter = "9s",
-                  rise = 4, fall = 5, port = 9443, address = "10.9.9.9" }
-        log = "global"
-        log-tag = "one"
-        disabled = true
-        [backend.one.servers.a]
-        address = "10.0.0.1"
-        id = 3
-        weight = 0
-        backup = true
-        disabled = true
-        tcp-user-timeout = "4s"
-        on-marked-down = "shutdown-sessions"
-        init-addr = ["10.0.0.1"]
-        check = { inter = "6s", fastinter = "1s", downinter = "8s", rise = 1, fall = 1, port = 1,
-                  address = "10.8.8.8" }
-        [backend.one.servers]
-        b = { address = "nowhere:6443", check = false }
-        "c c" = "ipv6@master1:6443"
-
-        [frontend.two]
-        bind = [":6001-6002", { address = "[::]:6443", name = "six", maxconn = 5, backlog = 6,
-                interface = "eth0", ip-versions = "v6only", transparent = true,
-                tcp-user-timeout = "1s" }]
-        backend = "one"
-        id = 9
-        maxconn = 100
-        backlog = 200
-        timeout = { client = "1h", client-fin = "30s" }
-        keepalive = { idle = "1m", interval = "10s", probes = 9 }
-        tcp-user-timeout = "none"
-        log = ["global", "/dev/log"]
-        log-format = "connect"
-        dontlognull = false
-        log-tag = "two"
-        disabled = true
-        "#,
-    );
+    let config = config(EVERY_KEY);
     let global = &config.global;
     assert_eq!(
         (global.maxconn, global.threads, global.daemon),
@@ -342,31 +370,7 @@ fn every_key_has_its_effect() {
 
 #[test]
 fn off_is_said_as_false_none_or_an_empty_list() {
-    let config = config(
-        r#"
-        [global]
-        log = []
-        [frontend.f]
-        bind = []
-        backend = false
-        keepalive = false
-        timeout.client-fin = "none"
-        [backend.b]
-        check = false
-        redispatch = false
-        keepalive = false
-        timeout.connect = "none"
-        [backend.b.servers]
-        plain = "master1:6443"
-        checked = { address = "ipv6@master1:6443", check = true }
-        quick = { address = "master1:6443", check.inter = "100ms" }
-        [backend.c]
-        redispatch = "when-free"
-        check.timeout = "none"
-        check.inter = "3s"
-        servers = { s = "master1:6443" }
-        "#,
-    );
+    let config = config(EVERYTHING_OFF);
     assert_eq!(config.global.log, []);
     let frontend = &config.frontends[0];
     assert_eq!((frontend.binds.len(), frontend.default_backend), (0, None));
@@ -578,12 +582,7 @@ fn bytes_that_are_no_utf8_are_told_with_their_place() {
         name: "lb.toml".into(),
         text: b"[global]\n# \xc3\xbc\xff".to_vec(),
     };
-    let environment = Environment {
-        variable: &|_| None,
-        lookup: &|_| Ok(Vec::new()),
-        hostname: "lb",
-    };
-    let problems = load(&[source], &environment).unwrap_err();
+    let problems = load(&[source], &environment()).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
         "lb.toml:2:4: not UTF-8 from here on"

@@ -185,13 +185,11 @@ pub(crate) fn show_limit(limit: Option<Duration>) -> String {
 
 /// A time in its largest whole unit up to hours.
 pub(crate) fn show_time(time: Duration) -> String {
+    const UNITS: [(u128, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1000, "s")];
     let ms = time.as_millis();
-    match ms {
-        _ if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
-        _ if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
-        _ if ms % 1000 == 0 => format!("{}s", ms / 1000),
-        _ => format!("{ms}ms"),
-    }
+    let whole = UNITS.iter().find(|(unit, _)| ms.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or(&(1, "ms"));
+    format!("{}{name}", ms / unit)
 }
 
 /// A TOML string.
