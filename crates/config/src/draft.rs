@@ -47,6 +47,8 @@ pub(crate) struct Draft {
     pub(crate) problems: Vec<Problem>,
     /// Lines that were accepted and change nothing.
     pub(crate) without_effect: Vec<Spanned<String>>,
+    /// What the text itself wants to be told (`.notice`).
+    pub(crate) notices: Vec<Spanned<String>>,
 }
 
 /// See [`crate::Global`].
@@ -116,6 +118,7 @@ pub(crate) struct BindDraft {
 
 /// One log target of a frontend or backend.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a file has a handful of them")]
 pub(crate) enum ProxyLog {
     /// Every target of the global section.
     Global,

@@ -55,6 +55,8 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// Lines that were accepted and change nothing: where, and the line as it was written.
     pub without_effect: Vec<(Place, String)>,
+    /// What the text itself wants to be told (`.notice`).
+    pub notices: Vec<(Place, String)>,
 }
 
 /// Loads all `sources` as one configuration, in the given order.

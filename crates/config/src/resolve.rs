@@ -35,6 +35,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         backends,
         problems,
         without_effect,
+        notices,
     } = draft;
     let mut resolver = Resolver {
         environment,
@@ -94,6 +95,10 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         without_effect: without_effect
             .into_iter()
             .map(|line| (line.place, line.value))
+            .collect(),
+        notices: notices
+            .into_iter()
+            .map(|notice| (notice.place, notice.value))
             .collect(),
     })
 }

@@ -1,4 +1,4 @@
-//! Times and sizes as HAProxy writes them: a number and a unit (manual, sections 2.5 and 2.6).
+//! Times as HAProxy writes them: a number and a unit (manual, section 2.5).
 
 use std::time::Duration;
 
@@ -38,32 +38,6 @@ fn too_long(text: &str) -> String {
     format!("time '{text}' is too long; the longest is {LONGEST_MS} ms (24.8 days)")
 }
 
-/// Parses `16384`, `64k`, `1m`, `2g` into bytes.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let (digits, unit) = split(text);
-    if digits.is_empty() {
-        return Err(format!(
-            "'{text}' is not a size; write a number and k, m or g, or no unit"
-        ));
-    }
-    let shift = match unit {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => {
-            return Err(format!(
-                "unknown unit '{unit}' in size '{text}'; the units are k, m and g"
-            ));
-        }
-    };
-    digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .ok_or_else(|| format!("size '{text}' is too large"))
-}
-
 fn split(text: &str) -> (&str, &str) {
     text.split_at(
         text.find(|c: char| !c.is_ascii_digit())
@@ -101,19 +75,5 @@ mod tests {
         check("1m30s", None);
         check("", None);
         check("s", None);
-    }
-
-    #[test]
-    fn sizes() {
-        fn check(text: &str, expected: Option<u64>) {
-            assert_eq!(parse_size(text).ok(), expected, "{text}");
-        }
-        check("16384", Some(16384));
-        check("64k", Some(65536));
-        check("1m", Some(1 << 20));
-        check("2g", Some(2 << 30));
-        check("99999999999g", None);
-        check("1t", None);
-        check("k", None);
     }
 }

@@ -1,0 +1,464 @@
+//! What only shows when every line is read: which proxies carry traffic in mode http, which
+//! keywords a proxy in mode tcp leaves out, what is missing. Turns sections into the draft.
+
+use std::collections::HashSet;
+
+use super::keywords::{Http, OptionSupport};
+use super::proxy::{CheckOption, Kind, LineFormat, Mode, Proxy, Verdict};
+use super::{Reader, keywords};
+use crate::draft::{
+    BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
+};
+use crate::{CheckKind, RelayMethod, SessionLogFormat};
+
+/// Finishes what was read.
+pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
+    let proxies = std::mem::take(&mut reader.proxies);
+    let kept = reader.sort_out_http(proxies);
+    let splice = kept.iter().find_map(|proxy| {
+        let splice = &proxy.splice;
+        [&splice.auto, &splice.request, &splice.response]
+            .into_iter()
+            .flatten()
+            .find(|option| option.value)
+            .cloned()
+    });
+    if let Some(splice) = splice
+        && reader.draft.global.relay.is_none()
+    {
+        reader.draft.global.relay = Some(splice.map(|_| RelayMethod::Splice));
+    }
+    for proxy in kept {
+        reader.finish(proxy);
+    }
+    reader.count_repeated();
+    reader.draft
+}
+
+impl Reader<'_> {
+    /// Leaves out proxies in mode http that carry no traffic, refuses those that do.
+    fn sort_out_http(&mut self, proxies: Vec<Proxy>) -> Vec<Proxy> {
+        // A backend in mode http with servers serves HTTP to whoever is sent there.
+        let serving: HashSet<String> = proxies
+            .iter()
+            .filter(|p| p.kind.connects() && p.mode() != Mode::Tcp && !p.servers.is_empty())
+            .map(|p| p.name.value.clone())
+            .collect();
+        let known: HashSet<String> = proxies
+            .iter()
+            .filter(|p| p.kind.connects())
+            .map(|p| p.name.value.clone())
+            .collect();
+        let mut used = HashSet::new();
+        for proxy in proxies
+            .iter()
+            .filter(|p| p.kind.accepts() && p.mode() == Mode::Tcp)
+        {
+            let Some(backend) = &proxy.default_backend else {
+                continue;
+            };
+            used.insert(backend.value.clone());
+        }
+        let mut kept = Vec::with_capacity(proxies.len());
+        for proxy in proxies {
+            if proxy.mode() == Mode::Tcp {
+                kept.push(proxy);
+                continue;
+            }
+            let traffic = self.traffic(&proxy, &serving, &known, &used);
+            let mode = proxy
+                .mode
+                .as_ref()
+                .map_or(&proxy.place, |mode| &mode.place)
+                .clone();
+            if let Some(traffic) = traffic {
+                let message = format!(
+                    "{} would carry traffic in a mode other than tcp (set at {mode}; {traffic}), \
+                     which is not supported; write 'mode tcp' in it if plain TCP will do",
+                    proxy.who()
+                );
+                self.error(proxy.name.place.clone(), message);
+                self.halves(proxy, None);
+                continue;
+            }
+            let left_out = match proxy.kind {
+                Kind::Backend => "it is left out",
+                _ => "it is not bound; metrics and health are served at --admin",
+            };
+            let message = format!(
+                "{} is in mode http (set at {mode}) and carries no traffic: {left_out}",
+                proxy.who()
+            );
+            self.warning(proxy.name.place.clone(), message);
+            let text = format!("{} {}", proxy.kind.section(), proxy.name.value);
+            self.draft
+                .without_effect
+                .push(Spanned::new(text, proxy.place.clone()));
+            let lines = proxy
+                .http
+                .into_iter()
+                .map(|line| Spanned::new(line.text, line.place));
+            self.draft.without_effect.extend(lines);
+        }
+        kept
+    }
+
+    /// Which lines of a proxy in mode http carry traffic; `None`: none do.
+    fn traffic(
+        &self,
+        proxy: &Proxy,
+        serving: &HashSet<String>,
+        known: &HashSet<String>,
+        used: &HashSet<String>,
+    ) -> Option<String> {
+        let mut lines: Vec<(u32, &str)> = Vec::new();
+        if proxy.kind == Kind::Backend {
+            if !used.contains(&proxy.name.value) {
+                return None;
+            }
+            lines.extend(
+                proxy
+                    .servers
+                    .iter()
+                    .map(|(_, _, place, _)| (place.line, "server")),
+            );
+        } else {
+            lines.extend(
+                proxy
+                    .servers
+                    .iter()
+                    .map(|(_, _, place, _)| (place.line, "server")),
+            );
+            if let Some(backend) = &proxy.default_backend {
+                // Where it leads to a page of statistics, nothing is carried.
+                if serving.contains(&backend.value) || !known.contains(&backend.value) {
+                    lines.push((backend.place.line, "default_backend"));
+                }
+            }
+            let rules = proxy.verdicts.iter().filter(|verdict| {
+                matches!(
+                    verdict.key,
+                    "use_backend" | "dispatch" | "transparent" | "option transparent"
+                )
+            });
+            lines.extend(rules.map(|verdict| (verdict.place.line, verdict.key)));
+            let answers = proxy.http.iter().filter(|line| {
+                line.name == "redirect"
+                    || line.name == "http-request"
+                        && line
+                            .arguments
+                            .first()
+                            .is_some_and(|action| matches!(action.as_str(), "redirect" | "return"))
+            });
+            lines.extend(answers.map(|line| (line.place.line, line.name)));
+        }
+        if lines.is_empty() {
+            return None;
+        }
+        lines.sort_unstable();
+        let named: Vec<String> = lines
+            .iter()
+            .map(|(line, what)| format!("'{what}' in line {line}"))
+            .collect();
+        Some(named.join(", "))
+    }
+
+    /// A proxy in mode tcp: HAProxy's own warnings, then its halves.
+    fn finish(&mut self, mut proxy: Proxy) {
+        for verdict in std::mem::take(&mut proxy.verdicts) {
+            self.report(verdict);
+        }
+        self.http_keywords(&proxy);
+        self.checks(&proxy);
+        self.missing(&proxy);
+        if let Some(place) = &proxy.other_hash
+            && proxy
+                .balance
+                .as_ref()
+                .is_some_and(|b| b.value == crate::Balance::Source)
+        {
+            let message = "'hash-type' other than map-based sdbm is not supported yet: with 'balance \
+                           source' it decides which server a client gets";
+            self.error(place.clone(), message);
+        }
+        let format = self.session_format(&proxy);
+        self.halves(proxy, format);
+    }
+
+    fn halves(&mut self, proxy: Proxy, format: Option<Spanned<SessionLogFormat>>) {
+        if proxy.kind.accepts() {
+            self.draft.frontends.push(frontend(&proxy, format));
+        }
+        if proxy.kind.connects() {
+            self.draft.backends.push(backend(proxy));
+        }
+    }
+
+    /// Keywords that need mode http, in HAProxy's words.
+    fn http_keywords(&mut self, proxy: &Proxy) {
+        let who = proxy.who();
+        let mut said = HashSet::new();
+        for line in &proxy.http {
+            let name = line.name.split(' ').next().unwrap_or(line.name);
+            let message = match line.kind {
+                Http::Nothing => None,
+                Http::Option => Some(format!(
+                    "'{}' ignored for {who} as it requires HTTP mode",
+                    line.name
+                )),
+                Http::Rules => Some(format!(
+                    "'{name}' rules ignored for {who} as they require HTTP mode"
+                )),
+                Http::Statement => Some(format!(
+                    "'{name}' statement ignored for {who} as it requires HTTP mode"
+                )),
+                Http::Cookie => Some(format!(
+                    "cookie will be ignored for {who} (needs 'mode http')"
+                )),
+                Http::Balance => Some(format!(
+                    "Layer 7 hash not possible for {who} (needs 'mode http'). Falling back to \
+                     round robin"
+                )),
+            };
+            if let Some(message) = message
+                && said.insert(message.clone())
+            {
+                self.warning(line.place.clone(), message);
+            }
+            self.draft
+                .without_effect
+                .push(Spanned::new(line.text.clone(), line.place.clone()));
+        }
+        for (name, _, _, server) in &proxy.servers {
+            if let Some(place) = &server.cookie {
+                self.warning(
+                    place.clone(),
+                    format!(
+                        "{who}: ignoring cookie for server '{}' as HTTP mode is disabled",
+                        name.value
+                    ),
+                );
+            }
+            if let Some(place) = &server.observe_layer7 {
+                self.warning(
+                    place.clone(),
+                    format!(
+                        "server '{}': 'observe layer7' can only be used in http proxies",
+                        name.value
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Checks that fall back to a plain connect, and TLS in them without a CA.
+    fn checks(&mut self, proxy: &Proxy) {
+        if !proxy.kind.connects() {
+            return;
+        }
+        let httpchk = proxy
+            .check
+            .as_ref()
+            .filter(|check| check.value == CheckOption::Http);
+        match httpchk {
+            None => {
+                if let Some(place) = proxy.http_checks.first() {
+                    let message = format!(
+                        "{} uses http-check rules without 'option httpchk', so the rules are ignored",
+                        proxy.who()
+                    );
+                    self.warning(place.clone(), message);
+                }
+            }
+            Some(check)
+                if proxy
+                    .servers
+                    .iter()
+                    .any(|(_, _, _, server)| is_checked(server)) =>
+            {
+                self.report(Verdict {
+                    support: OptionSupport::NoEffect(keywords::PLAIN_CHECK),
+                    subject: "'option httpchk'".to_owned(),
+                    key: "option httpchk",
+                    place: check.place.clone(),
+                    text: "option httpchk".to_owned(),
+                });
+            }
+            Some(_) => {}
+        }
+        for (name, _, place, server) in &proxy.servers {
+            let own = server.check_ssl.as_ref().filter(|check| check.value);
+            let by_rule = httpchk.is_some() && proxy.http_check_tls && is_checked(server);
+            let unverified = !server.verify.unwrap_or(!self.servers_unverified) || server.has_ca;
+            if (own.is_some() || by_rule) && !unverified {
+                let place = own.map_or(place, |own| &own.place);
+                let message = format!(
+                    "server '{}': the check's TLS is verified by default, but there is no CA file; \
+                     add 'ca-file', or 'verify none' where the network is trusted",
+                    name.value
+                );
+                self.error(place.clone(), message);
+            } else if let Some(own) = own {
+                self.report(Verdict {
+                    support: OptionSupport::NoEffect(keywords::CHECK_TRANSPORT),
+                    subject: "'check-ssl' on a server".to_owned(),
+                    key: "check-ssl",
+                    place: own.place.clone(),
+                    text: "check-ssl".to_owned(),
+                });
+            }
+        }
+    }
+
+    /// Timeouts and sockets that are not there.
+    fn missing(&mut self, proxy: &Proxy) {
+        let unset = |timeout: &crate::draft::Maybe<std::time::Duration>| {
+            timeout.as_ref().is_none_or(|time| time.value.is_zero())
+        };
+        let timeouts = &proxy.timeouts;
+        let mut missing = Vec::new();
+        if proxy.kind.accepts() && unset(&timeouts.client) {
+            missing.push("'timeout client'");
+        }
+        if proxy.kind.connects() && !proxy.servers.is_empty() {
+            if unset(&timeouts.connect) {
+                missing.push("'timeout connect'");
+            }
+            if unset(&timeouts.server) && unset(&timeouts.tunnel) {
+                missing.push("'timeout server'");
+            }
+        }
+        let who = proxy.who();
+        if !missing.is_empty() {
+            let message = format!(
+                "missing timeouts for {who}: set {} to a non-zero value, lest idle peers are kept \
+                 for ever",
+                missing.join(" and ")
+            );
+            self.warning(proxy.name.place.clone(), message);
+        }
+        if proxy.kind.accepts() && proxy.binds.is_empty() {
+            let message = format!(
+                "{who} has no 'bind' directive; please declare it as a backend if this was intended"
+            );
+            self.warning(proxy.name.place.clone(), message);
+        }
+    }
+
+    fn session_format(&mut self, proxy: &Proxy) -> Option<Spanned<SessionLogFormat>> {
+        let format = proxy.log_format.clone()?;
+        if !proxy.kind.accepts() {
+            return None;
+        }
+        let global = self.draft.global.logs.is_empty();
+        let logs = proxy
+            .logs
+            .iter()
+            .any(|log| matches!(log, ProxyLog::Own(_)) || !global);
+        if !logs {
+            let message = format!(
+                "log format ignored for {} since it has no log address",
+                proxy.who()
+            );
+            self.warning(format.place.clone(), message);
+        }
+        let option = match format.value {
+            LineFormat::Tcp => return Some(format.map(|_| SessionLogFormat::Tcp)),
+            LineFormat::TcpClf => return Some(format.map(|_| SessionLogFormat::TcpClf)),
+            LineFormat::Http => "option httplog",
+            LineFormat::Https => "option httpslog",
+        };
+        if logs {
+            let message = format!(
+                "'{option}' not usable with {} (needs 'mode http'). Falling back to 'option tcplog'",
+                proxy.who()
+            );
+            self.warning(format.place.clone(), message);
+        }
+        Some(format.map(|_| SessionLogFormat::Tcp))
+    }
+
+    /// Says how often a keyword without effect came again.
+    fn count_repeated(&mut self) {
+        for (index, again) in self.notices.values() {
+            if *again > 0 {
+                let problem = &mut self.draft.problems[*index];
+                let lines = if *again == 1 { "time" } else { "times" };
+                problem
+                    .message
+                    .push_str(&format!(" (and {again} more {lines})"));
+            }
+        }
+    }
+}
+
+fn is_checked(server: &super::options::ServerLine) -> bool {
+    server
+        .options
+        .check
+        .as_ref()
+        .is_some_and(|check| check.value)
+}
+
+fn frontend(proxy: &Proxy, log_format: Option<Spanned<SessionLogFormat>>) -> FrontendDraft {
+    let default_backend = match &proxy.default_backend {
+        Some(name) => DefaultBackend::Named(name.clone()),
+        None if proxy.kind == Kind::Listen => DefaultBackend::Own,
+        None => DefaultBackend::Unset,
+    };
+    FrontendDraft {
+        position: proxy.position,
+        id: proxy.id.clone(),
+        name: proxy.name.clone(),
+        place: proxy.place.clone(),
+        disabled: proxy.disabled.clone(),
+        binds: proxy.binds.clone(),
+        default_backend,
+        maxconn: proxy.maxconn.clone(),
+        backlog: proxy.backlog.clone(),
+        client_timeout: proxy.timeouts.client.clone(),
+        client_fin_timeout: proxy.timeouts.client_fin.clone(),
+        client_keepalive: proxy.keepalive.client.resolved(),
+        logs: proxy.logs.clone(),
+        log_format,
+        skip_null: proxy.skip_null.clone(),
+        log_tag: proxy.log_tag.clone(),
+    }
+}
+
+fn backend(proxy: Proxy) -> BackendDraft {
+    let servers = proxy
+        .servers
+        .into_iter()
+        .map(|(name, address, place, line)| ServerDraft {
+            place,
+            name,
+            address,
+            options: line.options,
+        })
+        .collect();
+    BackendDraft {
+        position: proxy.position,
+        id: proxy.id,
+        name: proxy.name,
+        place: proxy.place,
+        disabled: proxy.disabled,
+        balance: proxy.balance,
+        servers,
+        retries: proxy.retries,
+        redispatch: proxy.redispatch,
+        all_backups: proxy.all_backups,
+        connect_timeout: proxy.timeouts.connect,
+        check_timeout: proxy.timeouts.check,
+        server_timeout: proxy.timeouts.server,
+        server_fin_timeout: proxy.timeouts.server_fin,
+        tunnel_timeout: proxy.timeouts.tunnel,
+        server_keepalive: proxy.keepalive.server.resolved(),
+        check_kind: proxy
+            .check
+            .filter(|check| check.value == CheckOption::Tcp)
+            .map(|check| check.map(|_| CheckKind::TcpCheck)),
+        logs: proxy.logs,
+        log_tag: proxy.log_tag,
+    }
+}

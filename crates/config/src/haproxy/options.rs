@@ -1,0 +1,269 @@
+//! The options of `bind` and `server` lines (HAProxy manual, section 5).
+
+use super::keywords::{self, Arguments, OptionRow, OptionSupport};
+use super::lexer::{self, Word};
+use super::{Line, Reader};
+use crate::draft::{BindDraft, InitAddr, Maybe, ServerOptions};
+use crate::resolve::did_you_mean;
+use crate::{IpVersions, OnMarkedDown, Place};
+
+/// What a `server` line says, and a `default-server` line before it.
+#[derive(Clone, Default)]
+pub(super) struct ServerLine {
+    pub(super) options: ServerOptions,
+    pub(super) check_ssl: Maybe<bool>,
+    /// `verify none` (false) or `required` (true).
+    pub(super) verify: Option<bool>,
+    pub(super) has_ca: bool,
+    pub(super) cookie: Option<Place>,
+    pub(super) observe_layer7: Option<Place>,
+}
+
+/// A whole `bind` line.
+pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Option<BindDraft> {
+    let Some(address) = line.args().first() else {
+        reader.error(
+            line.here(),
+            "'bind' needs an address and a port, such as: bind 10.0.1.10:6443",
+        );
+        return None;
+    };
+    let text = lexer::expand_address(&address.text, &|name| reader.variable(name));
+    let is_unix = text.starts_with('/') || text.starts_with("unix@") || text.starts_with("uxst@");
+    let mut bind = BindDraft {
+        address: line.spanned(address, text),
+        name: None,
+        maxconn: None,
+        backlog: None,
+        interface: None,
+        ip_versions: None,
+        transparent: None,
+        tcp_user_timeout: None,
+    };
+    let words = &line.args()[1..];
+    each_option(
+        reader,
+        line,
+        words,
+        keywords::BIND_OPTIONS,
+        &mut |reader, name, word, argument| {
+            match name {
+                "name" => bind.name = Some(line.spanned(argument, argument.text.clone())),
+                "interface" => bind.interface = Some(line.spanned(argument, argument.text.clone())),
+                "maxconn" | "backlog" => {
+                    let number = reader.number(line, name, argument, 0..=i64::from(i32::MAX));
+                    let number = number.map(|number| line.spanned(argument, number as u32));
+                    *(if name == "maxconn" {
+                        &mut bind.maxconn
+                    } else {
+                        &mut bind.backlog
+                    }) = number;
+                }
+                "tcp-ut" => bind.tcp_user_timeout = reader.time(line, name, argument),
+                "transparent" => bind.transparent = Some(line.spanned(word, true)),
+                "v4v6" => bind.ip_versions = Some(line.spanned(word, IpVersions::V4V6)),
+                "v6only" => bind.ip_versions = Some(line.spanned(word, IpVersions::V6Only)),
+                _ if is_unix => {
+                    let support = OptionSupport::Refused(
+                        "the owner and mode of Unix sockets cannot be set yet; use the service's \
+                     User=, Group= and UMask=",
+                    );
+                    reader.verdict(
+                        support,
+                        &format!("'{name}' on a bind"),
+                        name,
+                        &line.place(word),
+                        name,
+                    );
+                }
+                // The owner and mode of an address that is no file.
+                _ => {}
+            }
+        },
+    );
+    Some(bind)
+}
+
+/// The options of a `server` or `default-server` line, added to those in `server`.
+pub(super) fn server(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    words: &[Word],
+    server: &mut ServerLine,
+) {
+    each_option(
+        reader,
+        line,
+        words,
+        keywords::SERVER_OPTIONS,
+        &mut |reader, name, word, argument| {
+            server_option(reader, line, server, name, word, argument);
+        },
+    );
+}
+
+fn server_option(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    server: &mut ServerLine,
+    name: &'static str,
+    word: &Word,
+    argument: &Word,
+) {
+    let options = &mut server.options;
+    match name {
+        "backup" | "no-backup" => options.backup = Some(line.spanned(word, name == "backup")),
+        "check" | "no-check" => options.check = Some(line.spanned(word, name == "check")),
+        "disabled" | "enabled" => options.disabled = Some(line.spanned(word, name == "disabled")),
+        "check-ssl" | "no-check-ssl" => {
+            server.check_ssl = Some(line.spanned(word, name == "check-ssl"));
+        }
+        "ca-file" => server.has_ca = true,
+        "verify" => match argument.text.as_str() {
+            "none" => server.verify = Some(false),
+            "required" => server.verify = Some(true),
+            other => {
+                let message = format!("'verify' is none or required, not '{other}'");
+                reader.error(line.place(argument), message);
+            }
+        },
+        "cookie" => server.cookie = Some(line.place(word)),
+        "observe" => match argument.text.as_str() {
+            "layer7" => server.observe_layer7 = Some(line.place(word)),
+            "layer4" => {
+                let support = OptionSupport::NoEffect("checks alone decide about health");
+                reader.verdict(
+                    support,
+                    "'observe' on a server",
+                    name,
+                    &line.place(word),
+                    name,
+                );
+            }
+            other => {
+                let message = format!("'observe' is layer4 or layer7, not '{other}'");
+                reader.error(line.place(argument), message);
+            }
+        },
+        "addr" => options.check_address = Some(line.spanned(argument, argument.text.clone())),
+        "port" => {
+            let number = reader.number(line, name, argument, 1..=65535);
+            options.check_port = number.map(|number| line.spanned(argument, number as u16));
+        }
+        "inter" | "fastinter" | "downinter" => {
+            let Some(time) = reader.time(line, name, argument) else {
+                return;
+            };
+            if time.value.is_zero() {
+                let message = format!("'{name}' must be more than 0");
+                return reader.error(line.place(argument), message);
+            }
+            *match name {
+                "inter" => &mut options.inter,
+                "fastinter" => &mut options.fastinter,
+                _ => &mut options.downinter,
+            } = Some(time);
+        }
+        "rise" | "fall" => {
+            let number = reader.number(line, name, argument, 1..=i64::from(i32::MAX / 2));
+            let number = number.map(|number| line.spanned(argument, number as u32));
+            *(if name == "rise" {
+                &mut options.rise
+            } else {
+                &mut options.fall
+            }) = number;
+        }
+        "weight" => {
+            let number = reader.number(line, name, argument, 0..=256);
+            options.weight = number.map(|number| line.spanned(argument, number as u16));
+        }
+        "id" => {
+            let number = reader.number(line, name, argument, 1..=i64::from(i32::MAX));
+            options.id = number.map(|number| line.spanned(argument, number as u32));
+        }
+        "tcp-ut" => options.tcp_user_timeout = reader.time(line, name, argument),
+        "on-marked-down" => match argument.text.as_str() {
+            "shutdown-sessions" => {
+                options.on_marked_down =
+                    Some(line.spanned(argument, OnMarkedDown::ShutdownSessions));
+            }
+            other => {
+                let message = format!("'on-marked-down' is shutdown-sessions, not '{other}'");
+                reader.error(line.place(argument), message);
+            }
+        },
+        "init-addr" => options.init_addr = init_addr(reader, line, argument),
+        other => unreachable!("'{other}' works, so it has its arm"),
+    }
+}
+
+fn init_addr(reader: &mut Reader<'_>, line: &Line<'_>, word: &Word) -> Maybe<Vec<InitAddr>> {
+    let mut methods = Vec::new();
+    for text in word.text.split(',') {
+        methods.push(match text {
+            "last" => InitAddr::Last,
+            "libc" => InitAddr::Libc,
+            "none" => InitAddr::None,
+            other => match other.parse() {
+                Ok(ip) => InitAddr::Ip(ip),
+                Err(_) => {
+                    let message = format!(
+                        "unknown init-addr method '{other}'; write last, libc, none or an address"
+                    );
+                    reader.error(line.place(word), message);
+                    return None;
+                }
+            },
+        });
+    }
+    Some(line.spanned(word, methods))
+}
+
+/// What is done with an option that works: its name in the table, its word, its argument (or the
+/// word again where it takes none).
+type Apply<'a> = dyn FnMut(&mut Reader<'_>, &'static str, &Word, &Word) + 'a;
+
+fn each_option(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    words: &[Word],
+    table: &'static [OptionRow],
+    apply: &mut Apply<'_>,
+) {
+    let mut rest = words.iter().peekable();
+    while let Some(word) = rest.next() {
+        let Some((row, name)) = keywords::find_option(table, &word.text) else {
+            let known = table.iter().flat_map(|row| row.names.iter().copied());
+            let hint = did_you_mean(&word.text, known);
+            let message = format!("unknown {} option '{}'{hint}", line.name, word.text);
+            // What follows may be its argument: guessing on would report it, too.
+            return reader.error(line.place(word), message);
+        };
+        let mut argument = word;
+        if row.arguments != Arguments::None {
+            let Some(next) = rest.next() else {
+                return reader.error(line.place(word), format!("'{name}' needs a value after it"));
+            };
+            argument = next;
+        }
+        if row.arguments == Arguments::Source {
+            while rest
+                .next_if(|word| matches!(&*word.text, "usesrc" | "interface"))
+                .is_some()
+            {
+                rest.next();
+            }
+        }
+        if matches!(row.support, OptionSupport::Works) {
+            apply(reader, name, word, argument);
+            continue;
+        }
+        let subject = format!("'{name}' on a {}", line.name.trim_start_matches("default-"));
+        let text = if std::ptr::eq(argument, word) {
+            name.to_owned()
+        } else {
+            format!("{name} {}", argument.text)
+        };
+        reader.verdict(row.support, &subject, name, &line.place(word), &text);
+    }
+}

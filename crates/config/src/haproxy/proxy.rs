@@ -1,0 +1,621 @@
+//! What a `defaults`, `frontend`, `backend` or `listen` section says (HAProxy manual, section 4).
+
+use std::time::Duration;
+
+use super::keywords::{Http, OptionSupport};
+use super::options::{self, ServerLine};
+use super::{Line, Reader, global};
+use crate::draft::{BindDraft, Maybe, ProxyLog, Spanned};
+use crate::resolve::did_you_mean;
+use crate::{Balance, Keepalive, Place};
+
+/// What kind of section it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Defaults,
+    Frontend,
+    Backend,
+    Listen,
+}
+
+impl Kind {
+    pub(super) fn section(self) -> &'static str {
+        match self {
+            Self::Defaults => "defaults",
+            Self::Frontend => "frontend",
+            Self::Backend => "backend",
+            Self::Listen => "listen",
+        }
+    }
+
+    pub(super) fn accepts(self) -> bool {
+        matches!(self, Self::Frontend | Self::Listen)
+    }
+
+    pub(super) fn connects(self) -> bool {
+        matches!(self, Self::Backend | Self::Listen)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Tcp,
+    Http,
+    /// `mode log`, `mode spop` and the like.
+    Other,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineFormat {
+    Tcp,
+    TcpClf,
+    Http,
+    /// `option httpslog`.
+    Https,
+}
+
+/// One proxy section; a copy of its `defaults` section to begin with.
+#[derive(Clone)]
+pub(super) struct Proxy {
+    pub(super) kind: Kind,
+    pub(super) name: Spanned<String>,
+    pub(super) place: Place,
+    pub(super) position: usize,
+    pub(super) id: Maybe<u32>,
+    pub(super) mode: Maybe<Mode>,
+    pub(super) disabled: Maybe<bool>,
+    pub(super) binds: Vec<BindDraft>,
+    pub(super) default_backend: Maybe<String>,
+    pub(super) maxconn: Maybe<u32>,
+    pub(super) backlog: Maybe<u32>,
+    pub(super) timeouts: Timeouts,
+    pub(super) keepalive: KeepaliveOptions,
+    pub(super) splice: Splice,
+    pub(super) logs: Vec<ProxyLog>,
+    pub(super) log_format: Maybe<LineFormat>,
+    pub(super) skip_null: Maybe<bool>,
+    pub(super) log_tag: Maybe<String>,
+    pub(super) balance: Maybe<Balance>,
+    /// A `hash-type` that is not the default one.
+    pub(super) other_hash: Option<Place>,
+    pub(super) retries: Maybe<u32>,
+    pub(super) redispatch: Maybe<Option<i32>>,
+    pub(super) all_backups: Maybe<bool>,
+    pub(super) check: Maybe<CheckOption>,
+    /// Lines of `http-check`, and whether one of them connects over TLS.
+    pub(super) http_checks: Vec<Place>,
+    pub(super) http_check_tls: bool,
+    pub(super) default_server: ServerLine,
+    pub(super) servers: Vec<(Spanned<String>, Spanned<String>, Place, ServerLine)>,
+    /// Keywords that need mode http.
+    pub(super) http: Vec<HttpLine>,
+    /// Keywords that do nothing, or must not be ignored.
+    pub(super) verdicts: Vec<Verdict>,
+}
+
+/// `option tcp-check` or `option httpchk`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CheckOption {
+    Tcp,
+    Http,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Timeouts {
+    pub(super) connect: Maybe<Duration>,
+    pub(super) check: Maybe<Duration>,
+    pub(super) server: Maybe<Duration>,
+    pub(super) server_fin: Maybe<Duration>,
+    pub(super) tunnel: Maybe<Duration>,
+    pub(super) client: Maybe<Duration>,
+    pub(super) client_fin: Maybe<Duration>,
+}
+
+/// `option tcpka` and its kin, for each leg.
+#[derive(Clone, Default)]
+pub(super) struct KeepaliveOptions {
+    pub(super) client: Leg,
+    pub(super) server: Leg,
+}
+
+#[derive(Clone)]
+pub(super) struct Leg {
+    pub(super) on: Maybe<bool>,
+    pub(super) settings: Keepalive,
+}
+
+impl Default for Leg {
+    fn default() -> Self {
+        Self {
+            on: None,
+            settings: Keepalive {
+                idle: None,
+                interval: None,
+                probes: None,
+            },
+        }
+    }
+}
+
+impl Leg {
+    pub(super) fn resolved(&self) -> Maybe<Keepalive> {
+        let on = self.on.clone().filter(|on| on.value)?;
+        Some(on.map(|_| self.settings))
+    }
+}
+
+/// Which `option splice-...` are set.
+#[derive(Clone, Default)]
+pub(super) struct Splice {
+    pub(super) auto: Maybe<bool>,
+    pub(super) request: Maybe<bool>,
+    pub(super) response: Maybe<bool>,
+}
+
+/// A line whose keyword needs mode http.
+#[derive(Clone)]
+pub(super) struct HttpLine {
+    pub(super) name: &'static str,
+    pub(super) kind: Http,
+    pub(super) place: Place,
+    pub(super) arguments: Vec<String>,
+    pub(super) text: String,
+}
+
+/// A line that does nothing here, or must not be ignored.
+#[derive(Clone)]
+pub(super) struct Verdict {
+    pub(super) support: OptionSupport,
+    pub(super) subject: String,
+    pub(super) key: &'static str,
+    pub(super) place: Place,
+    pub(super) text: String,
+}
+
+impl Proxy {
+    /// A new section; what `base` says holds for it unless it says otherwise.
+    pub(super) fn begin(
+        kind: Kind,
+        name: Spanned<String>,
+        place: Place,
+        position: usize,
+        base: Option<Proxy>,
+    ) -> Self {
+        match base {
+            Some(base) => Self {
+                kind,
+                name,
+                place,
+                position,
+                id: None,
+                binds: Vec::new(),
+                servers: Vec::new(),
+                verdicts: Vec::new(),
+                ..base
+            },
+            None => Self {
+                kind,
+                name,
+                place,
+                position,
+                id: None,
+                mode: None,
+                disabled: None,
+                binds: Vec::new(),
+                default_backend: None,
+                maxconn: None,
+                backlog: None,
+                timeouts: Timeouts::default(),
+                keepalive: KeepaliveOptions::default(),
+                splice: Splice::default(),
+                logs: Vec::new(),
+                log_format: None,
+                skip_null: None,
+                log_tag: None,
+                balance: None,
+                other_hash: None,
+                retries: None,
+                redispatch: None,
+                all_backups: None,
+                check: None,
+                http_checks: Vec::new(),
+                http_check_tls: false,
+                default_server: ServerLine::default(),
+                servers: Vec::new(),
+                http: Vec::new(),
+                verdicts: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode.as_ref().map_or(Mode::Tcp, |mode| mode.value)
+    }
+
+    /// How messages call it, in HAProxy's words.
+    pub(super) fn who(&self) -> String {
+        let what = match self.kind {
+            Kind::Defaults => return "this 'defaults' section".to_owned(),
+            Kind::Frontend => "frontend",
+            Kind::Backend => "backend",
+            Kind::Listen => "proxy",
+        };
+        format!("{what} '{}'", self.name.value)
+    }
+}
+
+pub(super) fn mode(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let Some(word) = reader.one(line) else {
+        return;
+    };
+    let mode = match word.text.as_str() {
+        "tcp" => Mode::Tcp,
+        "http" => Mode::Http,
+        "log" | "syslog" | "spop" | "haterm" | "cli" | "peers" => Mode::Other,
+        "health" => {
+            return reader.error(
+                line.place(word),
+                "HAProxy dropped mode health; write 'http-request return status 200' in mode http",
+            );
+        }
+        other => {
+            let hint = did_you_mean(other, ["tcp", "http"].into_iter());
+            let message = format!("unknown proxy mode '{other}'{hint}");
+            return reader.error(line.place(word), message);
+        }
+    };
+    reader.proxy().mode = Some(line.spanned(word, mode));
+}
+
+pub(super) fn disabled(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    reader.proxy().disabled = Some(line.spanned(&line.words[0], line.name == "disabled"));
+}
+
+pub(super) fn id(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(number) = reader.number(line, line.name, word, 1..=i64::from(i32::MAX))
+    {
+        reader.proxy().id = Some(line.spanned(word, number as u32));
+    }
+}
+
+pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(bind) = options::bind(reader, line) {
+        reader.proxy().binds.push(bind);
+    }
+}
+
+pub(super) fn default_backend(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        reader.proxy().default_backend = Some(line.spanned(word, word.text.clone()));
+    }
+}
+
+pub(super) fn maxconn(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(number) = reader.number(line, line.name, word, 0..=i64::from(i32::MAX))
+    {
+        reader.proxy().maxconn = Some(line.spanned(word, number as u32));
+    }
+}
+
+pub(super) fn backlog(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(number) = reader.number(line, line.name, word, 0..=i64::from(i32::MAX))
+    {
+        reader.proxy().backlog = Some(line.spanned(word, number as u32));
+    }
+}
+
+pub(super) fn server(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let [name, address, ..] = line.args() else {
+        let message =
+            "'server' needs a name and an address, such as: server cp1 10.0.1.11:6443 check";
+        return reader.error(line.here(), message);
+    };
+    if let Some(wrong) = name.text.chars().find(|c| !super::is_name_char(*c)) {
+        let message = format!(
+            "character '{wrong}' is not permitted in server name '{}'; use letters, digits and - _ . :",
+            name.text
+        );
+        reader.error(line.place(name), message);
+    }
+    let text = super::lexer::expand_address(&address.text, &|name| reader.variable(name));
+    let mut server = reader.proxy().default_server.clone();
+    options::server(reader, line, &line.args()[2..], &mut server);
+    let server = (
+        line.spanned(name, name.text.clone()),
+        line.spanned(address, text),
+        line.here(),
+        server,
+    );
+    reader.proxy().servers.push(server);
+}
+
+pub(super) fn default_server(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let mut server = reader.proxy().default_server.clone();
+    options::server(reader, line, line.args(), &mut server);
+    reader.proxy().default_server = server;
+}
+
+pub(super) fn retries(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(number) = reader.number(line, line.name, word, 0..=i64::from(i32::MAX))
+    {
+        reader.proxy().retries = Some(line.spanned(word, number as u32));
+    }
+}
+
+/// `option redispatch [interval]`.
+pub(super) fn redispatch(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let mut interval = Some(-1);
+    if let Some(word) = line.args().first() {
+        reader.no_more(line, 1);
+        let Some(number) = reader.number(line, "option redispatch", word, -1_000_000..=1_000_000)
+        else {
+            return;
+        };
+        interval = Some(number as i32);
+    }
+    let interval = interval.filter(|_| !line.negated);
+    reader.proxy().redispatch = Some(line.spanned(&line.words[0], interval));
+}
+
+pub(super) fn allbackups(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    reader.proxy().all_backups = Some(line.spanned(&line.words[0], !line.negated));
+}
+
+pub(super) fn timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let Some(word) = reader.one(line) else {
+        return;
+    };
+    let Some(time) = reader.time(line, line.name, word) else {
+        return;
+    };
+    let timeouts = &mut reader.proxy().timeouts;
+    let field = match line.name {
+        "timeout connect" => &mut timeouts.connect,
+        "timeout check" => &mut timeouts.check,
+        "timeout server" => &mut timeouts.server,
+        "timeout server-fin" => &mut timeouts.server_fin,
+        "timeout tunnel" => &mut timeouts.tunnel,
+        "timeout client" => &mut timeouts.client,
+        _ => &mut timeouts.client_fin,
+    };
+    *field = Some(time);
+}
+
+/// A timeout that nothing here uses: still a time.
+pub(super) fn unused_timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && reader.time(line, line.name, word).is_some()
+    {
+        let text = format!("{} {}", line.name, word.text);
+        let silent = OptionSupport::Silent("it concerns HTTP or TLS");
+        reader.verdict(silent, "", line.name, &line.here(), &text);
+    }
+}
+
+/// `option tcpka` for both legs, `clitcpka` and `srvtcpka` for one.
+pub(super) fn tcpka(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    let on = Some(line.spanned(&line.words[0], !line.negated));
+    let legs = &mut reader.proxy().keepalive;
+    if line.name != "option srvtcpka" {
+        legs.client.on.clone_from(&on);
+    }
+    if line.name != "option clitcpka" {
+        legs.server.on = on;
+    }
+}
+
+/// `clitcpka-idle` and its kin.
+pub(super) fn keepalive(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let Some(word) = reader.one(line) else {
+        return;
+    };
+    let (leg, what) = line.name.split_at("clitcpka-".len());
+    let client = leg.starts_with("cli");
+    if what == "cnt" {
+        if let Some(number) = reader.number(line, line.name, word, 1..=127) {
+            leg_of(reader.proxy(), client).probes = Some(number as u32);
+        }
+        return;
+    }
+    // The kernel counts in seconds, and so does HAProxy here when there is no unit.
+    let bare = !word.text.is_empty() && word.text.bytes().all(|b| b.is_ascii_digit());
+    let text = if bare {
+        format!("{}s", word.text)
+    } else {
+        word.text.clone()
+    };
+    match crate::units::parse_time(&text) {
+        Ok(time) if time >= Duration::from_secs(1) => {
+            let settings = leg_of(reader.proxy(), client);
+            *(if what == "idle" {
+                &mut settings.idle
+            } else {
+                &mut settings.interval
+            }) = Some(time);
+        }
+        Ok(_) => {
+            let message = format!("'{}' must be at least a second", line.name);
+            reader.error(line.place(word), message);
+        }
+        Err(message) => reader.error(line.place(word), format!("'{}': {message}", line.name)),
+    }
+}
+
+fn leg_of(proxy: &mut Proxy, client: bool) -> &mut Keepalive {
+    if client {
+        &mut proxy.keepalive.client.settings
+    } else {
+        &mut proxy.keepalive.server.settings
+    }
+}
+
+pub(super) fn splice(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    let on = Some(line.spanned(&line.words[0], !line.negated));
+    let splice = &mut reader.proxy().splice;
+    *match line.name {
+        "option splice-auto" => &mut splice.auto,
+        "option splice-request" => &mut splice.request,
+        _ => &mut splice.response,
+    } = on;
+}
+
+pub(super) fn balance(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    let balance = match line.name {
+        "balance leastconn" => Balance::LeastConn,
+        "balance source" => Balance::Source,
+        _ => Balance::RoundRobin,
+    };
+    set_balance(reader, line, balance);
+}
+
+pub(super) fn balance_like_roundrobin(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let subject = format!("'{}'", line.name);
+    let support =
+        OptionSupport::NoEffect("servers get their shares in turn, as 'balance roundrobin' has it");
+    reader.verdict(support, &subject, line.name, &line.here(), line.name);
+    set_balance(reader, line, Balance::RoundRobin);
+}
+
+pub(super) fn balance_http(reader: &mut Reader<'_>, line: &Line<'_>) {
+    set_balance(reader, line, Balance::RoundRobin);
+    let http = HttpLine {
+        name: line.name,
+        kind: Http::Balance,
+        place: line.here(),
+        arguments: Vec::new(),
+        text: line.name.to_owned(),
+    };
+    reader.proxy().http.push(http);
+}
+
+fn set_balance(reader: &mut Reader<'_>, line: &Line<'_>, balance: Balance) {
+    let proxy = reader.proxy();
+    // The last line counts.
+    proxy.http.retain(|http| http.kind != Http::Balance);
+    proxy
+        .verdicts
+        .retain(|verdict| !verdict.key.starts_with("balance ") || verdict.key == line.name);
+    proxy.balance = Some(line.spanned(&line.words[0], balance));
+}
+
+/// `hash-type map-based sdbm` is what there is.
+pub(super) fn hash_type(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let words: Vec<&str> = line.args().iter().map(|word| word.text.as_str()).collect();
+    match words.as_slice() {
+        [] => reader.error(
+            line.here(),
+            "'hash-type' needs map-based or consistent after it",
+        ),
+        ["map-based"] | ["map-based", "sdbm"] => reader.proxy().other_hash = None,
+        ["map-based" | "consistent", ..] => reader.proxy().other_hash = Some(line.here()),
+        [other, ..] => {
+            let hint = did_you_mean(other, ["map-based", "consistent"].into_iter());
+            let message = format!("unknown hash type '{other}'{hint}");
+            reader.error(line.place(&line.args()[0]), message);
+        }
+    }
+}
+
+pub(super) fn log(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if line.negated {
+        reader.proxy().logs.clear();
+        return;
+    }
+    if line
+        .args()
+        .first()
+        .is_some_and(|word| word.text == "global")
+    {
+        reader.no_more(line, 1);
+        let logs = &mut reader.proxy().logs;
+        // A target of the global section gets a line once, however often it is named.
+        if !logs.iter().any(|log| matches!(log, ProxyLog::Global)) {
+            logs.push(ProxyLog::Global);
+        }
+        return;
+    }
+    if let Some(log) = global::log_line(reader, line) {
+        reader.proxy().logs.push(ProxyLog::Own(log));
+    }
+}
+
+pub(super) fn log_tag(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        reader.proxy().log_tag = Some(line.spanned(word, word.text.clone()));
+    }
+}
+
+pub(super) fn tcplog(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 1);
+    let format = match line.args().first() {
+        None => LineFormat::Tcp,
+        Some(word) if word.text == "clf" => LineFormat::TcpClf,
+        Some(word) => {
+            let message = format!("unexpected argument '{}' after 'option tcplog'", word.text);
+            return reader.error(line.place(word), message);
+        }
+    };
+    set_format(reader, line, format);
+}
+
+pub(super) fn httplog(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let https = line.name == "option httpslog";
+    set_format(
+        reader,
+        line,
+        if https {
+            LineFormat::Https
+        } else {
+            LineFormat::Http
+        },
+    );
+}
+
+/// `log-format`: lines are written in the one format that there is.
+pub(super) fn log_format(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let support = OptionSupport::NoEffect("lines are written as 'option tcplog' writes them");
+    let subject = format!("'{}'", line.name);
+    reader.verdict(support, &subject, line.name, &line.here(), line.name);
+    reader.proxy().log_format = Some(line.spanned(&line.words[0], LineFormat::Tcp));
+}
+
+fn set_format(reader: &mut Reader<'_>, line: &Line<'_>, format: LineFormat) {
+    let proxy = reader.proxy();
+    if proxy.kind == Kind::Backend {
+        let message = format!("{}: '{}' is ignored in backends", proxy.who(), line.name);
+        return reader.warning(line.here(), message);
+    }
+    proxy.log_format = Some(line.spanned(&line.words[0], format));
+}
+
+pub(super) fn dontlognull(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    reader.proxy().skip_null = Some(line.spanned(&line.words[0], !line.negated));
+}
+
+pub(super) fn tcp_check(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    reader.proxy().check = Some(line.spanned(&line.words[0], CheckOption::Tcp));
+}
+
+/// `option httpchk`: servers are checked by a plain connect, which the warning says.
+pub(super) fn httpchk(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.proxy().check = Some(line.spanned(&line.words[0], CheckOption::Http));
+}
+
+pub(super) fn http_check(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let tls =
+        line.name == "http-check connect" && line.args().iter().any(|word| word.text == "ssl");
+    let proxy = reader.proxy();
+    proxy.http_checks.push(line.here());
+    proxy.http_check_tls |= tls;
+}
