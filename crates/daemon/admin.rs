@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_proxy::Snapshot;
+use evenkeel_proxy::{Ownership, Snapshot};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -30,6 +31,8 @@ const LONGEST_VISIT: Duration = Duration::from_secs(10);
 const LONGEST_HEAD: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed (no descriptor left).
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+/// Visitors that the kernel keeps waiting.
+const BACKLOG: i32 = 64;
 /// Requests for a snapshot that may wait for the control loop: one for each visitor.
 pub(crate) const MOST_QUESTIONS: usize = MOST_VISITORS;
 
@@ -44,15 +47,15 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Binds `address`, before the process goes to the background.
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(address).map_err(|error| {
+    /// Binds `address`, before the process goes to the background. A successor (`-sf`, `-st`)
+    /// may bind it too, nobody else by accident.
+    pub(crate) fn bind(address: SocketAddr, ownership: Ownership) -> io::Result<Self> {
+        let listener = listen(address, ownership).map_err(|error| {
             io::Error::new(
                 error.kind(),
                 format!("cannot serve metrics at {address}: {error}"),
             )
         })?;
-        listener.set_nonblocking(true)?;
         Ok(Self { address, listener })
     }
 
@@ -60,6 +63,22 @@ impl Bound {
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
+}
+
+/// SO_REUSEPORT before the bind shares with whoever allows it; after the bind it only allows a
+/// successor to share.
+fn listen(address: SocketAddr, ownership: Ownership) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(ownership == Ownership::Shared)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_port(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// A served admin address; ends when dropped.

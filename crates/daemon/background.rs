@@ -14,14 +14,18 @@ pub(crate) struct Pidfile {
 }
 
 impl Pidfile {
-    /// Opens it, without touching its content: `-sf $(cat PIDFILE)` may still be under way.
+    /// Opens it, empty: an id of before must not be taken for this process's.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
-            .truncate(false)
+            .truncate(true)
             .mode(0o644)
-            .open(path)?;
+            .open(path)
+            .map_err(|error| {
+                let message = format!("cannot open the pid file {}: {error}", path.display());
+                io::Error::new(error.kind(), message)
+            })?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -30,11 +34,7 @@ impl Pidfile {
 
     /// Writes this process's id; the file stays behind at exit, as HAProxy's does.
     pub(crate) fn write(mut self) {
-        let written = self
-            .file
-            .set_len(0)
-            .and_then(|()| writeln!(self.file, "{}", std::process::id()));
-        if let Err(error) = written {
+        if let Err(error) = writeln!(self.file, "{}", std::process::id()) {
             tracing::warn!("cannot write the pid file {}: {error}", self.path.display());
         }
     }

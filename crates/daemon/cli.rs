@@ -19,6 +19,8 @@ pub(crate) enum Request {
     Help,
     /// `demo`: two masters and a balancer in one process.
     Demo,
+    /// `convert FILE...`: print them as one TOML file of the same meaning.
+    Convert(Vec<PathBuf>),
     /// `keywords`: print which of HAProxy's keywords do what.
     Keywords,
     /// `metrics`: print what is measured.
@@ -372,6 +374,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "run two masters and a balancer in this process, on loopback",
     ),
     (
+        "convert",
+        "FILE...",
+        "print a haproxy.cfg as TOML of the same meaning",
+    ),
+    (
         "keywords",
         "",
         "print which of HAProxy's keywords work, and which do not, and why",
@@ -462,6 +469,8 @@ fn find(argument: &str) -> Result<&'static Flag, String> {
 fn command(word: &str, rest: &[String]) -> Result<Request, String> {
     match (word, rest) {
         ("demo", []) => Ok(Request::Demo),
+        ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
+        ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
         ("keywords", []) => Ok(Request::Keywords),
         ("metrics", []) => Ok(Request::Metrics),
         ("help", []) => Ok(Request::Help),
@@ -663,6 +672,10 @@ mod tests {
             (
                 "-f a --admin 9101",
                 "option '--admin': '9101' is not an address with a port, e.g. 127.0.0.1:9101",
+            ),
+            (
+                "convert",
+                "convert takes files: evenkeel convert haproxy.cfg",
             ),
             ("help me", "help takes no argument, got 'me'"),
             ("", ""),

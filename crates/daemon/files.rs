@@ -24,6 +24,17 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     Ok(loaded)
 }
 
+/// Reads `names` and writes them as TOML.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn convert(names: &[PathBuf]) -> Result<String, Vec<Problem>> {
+    let sources = read(names)?;
+    with_environment(None, |environment| {
+        evenkeel_config::convert(&sources, environment)
+    })
+}
+
 /// Runs `work` with what configurations may ask of this machine.
 pub(crate) fn with_environment<T>(
     local_peer: Option<&str>,

@@ -21,6 +21,7 @@ mod serve;
 mod signals;
 mod version;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use evenkeel_config::Loaded;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Ok(Request::Version(detail)) => show(version::text(detail)),
         Ok(Request::Help) => show(version::banner() + &cli::help()),
         Ok(Request::Demo) => demo::run(),
+        Ok(Request::Convert(files)) => convert(&files),
         Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
         Err(mistake) => misused(&mistake),
@@ -139,6 +141,17 @@ fn evaluate(condition: &str) -> Exit {
         Err(message) => {
             say(format!("cannot evaluate '{condition}': {message}"));
             Exit::Code(2)
+        }
+    }
+}
+
+/// `convert`: TOML on the standard output, problems on the standard error.
+fn convert(files: &[PathBuf]) -> Exit {
+    match files::convert(files) {
+        Ok(toml) => show(toml),
+        Err(problems) => {
+            prepare::report(&problems);
+            Exit::Code(1)
         }
     }
 }

@@ -20,21 +20,31 @@ impl fmt::Display for Owner {
 /// The process that keeps `wanted` from being bound; `None` when it cannot be seen (another
 /// user's, another namespace's, or gone meanwhile).
 pub(crate) fn owner_of(wanted: SocketAddr) -> Option<Owner> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .map(|table| fs::read_to_string(table).unwrap_or_default());
-    let listening = tables
-        .iter()
-        .flat_map(|table| table.lines().filter_map(listening));
-    let inodes: Vec<u64> = listening
-        .filter(|(at, _)| collide(*at, wanted))
-        .map(|(_, inode)| inode)
-        .collect();
+    let inodes: Vec<u64> = inodes(wanted).collect();
     processes()
         .find(|pid| holds(*pid, &inodes))
         .map(|pid| Owner {
             pid,
             command: command(pid),
         })
+}
+
+/// How many sockets listen on `address` or on a wildcard that covers it.
+pub(crate) fn listeners(address: SocketAddr) -> usize {
+    inodes(address).count()
+}
+
+/// The sockets that collide with `wanted`.
+fn inodes(wanted: SocketAddr) -> impl Iterator<Item = u64> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
+    let tables = tables.map(|table| fs::read_to_string(table).unwrap_or_default());
+    tables.flat_map(move |table| {
+        let listening = table
+            .lines()
+            .filter_map(listening)
+            .filter(|(at, _)| collide(*at, wanted));
+        listening.map(|(_, inode)| inode).collect::<Vec<_>>()
+    })
 }
 
 /// The address and inode of a line that describes a listening socket.

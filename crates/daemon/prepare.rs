@@ -75,7 +75,7 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
     let admin = config
         .global
         .admin
-        .map(Bound::bind)
+        .map(|address| Bound::bind(address, ownership))
         .transpose()
         .map_err(|error| refuse(&error))?;
     let pidfile = config

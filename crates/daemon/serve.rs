@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use evenkeel_config::{Config, Loaded, Problem};
-use evenkeel_proxy::{Level, Logs, Proxy, ReloadError, Settings};
+use evenkeel_proxy::{Level, Logs, Ownership, Proxy, ReloadError, Settings};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -17,7 +17,7 @@ use crate::columns::View;
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::signals::{Signals, Wish};
-use crate::{Exit, bind_report, files, limits, notify, prepare};
+use crate::{Exit, bind_report, files, limits, notify, port_owner, prepare};
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -189,6 +189,10 @@ impl Control {
         notify::stopping("Draining.");
         tracing::info!("draining: accepting nothing more, waiting for the last connection to end");
         self.proxy.drain();
+        // A successor that took the address over answers alone: two processes' counters mixed
+        // would look like restarts. Without one, /readyz goes on telling that this one drains.
+        self.admin
+            .take_if(|admin| port_owner::listeners(admin.address()) > 1);
         // Made once: hard-stop-after counts from here.
         self.draining = Some(Box::pin(self.proxy.drained()));
     }
@@ -238,9 +242,10 @@ impl Control {
         let wanted = loaded.config.global.admin;
         let keeps_admin = wanted == self.admin.as_ref().map(Admin::address);
         let bound = match wanted {
-            Some(address) if !keeps_admin => {
-                Some(Bound::bind(address).map_err(|error| prepare::whole(&self.options, error))?)
-            }
+            Some(address) if !keeps_admin => Some(
+                Bound::bind(address, Ownership::Exclusive)
+                    .map_err(|error| prepare::whole(&self.options, error))?,
+            ),
             _ => None,
         };
         let (node, warnings) = (node(&loaded.config), loaded.warnings.len() as u64);
