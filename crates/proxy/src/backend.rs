@@ -72,6 +72,8 @@ pub(crate) struct Client<'a> {
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) lease: Lease,
+    /// Cancelled when the session is to end.
+    pub(crate) sessions: CancellationToken,
     pub(crate) effort: Effort,
     /// From the first try to the connection.
     pub(crate) took: Duration,
@@ -183,7 +185,9 @@ impl Backend {
                 Try::Connected(stream) => {
                     let took = began.elapsed();
                     self.connect_seconds.record(took.as_secs_f64());
+                    let sessions = server.signals().sessions;
                     return Ok(Connection {
+                        sessions,
                         stream,
                         lease,
                         effort,

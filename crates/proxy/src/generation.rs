@@ -18,9 +18,9 @@ use crate::backend::{Backend, BackendState};
 use crate::gate::Gate;
 use crate::listener::Listener;
 use crate::log::{self, Level};
-use crate::relay::Method;
+use crate::relay::{Limits, Method};
 use crate::server::{Server, ServerState};
-use crate::session::Frontend;
+use crate::session::{Frontend, limits};
 use crate::sockets::Listening;
 use crate::stats::FrontendStats;
 use crate::workers::Workers;
@@ -270,7 +270,6 @@ fn new_frontend(
         RelayMethod::Auto | RelayMethod::Copy => Method::Copy,
         RelayMethod::Splice => Method::Splice,
     };
-    let kill = kill.clone();
     Arc::new(Frontend {
         stats,
         backend: frontend.default_backend.map(|id| backends[id.0].clone()),
@@ -282,7 +281,10 @@ fn new_frontend(
             .iter()
             .map(|bind| bind.maxconn.map(Gate::new))
             .collect(),
-        is_killed: Box::new(move || kill.is_cancelled()),
+        kill: kill.clone(),
+        limits: frontend
+            .default_backend
+            .map_or_else(Limits::default, |id| limits(frontend, config.backend(id))),
         relayed: metrics::counter!("evenkeel_relayed_bytes_total", "method" => method.name()),
         config: frontend.clone(),
     })

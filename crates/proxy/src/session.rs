@@ -7,15 +7,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
 use evenkeel_config::SessionLogFormat;
+use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
-use crate::backend::{Backend, Client, Connection, Effort, Failure, client_ip};
+use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease, client_ip};
 use crate::end::End;
 use crate::gate::Gate;
 use crate::log::{self, Counts, Level, SessionRecord, Sink};
-use crate::relay::{Job, Limits, Method, Stream, Tally, relay};
+use crate::relay::{Job, Limits, Method, Stream, Tally, Witness, relay};
 use crate::server::Server;
-use crate::stats::{Bytes, FrontendStats};
+use crate::stats::FrontendStats;
 
 /// A frontend as one generation knows it.
 pub(crate) struct Frontend {
@@ -27,7 +28,9 @@ pub(crate) struct Frontend {
     pub(crate) shared: Arc<Shared>,
     /// The limits of the `bind` lines that have one of their own, by their place in the section.
     pub(crate) bind_gates: Vec<Option<Gate>>,
-    pub(crate) is_killed: Box<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) limits: Limits,
+    /// Cancelled when the whole generation is to end.
+    pub(crate) kill: CancellationToken,
     pub(crate) relayed: metrics::Counter,
 }
 
@@ -81,15 +84,15 @@ impl Frontend {
         let own = self.bind_gates.get(bind).and_then(Option::as_ref);
         [own, Some(&self.stats.gate), Some(&self.shared.stats.gate)]
     }
+}
 
-    /// The inactivity limits of a session with `backend`.
-    fn limits(&self, backend: &config::Backend) -> Limits {
-        Limits {
-            client: backend.tunnel_timeout.or(self.config.client_timeout),
-            server: backend.tunnel_timeout.or(backend.server_timeout),
-            client_fin: self.config.client_fin_timeout,
-            server_fin: backend.server_fin_timeout,
-        }
+/// The inactivity limits of sessions between `frontend` and `backend`.
+pub(crate) fn limits(frontend: &config::Frontend, backend: &config::Backend) -> Limits {
+    Limits {
+        client: backend.tunnel_timeout.or(frontend.client_timeout),
+        server: backend.tunnel_timeout.or(backend.server_timeout),
+        client_fin: frontend.client_fin_timeout,
+        server_fin: backend.server_fin_timeout,
     }
 }
 
@@ -114,33 +117,44 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// Serves one connection to its end.
-pub(crate) async fn serve(accepted: Accepted) {
-    let Accepted {
-        stream,
-        peer,
-        place,
-    } = accepted;
-    let frontend = &place.frontend;
-    let started = (SystemTime::now(), Instant::now());
-    begin(frontend, &stream, peer);
-    let outcome = match &frontend.backend {
-        Some(backend) => {
-            backend.state.stats.open.rise();
-            backend.state.stats.begin(frontend.shared.stats.epoch);
-            let outcome = run(frontend, backend, stream, peer).await;
-            backend.state.stats.open.fall();
-            outcome
-        }
-        None => Failure {
-            end: End::NoServer,
-            server: None,
-            effort: Effort::default(),
-        }
-        .into(),
-    };
-    finish(frontend, peer, started, &outcome);
-    drop(place);
+/// Serves one connection to its end. The future is what an open session costs in memory, so it
+/// holds nothing twice.
+pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
+    async move {
+        let started = (SystemTime::now(), Instant::now());
+        let frontend = &accepted.place.frontend;
+        begin(frontend, &accepted.stream, accepted.peer);
+        let outcome = match &frontend.backend {
+            Some(backend) => {
+                backend.state.stats.open.rise();
+                backend.state.stats.begin(frontend.shared.stats.epoch);
+                // Boxed: an established session, which may last for days, does not carry the size
+                // of its connect.
+                let outcome =
+                    match Box::pin(connect(backend, &accepted.stream, accepted.peer)).await {
+                        Ok(mut connection) => {
+                            run(frontend, &mut accepted.stream, &mut connection).await
+                        }
+                        Err(failure) => failure.into(),
+                    };
+                backend.state.stats.open.fall();
+                outcome
+            }
+            None => Failure {
+                end: End::NoServer,
+                server: None,
+                effort: Effort::default(),
+            }
+            .into(),
+        };
+        let Accepted {
+            stream,
+            peer,
+            place,
+        } = accepted;
+        drop(stream);
+        finish(&place.frontend, peer, started, &outcome);
+    }
 }
 
 fn begin(frontend: &Frontend, stream: &Stream, peer: Option<SocketAddr>) {
@@ -155,87 +169,78 @@ fn begin(frontend: &Frontend, stream: &Stream, peer: Option<SocketAddr>) {
     }
 }
 
-/// Connects and relays.
-async fn run(
-    frontend: &Frontend,
+async fn connect(
     backend: &Arc<Backend>,
-    stream: Stream,
+    stream: &Stream,
     peer: Option<SocketAddr>,
-) -> Outcome {
-    let client = Client {
-        address: client_ip(peer),
-        port: if backend.maps_ports() {
-            stream.local_address().map_or(0, |local| local.port())
-        } else {
-            0
-        },
-        stream: &stream,
+) -> Result<Connection, Failure> {
+    let port = if backend.maps_ports() {
+        stream.local_address().map_or(0, |local| local.port())
+    } else {
+        0
     };
-    // Boxed: an established session, which may last for days, does not carry the size of its
-    // connect.
-    let connection = match Box::pin(backend.connect(client)).await {
-        Ok(connection) => connection,
-        Err(failure) => return failure.into(),
+    backend
+        .connect(Client {
+            stream,
+            address: client_ip(peer),
+            port,
+        })
+        .await
+}
+
+/// Relays between the client and its server.
+async fn run(frontend: &Frontend, client: &mut Stream, connection: &mut Connection) -> Outcome {
+    let Lease { backend, server } = &connection.lease;
+    server.state.stats.begin(frontend.shared.stats.epoch);
+    backend.count(server, |stats| stats.connect_time.add(connection.took));
+    let link = Link {
+        frontend,
+        backend,
+        server,
     };
-    let Connection {
-        stream: server_stream,
-        lease,
-        effort,
-        took,
-    } = connection;
-    let server = lease.server.clone();
-    let cut = server.signals().sessions;
-    let cause = || {
-        if (frontend.is_killed)() {
-            End::Killed
-        } else {
-            End::ServerDown
-        }
-    };
-    let stats = &server.state.stats;
-    stats.begin(frontend.shared.stats.epoch);
-    backend.count(&server, |stats| stats.connect_time.add(took));
     let job = Job {
-        limits: frontend.limits(&backend.config),
-        cut: &cut,
-        cause: &cause,
+        limits: &frontend.limits,
+        cut: &connection.sessions,
         held: &frontend.shared.held,
-        counters: Counters {
-            frontend: &frontend.stats.bytes,
-            backend: &backend.state.stats.bytes,
-            server: &stats.bytes,
-            process_out: &frontend.shared.stats.bytes_out,
-            relayed: &frontend.relayed,
-        },
+        witness: &link,
     };
-    let Tally { up, down, end } = relay(frontend.method, stream, server_stream, job).await;
-    drop(lease);
+    let Tally { up, down, end } =
+        relay(frontend.method, client, &mut connection.stream, &job).await;
     Outcome {
         end,
-        server: Some(server),
-        effort,
-        connect: Some(took),
+        server: Some(server.clone()),
+        effort: connection.effort,
+        connect: Some(connection.took),
         bytes: (up, down),
     }
 }
 
-/// Where a relay counts bytes while they flow.
-pub(crate) struct Counters<'a> {
-    frontend: &'a Bytes,
-    backend: &'a Bytes,
-    server: &'a Bytes,
-    process_out: &'a std::sync::atomic::AtomicU64,
-    relayed: &'a metrics::Counter,
+/// What follows an established session.
+struct Link<'a> {
+    frontend: &'a Frontend,
+    backend: &'a Backend,
+    server: &'a Server,
 }
 
-impl Counters<'_> {
-    /// `up` bytes reached the server, `down` bytes the client.
-    pub(crate) fn add(&self, up: u64, down: u64) {
-        self.frontend.add(up, down);
-        self.backend.add(up, down);
-        self.server.add(up, down);
-        self.process_out.fetch_add(up + down, Relaxed);
-        self.relayed.increment(up + down);
+impl Witness for Link<'_> {
+    fn moved(&self, up: u64, down: u64) {
+        self.frontend.stats.bytes.add(up, down);
+        self.backend
+            .count(self.server, |stats| stats.bytes.add(up, down));
+        self.frontend
+            .shared
+            .stats
+            .bytes_out
+            .fetch_add(up + down, Relaxed);
+        self.frontend.relayed.increment(up + down);
+    }
+
+    fn cause(&self) -> End {
+        if self.frontend.kill.is_cancelled() {
+            End::Killed
+        } else {
+            End::ServerDown
+        }
     }
 }
 

@@ -332,10 +332,8 @@ fn open_abstract(name: &[u8]) -> io::Result<Socket> {
 
 /// Makes the socket listen, with the options of its frontend; may be repeated.
 fn configure(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
-    let backlog = frontend
-        .backlog
-        .or(frontend.maxconn)
-        .unwrap_or(DEFAULT_BACKLOG);
+    let backlog = bind.backlog.or(frontend.backlog).or(frontend.maxconn);
+    let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
     if !matches!(bind.address, BindAddress::Fd(_)) {
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     }

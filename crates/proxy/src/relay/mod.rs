@@ -6,15 +6,18 @@ mod copy;
 mod held;
 mod splice;
 mod stream;
+#[cfg(test)]
+mod tests;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use self::copy::Copy;
 use self::held::HeldShare;
@@ -22,7 +25,6 @@ pub(crate) use self::held::{HELD_LIMIT_BYTES, Held};
 use self::splice::Splice;
 pub(crate) use self::stream::Stream;
 use crate::end::End;
-use crate::session::Counters;
 
 /// What a flow may read until its last write was taken whole: bounds what a stalled receiver
 /// holds back.
@@ -47,12 +49,19 @@ pub(crate) struct Limits {
 
 /// What a relay needs to know beside its two streams.
 pub(crate) struct Job<'a> {
-    pub(crate) limits: Limits,
-    /// Ends the session from outside; `cause` then says why.
+    pub(crate) limits: &'a Limits,
+    /// Ends the session from outside; the witness then knows why.
     pub(crate) cut: &'a CancellationToken,
-    pub(crate) cause: &'a (dyn Fn() -> End + Send + Sync),
     pub(crate) held: &'a Held,
-    pub(crate) counters: Counters<'a>,
+    pub(crate) witness: &'a (dyn Witness + Send + Sync),
+}
+
+/// Who follows a session from outside.
+pub(crate) trait Witness {
+    /// `up` more bytes reached the server, `down` more the client.
+    fn moved(&self, up: u64, down: u64);
+    /// Why the session was cut.
+    fn cause(&self) -> End;
 }
 
 /// What a session moved and how it ended.
@@ -82,24 +91,18 @@ impl Method {
     }
 }
 
-/// Relays until the session ends; both streams are closed then.
-pub(crate) async fn relay(method: Method, client: Stream, server: Stream, job: Job<'_>) -> Tally {
+/// Relays until the session ends. The streams are to be dropped then, which closes them as the
+/// session ended.
+pub(crate) async fn relay(
+    method: Method,
+    client: &mut Stream,
+    server: &mut Stream,
+    job: &Job<'_>,
+) -> Tally {
     match method {
-        Method::Copy => run(Session::<Copy>::new(client, server, job.held), job).await,
-        Method::Splice => run(Session::<Splice>::new(client, server, job.held), job).await,
+        Method::Copy => Relay::<Copy>::new(client, server, job).await,
+        Method::Splice => Relay::<Splice>::new(client, server, job).await,
     }
-}
-
-async fn run<M: Mover>(mut session: Session<'_, M>, job: Job<'_>) -> Tally {
-    let mut cut = pin!(job.cut.cancelled());
-    let end = poll_fn(|cx| {
-        if cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready((job.cause)());
-        }
-        session.poll(cx, &job)
-    })
-    .await;
-    session.finish(end)
 }
 
 /// Moves one batch at a time from a source to a destination and holds what was not taken.
@@ -239,12 +242,55 @@ impl<'a, M: Mover> Flow<'a, M> {
     }
 }
 
-struct Session<'a, M> {
-    client: Stream,
-    server: Stream,
+pin_project! {
+    /// A session's two directions, its clock, and what ends it from outside. A future of its own
+    /// rather than an async function: there is one for each open session, and it is kept small.
+    struct Relay<'a, M> {
+        #[pin]
+        cut: WaitForCancellationFuture<'a>,
+        sides: Sides<'a, M>,
+    }
+}
+
+impl<'a, M: Mover> Relay<'a, M> {
+    fn new(client: &'a mut Stream, server: &'a mut Stream, job: &Job<'a>) -> Self {
+        Self {
+            cut: job.cut.cancelled(),
+            sides: Sides {
+                client,
+                server,
+                up: Flow::new(job.held),
+                down: Flow::new(job.held),
+                idle: None,
+                limits: job.limits,
+                witness: job.witness,
+            },
+        }
+    }
+}
+
+impl<M: Mover> Future for Relay<'_, M> {
+    type Output = Tally;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Tally> {
+        let this = self.project();
+        let end = if this.cut.poll(cx).is_ready() {
+            this.sides.witness.cause()
+        } else {
+            ready!(this.sides.poll(cx))
+        };
+        Poll::Ready(this.sides.finish(end))
+    }
+}
+
+struct Sides<'a, M> {
+    client: &'a mut Stream,
+    server: &'a mut Stream,
     up: Flow<'a, M>,
     down: Flow<'a, M>,
     idle: Option<Idle>,
+    limits: &'a Limits,
+    witness: &'a (dyn Witness + Send + Sync),
 }
 
 /// When each side was last active, and the timer that looks.
@@ -255,22 +301,12 @@ struct Idle {
     timer: Pin<Box<Sleep>>,
 }
 
-impl<'a, M: Mover> Session<'a, M> {
-    fn new(client: Stream, server: Stream, held: &'a Held) -> Self {
-        Self {
-            client,
-            server,
-            up: Flow::new(held),
-            down: Flow::new(held),
-            idle: None,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, job: &Job<'_>) -> Poll<End> {
-        let (up, up_result) = self.up.turn(&self.client, &self.server, cx);
-        let (down, down_result) = self.down.turn(&self.server, &self.client, cx);
+impl<M: Mover> Sides<'_, M> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let (up, up_result) = self.up.turn(self.client, self.server, cx);
+        let (down, down_result) = self.down.turn(self.server, self.client, cx);
         if up.wrote + down.wrote > 0 {
-            job.counters.add(up.wrote, down.wrote);
+            self.witness.moved(up.wrote, down.wrote);
         }
         match (up_result, down_result) {
             (Err(Fault::Source(_)), _) | (_, Err(Fault::Destination(_))) => {
@@ -286,10 +322,10 @@ impl<'a, M: Mover> Session<'a, M> {
             return Poll::Ready(End::Closed);
         }
         self.tell_half_close();
-        if job.limits == Limits::default() {
+        if *self.limits == Limits::default() {
             return Poll::Pending;
         }
-        self.poll_idle(cx, job, up, down)
+        self.poll_idle(cx, up, down)
     }
 
     /// Passes a finished direction's end on to its destination, once.
@@ -304,13 +340,7 @@ impl<'a, M: Mover> Session<'a, M> {
 
     /// Whether a side has been idle for too long (HAProxy manual, `timeout client`): bytes from it
     /// or to it count as activity; only a side that is waited for can be late.
-    fn poll_idle(
-        &mut self,
-        cx: &mut Context<'_>,
-        job: &Job<'_>,
-        up: Turn,
-        down: Turn,
-    ) -> Poll<End> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>, up: Turn, down: Turn) -> Poll<End> {
         let now = Instant::now();
         let is_first = self.idle.is_none();
         let idle = self.idle.get_or_insert_with(|| Idle {
@@ -331,15 +361,15 @@ impl<'a, M: Mover> Session<'a, M> {
         let server_is_awaited = self.down.stage == Stage::Open || self.up.is_blocked;
         let client_due = limit(
             self.client.is_shut(),
-            job.limits.client_fin,
-            job.limits.client,
+            self.limits.client_fin,
+            self.limits.client,
         )
         .filter(|_| client_is_awaited)
         .map(|limit| idle.client + limit);
         let server_due = limit(
             self.server.is_shut(),
-            job.limits.server_fin,
-            job.limits.server,
+            self.limits.server_fin,
+            self.limits.server,
         )
         .filter(|_| server_is_awaited)
         .map(|limit| idle.server + limit);
@@ -364,7 +394,7 @@ impl<'a, M: Mover> Session<'a, M> {
     }
 
     /// Closes both sides as the session ended: a reset travels on as a reset.
-    fn finish(self, end: End) -> Tally {
+    fn finish(&mut self, end: End) -> Tally {
         match end {
             End::ClientReset => self.server.reset_on_close(),
             End::ServerReset => self.client.reset_on_close(),
