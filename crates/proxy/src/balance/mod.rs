@@ -4,13 +4,21 @@
 //! The order is HAProxy's, pick by pick, worked out by watching it and proved by vectors taken
 //! from it (`tests/vectors/balance`).
 
+mod heap;
+mod least_conn;
 mod round_robin;
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
 use evenkeel_config::Balance;
 
+use heap::Heap;
+use least_conn::LeastConn;
 use round_robin::RoundRobin;
+use source::Source;
 
 /// What the picker knows of one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +32,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn is_candidate(&self) -> bool {
-        self.usable && self.weight > 0
+    /// The share of the load that it can take: 0 when it cannot be chosen.
+    fn share(&self) -> u16 {
+        if self.usable { self.weight } else { 0 }
     }
 }
 
@@ -35,42 +44,85 @@ impl Entry {
 pub(crate) struct Picker {
     servers: Vec<Entry>,
     all_backups: bool,
-    active: RoundRobin,
-    backups: RoundRobin,
-    pins: bool,
-    needs_counts: bool,
+    active: Group,
+    backups: Group,
+    /// Backups that can be chosen, in file order.
+    backup_order: Heap<usize>,
+    rule: Rule,
+}
+
+/// How many servers of a kind can be chosen, and the sum of their weights.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    servers: u32,
+    weight: u32,
+}
+
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per backend, and it stays where it is"
+)]
+enum Rule {
+    RoundRobin {
+        active: RoundRobin,
+        backups: RoundRobin,
+    },
+    LeastConn {
+        active: LeastConn,
+        backups: LeastConn,
+        connections: Vec<u32>,
+    },
+    Source(Source),
 }
 
 impl Picker {
+    /// A picker that has chosen nothing yet.
     pub(crate) fn new(balance: Balance, servers: &[Entry], all_backups: bool) -> Self {
-        let mut picker = Self {
-            servers: servers
-                .iter()
-                .map(|entry| Entry {
-                    usable: false,
-                    ..*entry
-                })
-                .collect(),
-            all_backups,
-            active: RoundRobin::default(),
-            backups: RoundRobin::default(),
-            pins: balance == Balance::Source,
-            needs_counts: balance == Balance::LeastConn,
+        let shares = |backup| {
+            let share = move |entry: &Entry| {
+                if entry.backup == backup {
+                    entry.share()
+                } else {
+                    0
+                }
+            };
+            servers.iter().map(share)
         };
-        for (index, entry) in servers.iter().enumerate() {
-            picker.set_usable(index, entry.usable);
+        let rule = match balance {
+            Balance::RoundRobin => Rule::RoundRobin {
+                active: RoundRobin::new(shares(false)),
+                backups: RoundRobin::new(shares(true)),
+            },
+            Balance::LeastConn => Rule::LeastConn {
+                active: LeastConn::new(shares(false)),
+                backups: LeastConn::new(shares(true)),
+                connections: vec![0; servers.len()],
+            },
+            Balance::Source => Rule::Source(Source::new()),
+        };
+        let mut picker = Self {
+            servers: servers.to_vec(),
+            all_backups,
+            active: Group::default(),
+            backups: Group::default(),
+            backup_order: Heap::new(servers.len()),
+            rule,
+        };
+        for index in 0..servers.len() {
+            picker.count(index, 0);
         }
         picker
     }
 
     /// Whether a client belongs to a server, so that a failed connect does not move on freely.
     pub(crate) fn pins(&self) -> bool {
-        self.pins
+        matches!(self.rule, Rule::Source(_))
     }
 
     /// Whether [`opened`](Self::opened) and [`closed`](Self::closed) must be told.
     pub(crate) fn needs_counts(&self) -> bool {
-        self.needs_counts
+        matches!(self.rule, Rule::LeastConn { .. })
     }
 
     /// Tells that a server came up or went down.
@@ -79,98 +131,170 @@ impl Picker {
             usable,
             ..self.servers[index]
         };
-        self.update(index, entry);
+        self.change(index, entry);
     }
 
     /// Gives a server another weight (0-256).
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no command changes a weight yet")
+    )]
     pub(crate) fn set_weight(&mut self, index: usize, weight: u16) {
         let entry = Entry {
             weight,
             ..self.servers[index]
         };
-        self.update(index, entry);
+        self.change(index, entry);
     }
 
-    fn update(&mut self, index: usize, entry: Entry) {
-        let before = std::mem::replace(&mut self.servers[index], entry);
+    fn change(&mut self, index: usize, entry: Entry) {
+        let before = std::mem::replace(&mut self.servers[index], entry).share();
+        let share = entry.share();
+        if share == before {
+            return;
+        }
+        self.count(index, before);
+        match &mut self.rule {
+            Rule::RoundRobin { active, backups } => {
+                let group = if entry.backup { backups } else { active };
+                group.set_weight(index, share);
+            }
+            Rule::LeastConn {
+                active,
+                backups,
+                connections,
+            } => {
+                let group = if entry.backup { backups } else { active };
+                group.set_weight(index, share, connections[index]);
+            }
+            Rule::Source(source) => source.changed(),
+        }
+    }
+
+    /// Brings the sums up to date after a server's share was `before`.
+    fn count(&mut self, index: usize, before: u16) {
+        let entry = self.servers[index];
+        let share = entry.share();
         let group = if entry.backup {
             &mut self.backups
         } else {
             &mut self.active
         };
-        let weight_of = |entry: &Entry| {
-            if entry.is_candidate() {
-                entry.weight
-            } else {
-                0
-            }
-        };
-        group.change(index, weight_of(&before), weight_of(&entry));
+        group.weight = group.weight - u32::from(before) + u32::from(share);
+        group.servers = group.servers - u32::from(before > 0) + u32::from(share > 0);
+        if entry.backup && share > 0 {
+            self.backup_order.set(index, index);
+        } else if entry.backup {
+            self.backup_order.remove(index);
+        }
     }
 
     /// The server for a connection of `client` (`None`: it has no IP address), `None` when there
     /// is none. `avoid` is the server that just failed this connection: chosen only if there is
-    /// no other.
-    pub(crate) fn pick(&mut self, _client: Option<IpAddr>, avoid: Option<usize>) -> Option<usize> {
-        if !self.active.is_empty() {
-            return self.active.pick(avoid);
+    /// no other, or if the client belongs to it (see [`pins`](Self::pins)), or if it is the one
+    /// backup that serves.
+    pub(crate) fn pick(&mut self, client: Option<IpAddr>, avoid: Option<usize>) -> Option<usize> {
+        let on_backup = self.active.servers == 0;
+        if on_backup && !self.all_backups {
+            return self.backup_order.first();
         }
-        if self.all_backups {
-            return self.backups.pick(avoid);
+        match &mut self.rule {
+            Rule::RoundRobin { active, backups } => {
+                if on_backup {
+                    backups.pick(avoid)
+                } else {
+                    active.pick(avoid)
+                }
+            }
+            Rule::LeastConn {
+                active, backups, ..
+            } => {
+                if on_backup {
+                    backups.pick(avoid)
+                } else {
+                    active.pick(avoid)
+                }
+            }
+            Rule::Source(source) => {
+                let share = |entry: &Entry| {
+                    if entry.backup == on_backup {
+                        entry.share()
+                    } else {
+                        0
+                    }
+                };
+                source.pick(client, avoid, self.servers.iter().map(share))
+            }
         }
-        self.servers
-            .iter()
-            .position(|entry| entry.backup && entry.is_candidate())
     }
 
-    /// Tells that a connection to the server began.
-    pub(crate) fn opened(&mut self, _index: usize) {}
+    /// Tells that a connection to the server began: to be told with the pick, before the connect.
+    pub(crate) fn opened(&mut self, index: usize) {
+        self.recount(index, |connections| connections + 1);
+    }
 
-    /// Tells that a connection to the server ended.
-    pub(crate) fn closed(&mut self, _index: usize) {}
+    /// Tells that a connection to the server ended or was not made.
+    pub(crate) fn closed(&mut self, index: usize) {
+        self.recount(index, |connections| connections - 1);
+    }
+
+    fn recount(&mut self, index: usize, step: impl Fn(u32) -> u32) {
+        if let Rule::LeastConn {
+            active,
+            backups,
+            connections,
+        } = &mut self.rule
+        {
+            connections[index] = step(connections[index]);
+            let group = if self.servers[index].backup {
+                backups
+            } else {
+                active
+            };
+            group.set_connections(index, connections[index]);
+        }
+    }
 
     /// How many servers that are no backups can be chosen.
     pub(crate) fn active_servers(&self) -> u32 {
-        self.count(|entry| !entry.backup)
+        self.active.servers
     }
 
     /// How many backups can be chosen.
     pub(crate) fn backup_servers(&self) -> u32 {
-        self.count(|entry| entry.backup)
+        self.backups.servers
     }
 
     /// Whether the server can be chosen.
     pub(crate) fn is_candidate(&self, index: usize) -> bool {
-        self.servers[index].is_candidate()
+        self.servers[index].share() > 0
     }
 
-    /// Whether a server other than `index` could be chosen.
+    /// Whether [`pick`](Self::pick) could choose a server other than `index`.
     pub(crate) fn has_other(&self, index: usize) -> bool {
-        let others = |backup: bool| {
-            let mut entries = self.servers.iter().enumerate();
-            entries.any(|(other, entry)| {
-                other != index && entry.backup == backup && entry.is_candidate()
-            })
-        };
-        let is_last_active = self.is_candidate(index) && !self.servers[index].backup;
-        others(false) || (!is_last_active && others(true))
-    }
-
-    fn count(&self, which: impl Fn(&Entry) -> bool) -> u32 {
-        let found = self
-            .servers
-            .iter()
-            .filter(|entry| entry.is_candidate() && which(entry));
-        u32::try_from(found.count()).unwrap_or(u32::MAX)
+        let own = self.servers[index];
+        let is_own = |backup| u32::from(own.share() > 0 && own.backup == backup);
+        if self.active.servers > 0 {
+            return self.active.servers > is_own(false);
+        }
+        if self.all_backups {
+            return self.backups.servers > is_own(true);
+        }
+        self.backup_order
+            .first()
+            .is_some_and(|first| first != index)
     }
 
     /// The weight of the servers that share the load now.
     pub(crate) fn total_weight(&self) -> u32 {
-        let backup = self.active_servers() == 0;
-        let sharing = self
-            .servers
-            .iter()
-            .filter(|e| e.is_candidate() && e.backup == backup);
-        sharing.map(|entry| u32::from(entry.weight)).sum()
+        if self.active.servers > 0 {
+            return self.active.weight;
+        }
+        if self.all_backups {
+            return self.backups.weight;
+        }
+        self.backup_order
+            .first()
+            .map_or(0, |index| u32::from(self.servers[index].weight))
     }
 }
