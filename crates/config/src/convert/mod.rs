@@ -6,6 +6,7 @@
 
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use self::table::{Table, one_or_list};
@@ -18,7 +19,7 @@ use crate::toml::{
     show_text, show_time,
 };
 use crate::{
-    Backend, Check, CheckKind, Config, Environment, Frontend, Global, LogTarget, Problem,
+    Backend, Check, CheckKind, Config, Environment, Frontend, Global, LogTarget, Place, Problem,
     Redispatch, Server, Source, in_order, read, resolve, toml,
 };
 
@@ -28,8 +29,9 @@ use crate::{
 /// Whatever keeps them from loading.
 pub fn convert(sources: &[Source], environment: &Environment<'_>) -> Result<String, Vec<Problem>> {
     let converted = read(sources, environment).and_then(|draft| {
-        let config = resolve::resolve(draft.clone(), environment)?.config;
-        Ok(write(&draft, &config, &defaults(environment)))
+        let loaded = resolve::resolve(draft.clone(), environment)?;
+        let defaults = defaults(environment);
+        Ok(write(&draft, &loaded.config, &loaded.warnings, &defaults))
     });
     converted.map_err(|problems| in_order(problems, sources))
 }
@@ -46,15 +48,8 @@ fn defaults(environment: &Environment<'_>) -> Config {
     loaded.expect("the shortest file is complete").config
 }
 
-fn write(draft: &Draft, config: &Config, defaults: &Config) -> String {
-    let mut page = String::new();
-    if !draft.without_effect.is_empty() {
-        page.push_str("# Lines of the input that have no effect:\n");
-        for Spanned { value, place } in &draft.without_effect {
-            let line = value.trim().replace(|c: char| c.is_control(), " ");
-            page.push_str(&format!("# {place}: {line}\n"));
-        }
-    }
+fn write(draft: &Draft, config: &Config, warnings: &[Problem], defaults: &Config) -> String {
+    let mut page = remarks(&draft.without_effect, warnings);
     if let Some(admin) = config.global.admin {
         let mut table = Table::new("admin");
         table.set("listen", show_text(&admin.to_string()));
@@ -65,16 +60,15 @@ fn write(draft: &Draft, config: &Config, defaults: &Config) -> String {
         global.print(&mut page);
     }
     for section in in_file_order(draft, config) {
+        let id = section.says_id.then_some(section.id);
         match section.proxy {
             Proxy::Frontend(draft, frontend) => {
                 let backend = frontend.default_backend.map(|id| &*config.backend(id).name);
-                let mut table = self::frontend(draft, frontend, backend, &defaults.frontends[0]);
-                table.set_if(section.says_id, "id", frontend.id);
+                let table = self::frontend(id, draft, frontend, backend, &defaults.frontends[0]);
                 table.print(&mut page);
             }
             Proxy::Backend(draft, backend) => {
-                let (mut table, servers) = self::backend(draft, backend, &defaults.backends[0]);
-                table.set_if(section.says_id, "id", backend.id);
+                let (table, servers) = self::backend(id, draft, backend, &defaults.backends[0]);
                 if !table.rows.is_empty() || servers.rows.is_empty() {
                     table.print(&mut page);
                 }
@@ -83,6 +77,28 @@ fn write(draft: &Draft, config: &Config, defaults: &Config) -> String {
                 }
             }
         }
+    }
+    page
+}
+
+/// What the new file cannot say: lines without effect and why, and whatever else was warned of.
+fn remarks(without_effect: &[Spanned<String>], warnings: &[Problem]) -> String {
+    // By place: a line of a defaults section counts once, however many sections inherit it.
+    let mut remarks: BTreeMap<&Place, (Option<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    for line in without_effect {
+        remarks.entry(&line.place).or_default().0 = Some(&line.value);
+    }
+    for warning in warnings {
+        let remark = remarks.entry(&warning.place).or_default();
+        remark.1.insert(&warning.message);
+    }
+    let mut page = String::new();
+    for (place, (line, reasons)) in remarks {
+        let mut texts: Vec<String> = Vec::from_iter(line.map(|line| format!("no effect: {line}")));
+        texts.extend(reasons.into_iter().map(str::to_owned));
+        let text = texts.join("\n#     ");
+        let shown = text.replace(|c: char| c.is_control() && c != '\n', " ");
+        page.push_str(&format!("# {place}: {shown}\n"));
     }
     page
 }
@@ -167,12 +183,14 @@ fn global(logs: &[LogDraft], global: &Global, default: &Global) -> Table {
 }
 
 fn frontend(
+    id: Option<u32>,
     draft: &FrontendDraft,
     frontend: &Frontend,
     backend: Option<&str>,
     default: &Frontend,
 ) -> Table {
     let mut table = Table::new(&format!("frontend.{}", show_key(&frontend.name)));
+    table.set_some("id", id);
     let user_timeout = |bind: &BindDraft| bind.tcp_user_timeout.as_ref().map(|time| time.value);
     let usual = draft
         .binds
@@ -246,8 +264,14 @@ fn bind(draft: &BindDraft, usual: &str) -> String {
 }
 
 /// The table of a backend and that of its servers. What all servers share is said once.
-fn backend(draft: &BackendDraft, backend: &Backend, default: &Backend) -> (Table, Table) {
+fn backend(
+    id: Option<u32>,
+    draft: &BackendDraft,
+    backend: &Backend,
+    default: &Backend,
+) -> (Table, Table) {
     let mut table = Table::new(&format!("backend.{}", show_key(&backend.name)));
+    table.set_some("id", id);
     table.set_if(
         backend.balance != default.balance,
         "balance",
@@ -312,6 +336,8 @@ fn backend(draft: &BackendDraft, backend: &Backend, default: &Backend) -> (Table
         table.set_limit("check.timeout", timeout, Some(default_check.read_timeout));
     }
     hoist(&mut servers, &mut table);
+    // What is said about checks stays together.
+    table.rows.sort_by_key(|(key, _)| key.starts_with("check"));
 
     let mut list = Table::new(&format!("backend.{}.servers", show_key(&backend.name)));
     for (server, table) in backend.servers.iter().zip(&servers) {
