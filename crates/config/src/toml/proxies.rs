@@ -131,14 +131,9 @@ fn binds(
     for value in one_or_many(value) {
         let place = file.place(value.span().start);
         match value.get_ref() {
-            // Inside the quotes, so that the resolver's columns within a list are right.
-            DeValue::String(text) => binds.push(plain(Spanned::new(
-                text.clone().into_owned(),
-                Place {
-                    column: place.column + 1,
-                    ..place
-                },
-            ))),
+            DeValue::String(text) => {
+                binds.push(plain(Spanned::new(text.clone().into_owned(), place)));
+            }
             DeValue::Table(table) => file.fields(&keys::BIND, table, |fields| {
                 let bind = BindDraft {
                     name: fields.take("name", text),

@@ -533,8 +533,8 @@ fn values_of_the_wrong_kind_are_told_what_is_right() {
         "lb.toml:2:9: this bind has no 'address'",
     );
     check(
-        "[frontend.x]\nbind = ':1,:x'",
-        "lb.toml:2:12: 'bind': 'x' is not a port number",
+        "[frontend.x]\nbind = [':1', ':x']",
+        "lb.toml:2:15: 'bind': 'x' is not a port number",
     );
     check(
         "[frontend.x]\nbackend = true",
