@@ -16,8 +16,7 @@ use crate::cli::Options;
 /// Every problem of every file.
 pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     let sources = read(&options.files)?;
-    let local_peer = options.local_peer.as_deref();
-    let mut loaded = with_environment(local_peer, |environment| {
+    let mut loaded = with_environment(options, |environment| {
         evenkeel_config::load(&sources, environment)
     })?;
     put_on_top(&mut loaded.config, options);
@@ -30,28 +29,34 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
 /// Every problem of every file.
 pub(crate) fn convert(names: &[PathBuf]) -> Result<String, Vec<Problem>> {
     let sources = read(names)?;
-    with_environment(None, |environment| {
+    // Where files are converted the servers' names need not be known.
+    let options = Options {
+        ignore_resolution_failures: true,
+        ..Options::default()
+    };
+    with_environment(&options, |environment| {
         evenkeel_config::convert(&sources, environment)
     })
 }
 
 /// Runs `work` with what configurations may ask of this machine.
 pub(crate) fn with_environment<T>(
-    local_peer: Option<&str>,
+    options: &Options,
     work: impl FnOnce(&Environment<'_>) -> T,
 ) -> T {
     let hostname = rustix::system::uname()
         .nodename()
         .to_string_lossy()
         .into_owned();
-    let variable = |name: &str| match (name, local_peer) {
-        ("HAPROXY_LOCALPEER", Some(peer)) => Some(peer.to_owned()),
+    let variable = |name: &str| match (name, &options.local_peer) {
+        ("HAPROXY_LOCALPEER", Some(peer)) => Some(peer.clone()),
         _ => std::env::var(name).ok(),
     };
     work(&Environment {
         variable: &variable,
         lookup: &addresses_of,
         hostname: &hostname,
+        allow_unresolved_servers: options.ignore_resolution_failures,
     })
 }
 

@@ -133,7 +133,7 @@ fn die_of(signal: i32) -> ExitCode {
 
 /// `-cc`: 0 true, 1 false, 2 not understood.
 fn evaluate(condition: &str) -> Exit {
-    match files::with_environment(None, |environment| {
+    match files::with_environment(&Options::default(), |environment| {
         evenkeel_config::evaluate_condition(condition, environment)
     }) {
         Ok(true) => Exit::Code(0),

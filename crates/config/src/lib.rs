@@ -44,6 +44,9 @@ pub struct Environment<'a> {
     pub lookup: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
     /// This machine's name: HAPROXY_LOCALPEER, and the default of `node`.
     pub hostname: &'a str,
+    /// Whether a server whose name does not resolve starts in maintenance, as if its line ended
+    /// its `init-addr` with `none` (HAProxy's `-dr`); otherwise it is an error.
+    pub allow_unresolved_servers: bool,
 }
 
 /// A configuration that loaded.

@@ -476,8 +476,11 @@ impl Resolver<'_> {
     }
 
     fn server(&mut self, draft: ServerDraft, id: u32, check: &CheckSettings) -> Option<Server> {
-        let methods =
+        let mut methods =
             value(draft.options.init_addr.clone()).unwrap_or_else(|| vec![InitAddr::Libc]);
+        if self.environment.allow_unresolved_servers {
+            methods.push(InitAddr::None);
+        }
         let found = match self.server_address(&draft.address.value, &methods) {
             Ok(found) => found,
             Err(message) => {
@@ -488,8 +491,8 @@ impl Resolver<'_> {
         };
         if found.unresolved {
             let message = format!(
-                "server '{}': could not resolve address '{}'; it starts in maintenance, as \
-                 'init-addr none' asks, and stays there until a reload finds it",
+                "server '{}': could not resolve address '{}'; it starts in maintenance \
+                 and stays there until a reload finds it",
                 draft.name.value, found.host
             );
             self.warning(&draft.address.place, message);

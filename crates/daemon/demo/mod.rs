@@ -91,6 +91,7 @@ fn prepare(balancer: SocketAddr, masters: &[Master; 2]) -> Result<Prepared, Fail
         variable: &variable,
         lookup: &lookup,
         hostname: "demo",
+        allow_unresolved_servers: false,
     };
     let source = Source {
         name: "demo.cfg".to_owned(),
@@ -184,7 +185,10 @@ impl Stage {
 
     fn kill(&mut self, index: usize) {
         self.masters[index].kill();
-        print(format!("{} is killed.\n", self.masters[index].name));
+        let name = self.masters[index].name;
+        print(format!(
+            "{name} is killed. Its checks mark it DOWN in 4 to 6 s; clients need not wait for that.\n"
+        ));
     }
 
     async fn revive(&mut self, index: usize) {

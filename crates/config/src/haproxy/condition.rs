@@ -230,6 +230,7 @@ mod tests {
             variable: &|name| (name == "HOME").then(|| "/root".to_owned()),
             lookup: &|_| Ok(Vec::new()),
             hostname: "lb",
+            allow_unresolved_servers: false,
         };
         let found = evaluate_condition(expression, &environment);
         assert_eq!(

@@ -121,6 +121,7 @@ pub(crate) fn environment() -> Environment<'static> {
             _ => Err(io::Error::other("no such name")),
         },
         hostname: "lb",
+        allow_unresolved_servers: false,
     }
 }
 
@@ -601,4 +602,31 @@ fn ids_asked_for_twice_are_refused() {
         found[0].contains("id 5 belongs to another proxy"),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_server_may_stay_unresolved_when_the_command_line_allows_it() {
+    let text = "[backend.b.servers]\nknown = 'master1:6443'\nunknown = 'nobody:6443'\n";
+    let source = Source {
+        name: "lb.toml".to_owned(),
+        text: text.as_bytes().to_vec(),
+    };
+    let load_with = |allow_unresolved_servers| {
+        let environment = Environment {
+            allow_unresolved_servers,
+            ..environment()
+        };
+        load(std::slice::from_ref(&source), &environment)
+    };
+    let refused = load_with(false).unwrap_err();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0].place.line, 3);
+    let loaded = load_with(true).unwrap();
+    let disabled: Vec<bool> = loaded.config.backends[0]
+        .servers
+        .iter()
+        .map(|server| server.disabled)
+        .collect();
+    assert_eq!(disabled, [false, true]);
+    assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
