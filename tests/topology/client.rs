@@ -18,7 +18,7 @@ const URL: &str = "https://10.0.1.10:6443";
 /// retries, so that the load tells a refused request from a late one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(6);
 
-/// The most requests of one load: a minute and a half at its usual pace.
+/// The most requests of one load: three minutes at its usual pace.
 const MOST_REQUESTS: usize = 900;
 
 /// What one request saw.
@@ -26,14 +26,10 @@ const MOST_REQUESTS: usize = 900;
 pub(crate) struct Request {
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
+    /// As curl measured it: without the start of its process.
+    pub(crate) took: Duration,
     /// The master that answered, or curl's exit code.
     pub(crate) answer: Result<String, i32>,
-}
-
-impl Request {
-    pub(crate) fn took(&self) -> Duration {
-        self.ended - self.started
-    }
 }
 
 /// One `GET /readyz` on a new connection through the balancer.
@@ -49,18 +45,22 @@ pub(crate) fn request(lab: &Lab, host: Host) -> Request {
             "--cacert",
         ])
         .arg(lab.certificate())
+        .args(["--write-out", "\n%{time_total}"])
         .arg(format!("{URL}/readyz"))
         .output()
         .expect("curl was found before the test began");
     let ended = Instant::now();
     let text = String::from_utf8_lossy(&output.stdout);
+    let (text, took) = text.rsplit_once('\n').expect("curl writes its time last");
+    let took = Duration::from_secs_f64(took.parse().expect("a number of seconds"));
     let answer = match output.status.code() {
-        Some(0) if text.ends_with("\r\n\r\nok") => Ok(master_of(&text).expect("a master signs")),
+        Some(0) if text.ends_with("\r\n\r\nok") => Ok(master_of(text).expect("a master signs")),
         code => Err(code.unwrap_or(-1)),
     };
     Request {
         started,
         ended,
+        took,
         answer,
     }
 }

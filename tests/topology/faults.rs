@@ -10,15 +10,16 @@ use crate::namespaces::inside;
 use crate::report::{Course, Observed, Stage, with_both};
 use crate::{SEED, TUNED};
 
-/// New connections a second of the steady load.
-const PACE: u32 = 10;
+/// New connections a second of the steady load: each is a process with a TLS handshake, and on a
+/// busy machine four such loads must still leave time to the programs that they measure.
+const PACE: u32 = 5;
 
 /// Requests before a fault: long enough for the first check of each server, which HAProxy spreads
 /// over one interval, so that the servers are fully up.
-const WARM_UP: usize = 30;
+const WARM_UP: usize = 15;
 
 /// Requests after a mark, to see where they go.
-const AFTERMATH: usize = 20;
+const AFTERMATH: usize = 12;
 
 /// A busy machine may be late, never early.
 const LATE: Duration = Duration::from_secs(2);
@@ -277,7 +278,7 @@ fn master_frozen() {
         both.print("master1 frozen (SIGSTOP) for 8 s, the seed's file");
         for observed in both.haproxy.iter().chain([&both.evenkeel]) {
             // Half of two seconds' requests run out of patience, the younger ones are answered late.
-            assert!((5..=20).contains(&observed.failed), "{observed:?}");
+            assert!((3..=10).contains(&observed.failed), "{observed:?}");
             assert_eq!(
                 observed.errors.keys().collect::<Vec<_>>(),
                 [&28],
@@ -299,7 +300,8 @@ fn both_masters_dead() {
             stage.masters.iter_mut().for_each(Master::kill);
             let down = MASTERS.map(|host| stage.marked(host.name(), "DOWN", fault));
             let down = down[0].max(down[1]);
-            let alarm = "backend 'kubernetes-backend' has no server available!";
+            // HAProxy quotes the backend's name on its standard error, but not in its log.
+            let alarm = "has no server available!";
             let alarm = stage.balancer.says(alarm, fault, Duration::from_secs(2));
             assert!(alarm.is_some(), "no alarm in:\n{}", stage.balancer.said());
             load.wait_for(AFTERMATH, down);
@@ -327,7 +329,7 @@ fn both_masters_dead() {
             );
             assert!(
                 dead.iter()
-                    .all(|request| request.took() < Duration::from_secs(1)),
+                    .all(|request| request.took < Duration::from_secs(1)),
                 "with every server marked DOWN a client is turned away at once"
             );
             let returned = requests.iter().filter(|request| request.started >= up);

@@ -113,7 +113,11 @@ impl Observed {
             program: program.version(),
             requests: requests.len(),
             failed: errors.values().sum(),
-            slowest: requests.iter().map(Request::took).max().unwrap_or_default(),
+            slowest: requests
+                .iter()
+                .map(|one| one.took)
+                .max()
+                .unwrap_or_default(),
             good_after_fault: first_good(course.fault),
             good_after_repair: first_good(course.repair),
             down: course.down.map(|at| at - course.fault),
