@@ -102,10 +102,10 @@ pub(crate) enum DefaultBackend {
     Own,
 }
 
-/// See [`crate::Bind`]; one draft may become several binds (lists, port ranges).
+/// See [`crate::Bind`]; a list of addresses or a range of ports makes several of one draft.
 #[derive(Clone, Debug)]
 pub(crate) struct BindDraft {
-    /// As written: a list of addresses separated by commas.
+    /// As written: `10.0.1.10:6443,*:80-90`, `unix@/run/x`, `fd@3`.
     pub(crate) address: Spanned<String>,
     pub(crate) name: Maybe<String>,
     pub(crate) maxconn: Maybe<u32>,

@@ -265,11 +265,14 @@ impl Resolver<'_> {
         let mut addresses = Vec::new();
         let mut place = draft.address.place.clone();
         for text in draft.address.value.split(',') {
-            match self.bind_addresses(text, &place) {
-                Ok(found) => {
-                    addresses.extend(found.into_iter().map(|address| (place.clone(), address)));
+            // A comma at the end is no address more.
+            if !text.is_empty() || addresses.is_empty() {
+                match self.bind_addresses(text) {
+                    Ok(found) => {
+                        addresses.extend(found.into_iter().map(|address| (place.clone(), address)));
+                    }
+                    Err(message) => self.error(&place, format!("'bind': {message}")),
                 }
-                Err(message) => self.error(&place, format!("'bind': {message}")),
             }
             place.column += u32::try_from(text.chars().count() + 1).unwrap_or(0);
         }
@@ -292,8 +295,7 @@ impl Resolver<'_> {
             .collect()
     }
 
-    fn bind_addresses(&mut self, text: &str, place: &Place) -> Result<Vec<BindAddress>, String> {
-        let _ = place;
+    fn bind_addresses(&mut self, text: &str) -> Result<Vec<BindAddress>, String> {
         let (family, host, port) = match address::parse(text)? {
             Address::Unix(path) => return Ok(vec![BindAddress::Unix(path)]),
             Address::Abstract(name) => return Ok(vec![BindAddress::Abstract(name)]),
@@ -589,7 +591,7 @@ impl Resolver<'_> {
         };
         if let Some(text) = &options.check_address {
             match self.check_host(&text.value) {
-                Ok(ip) => ip_and_port.0 = Some(ip),
+                Ok((ip, port)) => ip_and_port = (Some(ip), port.or(ip_and_port.1)),
                 Err(message) => {
                     self.error(&text.place, format!("'addr': {message}"));
                     return None;
@@ -633,25 +635,24 @@ impl Resolver<'_> {
         })
     }
 
-    fn check_host(&mut self, text: &str) -> Result<IpAddr, String> {
+    /// The host of `addr`, and a port if it names one.
+    fn check_host(&mut self, text: &str) -> Result<(IpAddr, Option<u16>), String> {
         // Without a port, the last colon of a bare IPv6 address is not the port's.
         if let Ok(ip) = text.parse() {
-            return Ok(ip);
+            return Ok((ip, None));
         }
-        match address::parse(text)? {
-            Address::Inet {
-                host: Host::Ip(ip),
-                port: Port::Missing,
-                ..
-            } => Ok(ip),
-            Address::Inet {
-                family,
-                host: Host::Name(name),
-                port: Port::Missing,
-            } => self.lookup(&name, family),
-            _ => Err(format!(
-                "'{text}' is not a host; the port of checks is set with 'port'"
-            )),
+        let Address::Inet { family, host, port } = address::parse(text)? else {
+            return Err(format!("'{text}' is not the address of a host"));
+        };
+        let ip = match host {
+            Host::Ip(ip) => ip,
+            Host::Name(name) => self.lookup(&name, family)?,
+            Host::Wildcard => return Err(format!("missing address in '{text}'")),
+        };
+        match port {
+            Port::Missing | Port::One(0) => Ok((ip, None)),
+            Port::One(port) => Ok((ip, Some(port))),
+            Port::Range(..) | Port::Offset(_) => Err(format!("one port is needed in '{text}'")),
         }
     }
 }
@@ -691,12 +692,12 @@ fn limit(field: Maybe<Duration>) -> Option<Duration> {
 
 /// `; did you mean 'x'?` for the candidate that is surely meant, or nothing.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    // A word shares at least this much with what was meant; below, a guess only confuses.
-    const LEAST_LIKENESS: f64 = 0.75;
+    // Beyond a slip in every four characters, a guess only confuses.
+    let slips = 1 + word.chars().count() / 4;
     candidates
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= LEAST_LIKENESS)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= slips && *distance < candidate.chars().count())
+        .min()
         .map_or_else(String::new, |(_, candidate)| {
             format!("; did you mean '{candidate}'?")
         })

@@ -13,9 +13,19 @@ const MOST_THREADS: i64 = 4096;
 pub(super) fn maxconn(reader: &mut Reader<'_>, line: &Line<'_>) {
     if let Some(word) = reader.one(line)
         && let Some(number) = reader.number(line, line.name, word, 0..=i64::from(i32::MAX))
+        && is_first(reader, line, reader.draft.global.maxconn.is_some())
     {
         reader.draft.global.maxconn = Some(line.spanned(word, number as u32));
     }
+}
+
+/// Warns of a second line of a keyword of which the first counts.
+fn is_first(reader: &mut Reader<'_>, line: &Line<'_>, already: bool) -> bool {
+    if already {
+        let message = format!("'{}' is already specified; the first one counts", line.name);
+        reader.warning(line.here(), message);
+    }
+    !already
 }
 
 pub(super) fn nbthread(reader: &mut Reader<'_>, line: &Line<'_>) {
@@ -35,7 +45,9 @@ pub(super) fn spread_checks(reader: &mut Reader<'_>, line: &Line<'_>) {
 }
 
 pub(super) fn pidfile(reader: &mut Reader<'_>, line: &Line<'_>) {
-    if let Some(word) = reader.one(line) {
+    if let Some(word) = reader.one(line)
+        && is_first(reader, line, reader.draft.global.pidfile.is_some())
+    {
         reader.draft.global.pidfile = Some(line.spanned(word, PathBuf::from(&word.text)));
     }
 }

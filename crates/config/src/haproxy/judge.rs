@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::keywords::{Http, OptionSupport};
-use super::proxy::{CheckOption, Kind, LineFormat, Mode, Proxy, Verdict};
+use super::proxy::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
 use super::{Reader, keywords};
 use crate::draft::{
     BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
@@ -35,132 +35,87 @@ pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
     reader.draft
 }
 
+/// What the backends of a file are used for.
+struct Uses {
+    /// Every backend.
+    known: HashSet<String>,
+    /// Backends in mode http with servers: they serve HTTP to whoever is sent there.
+    serving: HashSet<String>,
+    /// Named by a frontend in mode tcp.
+    by_tcp: HashSet<String>,
+    /// Named by any frontend.
+    by_any: HashSet<String>,
+}
+
+impl Uses {
+    fn of(proxies: &[Proxy]) -> Self {
+        let names = |chosen: &dyn Fn(&Proxy) -> bool| {
+            let chosen = proxies.iter().filter(|proxy| chosen(proxy));
+            chosen.map(|proxy| proxy.name.value.clone()).collect()
+        };
+        let targets = |chosen: &dyn Fn(&Proxy) -> bool| {
+            let chosen = proxies
+                .iter()
+                .filter(|proxy| proxy.kind.accepts() && chosen(proxy));
+            chosen
+                .filter_map(|proxy| Some(proxy.default_backend.as_ref()?.value.clone()))
+                .collect()
+        };
+        Self {
+            known: names(&|proxy| proxy.kind.connects()),
+            serving: names(&|proxy| {
+                proxy.kind.connects() && proxy.mode() != Mode::Tcp && !proxy.servers.is_empty()
+            }),
+            by_tcp: targets(&|proxy| proxy.mode() == Mode::Tcp),
+            by_any: targets(&|_| true),
+        }
+    }
+}
+
 impl Reader<'_> {
     /// Leaves out proxies in mode http that carry no traffic, refuses those that do.
     fn sort_out_http(&mut self, proxies: Vec<Proxy>) -> Vec<Proxy> {
-        // A backend in mode http with servers serves HTTP to whoever is sent there.
-        let serving: HashSet<String> = proxies
-            .iter()
-            .filter(|p| p.kind.connects() && p.mode() != Mode::Tcp && !p.servers.is_empty())
-            .map(|p| p.name.value.clone())
-            .collect();
-        let known: HashSet<String> = proxies
-            .iter()
-            .filter(|p| p.kind.connects())
-            .map(|p| p.name.value.clone())
-            .collect();
-        let mut used = HashSet::new();
-        for proxy in proxies
-            .iter()
-            .filter(|p| p.kind.accepts() && p.mode() == Mode::Tcp)
-        {
-            let Some(backend) = &proxy.default_backend else {
-                continue;
-            };
-            used.insert(backend.value.clone());
-        }
-        let mut kept = Vec::with_capacity(proxies.len());
-        for proxy in proxies {
-            if proxy.mode() == Mode::Tcp {
-                kept.push(proxy);
-                continue;
-            }
-            let traffic = self.traffic(&proxy, &serving, &known, &used);
-            let mode = proxy
-                .mode
-                .as_ref()
-                .map_or(&proxy.place, |mode| &mode.place)
-                .clone();
-            if let Some(traffic) = traffic {
+        let uses = Uses::of(&proxies);
+        let (kept, others): (Vec<Proxy>, Vec<Proxy>) = proxies
+            .into_iter()
+            .partition(|proxy| proxy.mode() == Mode::Tcp);
+        for proxy in others {
+            let name = &proxy.name;
+            let mode = proxy.mode.as_ref().map_or(&proxy.place, |mode| &mode.place);
+            let is_target = proxy.kind == Kind::Backend && uses.by_any.contains(&name.value);
+            if let Some(traffic) = traffic(&proxy, &uses) {
                 let message = format!(
-                    "{} would carry traffic in a mode other than tcp (set at {mode}; {traffic}), \
-                     which is not supported; write 'mode tcp' in it if plain TCP will do",
+                    "{} carries traffic ({traffic}) in a mode other than tcp (set at {mode}), which \
+                     is not supported; write 'mode tcp' in it if plain TCP will do",
                     proxy.who()
                 );
-                self.error(proxy.name.place.clone(), message);
-                self.halves(proxy, None);
-                continue;
-            }
-            let left_out = match proxy.kind {
-                Kind::Backend => "it is left out",
-                _ => "it is not bound; metrics and health are served at --admin",
-            };
-            let message = format!(
-                "{} is in mode http (set at {mode}) and carries no traffic: {left_out}",
-                proxy.who()
-            );
-            self.warning(proxy.name.place.clone(), message);
-            let text = format!("{} {}", proxy.kind.section(), proxy.name.value);
-            self.draft
-                .without_effect
-                .push(Spanned::new(text, proxy.place.clone()));
-            let lines = proxy
-                .http
-                .into_iter()
-                .map(|line| Spanned::new(line.text, line.place));
-            self.draft.without_effect.extend(lines);
-        }
-        kept
-    }
-
-    /// Which lines of a proxy in mode http carry traffic; `None`: none do.
-    fn traffic(
-        &self,
-        proxy: &Proxy,
-        serving: &HashSet<String>,
-        known: &HashSet<String>,
-        used: &HashSet<String>,
-    ) -> Option<String> {
-        let mut lines: Vec<(u32, &str)> = Vec::new();
-        if proxy.kind == Kind::Backend {
-            if !used.contains(&proxy.name.value) {
-                return None;
-            }
-            lines.extend(
-                proxy
-                    .servers
-                    .iter()
-                    .map(|(_, _, place, _)| (place.line, "server")),
-            );
-        } else {
-            lines.extend(
-                proxy
-                    .servers
-                    .iter()
-                    .map(|(_, _, place, _)| (place.line, "server")),
-            );
-            if let Some(backend) = &proxy.default_backend {
-                // Where it leads to a page of statistics, nothing is carried.
-                if serving.contains(&backend.value) || !known.contains(&backend.value) {
-                    lines.push((backend.place.line, "default_backend"));
+                self.error(name.place.clone(), message);
+            } else if !(is_target && uses.serving.contains(&name.value)) {
+                // A backend that only frontends in mode http name is refused with them.
+                let left_out = match proxy.kind {
+                    Kind::Backend => "it is left out",
+                    _ => "it is not bound; metrics and health are served at --admin",
+                };
+                let message = format!(
+                    "{} is in mode http (set at {mode}) and carries no traffic: {left_out}",
+                    proxy.who()
+                );
+                self.warning(name.place.clone(), message);
+                let section = format!("{} {}", proxy.kind.section(), name.value);
+                self.draft
+                    .without_effect
+                    .push(Spanned::new(section, proxy.place.clone()));
+                for line in &proxy.http {
+                    let line = Spanned::new(line.text.clone(), line.place.clone());
+                    self.draft.without_effect.push(line);
+                }
+                if !is_target {
+                    continue;
                 }
             }
-            let rules = proxy.verdicts.iter().filter(|verdict| {
-                matches!(
-                    verdict.key,
-                    "use_backend" | "dispatch" | "transparent" | "option transparent"
-                )
-            });
-            lines.extend(rules.map(|verdict| (verdict.place.line, verdict.key)));
-            let answers = proxy.http.iter().filter(|line| {
-                line.name == "redirect"
-                    || line.name == "http-request"
-                        && line
-                            .arguments
-                            .first()
-                            .is_some_and(|action| matches!(action.as_str(), "redirect" | "return"))
-            });
-            lines.extend(answers.map(|line| (line.place.line, line.name)));
+            self.halves(proxy, None);
         }
-        if lines.is_empty() {
-            return None;
-        }
-        lines.sort_unstable();
-        let named: Vec<String> = lines
-            .iter()
-            .map(|(line, what)| format!("'{what}' in line {line}"))
-            .collect();
-        Some(named.join(", "))
+        kept
     }
 
     /// A proxy in mode tcp: HAProxy's own warnings, then its halves.
@@ -175,11 +130,17 @@ impl Reader<'_> {
             && proxy
                 .balance
                 .as_ref()
-                .is_some_and(|b| b.value == crate::Balance::Source)
+                .is_some_and(|balance| balance.value == crate::Balance::Source)
         {
-            let message = "'hash-type' other than map-based sdbm is not supported yet: with 'balance \
-                           source' it decides which server a client gets";
-            self.error(place.clone(), message);
+            let reason = "the hash of 'balance source' is map-based sdbm: each client keeps its \
+                          server, but when a server leaves more clients move than need be";
+            self.report(Verdict {
+                support: OptionSupport::NoEffect(reason),
+                subject: "'hash-type'".to_owned(),
+                key: "hash-type",
+                place: place.clone(),
+                text: "hash-type".to_owned(),
+            });
         }
         let format = self.session_format(&proxy);
         self.halves(proxy, format);
@@ -368,13 +329,11 @@ impl Reader<'_> {
             LineFormat::Http => "option httplog",
             LineFormat::Https => "option httpslog",
         };
-        if logs {
-            let message = format!(
-                "'{option}' not usable with {} (needs 'mode http'). Falling back to 'option tcplog'",
-                proxy.who()
-            );
-            self.warning(format.place.clone(), message);
-        }
+        let message = format!(
+            "'{option}' not usable with {} (needs 'mode http'). Falling back to 'option tcplog'",
+            proxy.who()
+        );
+        self.warning(format.place.clone(), message);
         Some(format.map(|_| SessionLogFormat::Tcp))
     }
 
@@ -390,6 +349,63 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Which lines of a proxy in another mode than tcp carry traffic; `None`: none do.
+fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
+    let mut lines: Vec<(u32, &str)> = Vec::new();
+    if proxy.mode() == Mode::Other {
+        lines.extend(proxy.mode.as_ref().map(|mode| (mode.place.line, "mode")));
+    }
+    if proxy.kind != Kind::Backend || uses.by_tcp.contains(&proxy.name.value) {
+        lines.extend(
+            proxy
+                .servers
+                .iter()
+                .map(|(_, _, place, _)| (place.line, "server")),
+        );
+    }
+    if proxy.kind != Kind::Backend {
+        let target = proxy.default_backend.as_ref().filter(|target| {
+            // Where it leads to a page of statistics, nothing is carried.
+            uses.serving.contains(&target.value) || !uses.known.contains(&target.value)
+        });
+        lines.extend(target.map(|target| (target.place.line, "default_backend")));
+        let rules = [
+            "use_backend",
+            "dispatch",
+            "transparent",
+            "option transparent",
+        ];
+        let rules = proxy
+            .verdicts
+            .iter()
+            .filter(|verdict| rules.contains(&verdict.key));
+        lines.extend(rules.map(|verdict| (verdict.place.line, verdict.key)));
+        lines.extend(
+            proxy
+                .http
+                .iter()
+                .filter(|line| answers(line))
+                .map(|l| (l.place.line, l.name)),
+        );
+    }
+    if lines.is_empty() {
+        return None;
+    }
+    lines.sort_unstable();
+    let named: Vec<String> = lines
+        .iter()
+        .map(|(line, what)| format!("'{what}' in line {line}"))
+        .collect();
+    Some(named.join(", "))
+}
+
+/// Whether an HTTP rule answers clients with something of its own.
+fn answers(line: &HttpLine) -> bool {
+    let action = line.arguments.first().map(String::as_str);
+    line.name == "redirect"
+        || line.name == "http-request" && matches!(action, Some("redirect" | "return"))
 }
 
 fn is_checked(server: &super::options::ServerLine) -> bool {

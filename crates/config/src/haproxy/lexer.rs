@@ -7,6 +7,9 @@ pub(crate) struct Word {
     pub(crate) text: String,
     /// In characters, from 1.
     pub(crate) column: u32,
+    /// Whether it stands in the line as it is, without quotes, escapes and variables: then each
+    /// of its characters has a column of its own.
+    pub(crate) plain: bool,
 }
 
 /// What is wrong with a line, and where.
@@ -131,6 +134,7 @@ impl<'a> Lexer<'a> {
         self.word.get_or_insert_with(|| Word {
             text: String::new(),
             column,
+            plain: false,
         })
     }
 
@@ -139,7 +143,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn end_word(&mut self) {
-        self.words.extend(self.word.take());
+        if let Some(mut word) = self.word.take() {
+            let length = (self.at + 1).saturating_sub(word.column as usize);
+            word.plain = word.text.chars().count() == length;
+            self.words.push(word);
+        }
     }
 
     fn error(&self, at: usize, message: &str) -> LexError {

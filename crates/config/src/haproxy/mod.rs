@@ -11,6 +11,8 @@ mod keywords;
 mod lexer;
 mod options;
 mod proxy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -365,6 +367,10 @@ impl Reader<'_> {
             line.negated = true;
             line.words = &line.words[1..];
         }
+        if line.words[0].text == "default" && line.words.len() > 1 {
+            let message = "'default' before an option is not supported; leave the line out";
+            return self.error(line.here(), message);
+        }
         let texts: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
         let Some(Lookup { row, name, words }) = keywords::find(global, &texts) else {
             return self.unknown_keyword(&line, global, &texts);
@@ -464,9 +470,9 @@ impl Reader<'_> {
 
     /// Whether a keyword may stand in the proxy section at hand; says so when it may not.
     fn may_stand_here(&mut self, line: &Line<'_>, row: &keywords::Row) -> bool {
-        let (kind, who) = {
+        let (kind, who, is_named) = {
             let proxy = self.proxy();
-            (proxy.kind, proxy.who())
+            (proxy.kind, proxy.who(), !proxy.name.value.is_empty())
         };
         let name = line.name;
         // Options and checks are named by their second word, as HAProxy does.
@@ -477,7 +483,24 @@ impl Reader<'_> {
         } else {
             first
         };
+        // HAProxy takes rules in defaults sections that have a name, and in no others.
+        let is_rule = matches!(
+            first,
+            "acl"
+                | "http-request"
+                | "http-response"
+                | "http-after-response"
+                | "tcp-request"
+                | "tcp-response"
+        );
         match kind {
+            Kind::Defaults if is_rule && !is_named => {
+                self.error(
+                    line.here(),
+                    format!("'{first}' is not allowed in a 'defaults' section without a name"),
+                );
+                false
+            }
             Kind::Defaults if !row.scope.admits_defaults() => {
                 self.error(
                     line.here(),
@@ -617,12 +640,18 @@ impl Reader<'_> {
             }
         }
         if let Some(extra) = args.next() {
-            let message = if matches!(kind, Kind::Frontend | Kind::Listen) {
-                "please use the 'bind' keyword for listening addresses".to_owned()
+            let place = line.place(extra);
+            if kind.accepts() {
+                self.error(
+                    place,
+                    "please use the 'bind' keyword for listening addresses",
+                );
             } else {
-                format!("unexpected '{}' after the section's name", extra.text)
-            };
-            self.error(line.place(extra), message);
+                self.warning(
+                    place,
+                    format!("'{}' after the section's name is ignored", extra.text),
+                );
+            }
         }
         let position = self.sections;
         if kind != Kind::Defaults {

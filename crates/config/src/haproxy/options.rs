@@ -3,7 +3,7 @@
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
 use super::{Line, Reader};
-use crate::draft::{BindDraft, InitAddr, Maybe, ServerOptions};
+use crate::draft::{BindDraft, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{IpVersions, OnMarkedDown, Place};
 
@@ -19,16 +19,17 @@ pub(super) struct ServerLine {
     pub(super) observe_layer7: Option<Place>,
 }
 
-/// A whole `bind` line.
-pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Option<BindDraft> {
+/// A whole `bind` line: one draft for each address of its list.
+pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
     let Some(address) = line.args().first() else {
         reader.error(
             line.here(),
             "'bind' needs an address and a port, such as: bind 10.0.1.10:6443",
         );
-        return None;
+        return Vec::new();
     };
     let text = lexer::expand_address(&address.text, &|name| reader.variable(name));
+    let plain = address.plain && text == address.text;
     let is_unix = text.starts_with('/') || text.starts_with("unix@") || text.starts_with("uxst@");
     let mut bind = BindDraft {
         address: line.spanned(address, text),
@@ -81,7 +82,20 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Option<BindDraft
             }
         },
     );
-    Some(bind)
+    if plain {
+        return vec![bind];
+    }
+    // Behind a quote or a variable, columns are the line's no more: each address has the word's.
+    let list = bind.address.clone();
+    let texts = list
+        .value
+        .split(',')
+        .filter(|text| !text.is_empty() || list.value.is_empty());
+    let drafts = texts.map(|text| BindDraft {
+        address: Spanned::new(text.to_owned(), list.place.clone()),
+        ..bind.clone()
+    });
+    drafts.collect()
 }
 
 /// The options of a `server` or `default-server` line, added to those in `server`.
@@ -147,7 +161,9 @@ fn server_option(
         },
         "addr" => options.check_address = Some(line.spanned(argument, argument.text.clone())),
         "port" => {
-            let number = reader.number(line, name, argument, 1..=65535);
+            // 0 is the server's own.
+            let number = reader.number(line, name, argument, 0..=65535);
+            let number = number.filter(|number| *number > 0);
             options.check_port = number.map(|number| line.spanned(argument, number as u16));
         }
         "inter" | "fastinter" | "downinter" => {

@@ -281,9 +281,8 @@ pub(super) fn id(reader: &mut Reader<'_>, line: &Line<'_>) {
 }
 
 pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) {
-    if let Some(bind) = options::bind(reader, line) {
-        reader.proxy().binds.push(bind);
-    }
+    let binds = options::bind(reader, line);
+    reader.proxy().binds.extend(binds);
 }
 
 pub(super) fn default_backend(reader: &mut Reader<'_>, line: &Line<'_>) {
@@ -594,7 +593,25 @@ fn set_format(reader: &mut Reader<'_>, line: &Line<'_>, format: LineFormat) {
         let message = format!("{}: '{}' is ignored in backends", proxy.who(), line.name);
         return reader.warning(line.here(), message);
     }
-    proxy.log_format = Some(line.spanned(&line.words[0], format));
+    let section = proxy.kind.section();
+    let before = proxy
+        .log_format
+        .replace(line.spanned(&line.words[0], format));
+    let own = before.filter(|before| {
+        before.place.file == proxy.place.file && before.place.line > proxy.place.line
+    });
+    if let Some(before) = own.filter(|before| before.value != format) {
+        let before = match before.value {
+            LineFormat::Tcp | LineFormat::TcpClf => "option tcplog",
+            LineFormat::Http => "option httplog",
+            LineFormat::Https => "option httpslog",
+        };
+        let message = format!(
+            "'{}' overrides previous '{before}' in '{section}' section",
+            line.name
+        );
+        reader.warning(line.here(), message);
+    }
 }
 
 pub(super) fn dontlognull(reader: &mut Reader<'_>, line: &Line<'_>) {
