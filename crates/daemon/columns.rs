@@ -13,8 +13,10 @@ use evenkeel_proxy::{
 pub(crate) struct View {
     pub(crate) proxy: Snapshot,
     pub(crate) started: SystemTime,
-    /// `node` of the global section, or the host's name.
+    /// `node` of the global section.
     pub(crate) node: String,
+    /// `description` of the global section.
+    pub(crate) description: String,
     /// Warnings that the configuration in force gave.
     pub(crate) warnings: u64,
 }
@@ -42,8 +44,8 @@ pub(crate) enum Value {
     OneOf(&'static [&'static str], Option<&'static str>),
     /// One line for each of the states: how many are in it.
     Tally(&'static [&'static str], Vec<u64>),
-    /// 1, with the text as this label.
-    Text(&'static str, String),
+    /// 1, with these texts as labels.
+    Text(Vec<(&'static str, String)>),
 }
 
 /// A quantity of the process.
@@ -167,9 +169,6 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
         "Most sessions begun in one second",
         |v| Count(v.proxy.process.max_connection_rate.into()),
     ),
-    process("node", Gauge, "Name of this node", |v| {
-        Text("node", v.node.clone())
-    }),
     process(
         "stopping",
         Gauge,
@@ -204,7 +203,7 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
         |v| Count(v.proxy.process.bytes_out_total),
     ),
     process("build_info", Gauge, "The version that runs", |_| {
-        Text("version", env!("CARGO_PKG_VERSION").to_owned())
+        Text(vec![("version", env!("CARGO_PKG_VERSION").to_owned())])
     }),
     process(
         "start_time_seconds",
@@ -217,12 +216,6 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
                     .map_or(0, |since| since.as_secs()),
             )
         },
-    ),
-    process(
-        "total_warnings",
-        Counter,
-        "Warnings that the configuration in force gave",
-        |v| Count(v.warnings),
     ),
 ];
 
@@ -300,10 +293,10 @@ pub(crate) const COLUMNS: &[Column] = &[
     column(
         "response_errors_total",
         Counter,
-        "Sessions ended because of what the server sent",
+        "Sessions that the server broke off with an error",
     )
-    .backend(|_| Count(0))
-    .server(|_| Count(0)),
+    .backend(|b| Count(b.response_errors_total))
+    .server(|s| Count(s.response_errors_total)),
     column("retry_warnings_total", Counter, "Connects tried again")
         .backend(|b| Count(b.retry_warnings_total))
         .server(|s| Count(s.retry_warnings_total)),
@@ -393,14 +386,6 @@ pub(crate) const COLUMNS: &[Column] = &[
     )
     .backend(|b| Count(b.loadbalanced_total))
     .server(|s| Count(s.loadbalanced_total)),
-    column(
-        "current_session_rate",
-        Gauge,
-        "Sessions during the last second",
-    )
-    .frontend(|f| Count(f.session_rate.into()))
-    .backend(|b| Count(b.session_rate.into()))
-    .server(|s| Count(s.session_rate.into())),
     column(
         "limit_session_rate",
         Gauge,
@@ -576,8 +561,25 @@ pub(crate) const COLUMNS: &[Column] = &[
 /// `evenkeel_*`: what HAProxy does not say, from the same snapshot.
 pub(crate) const OWN: &[ProcessColumn] = &[
     process("build_info", Gauge, "The version that runs", |_| {
-        Text("version", env!("CARGO_PKG_VERSION").to_owned())
+        Text(vec![("version", env!("CARGO_PKG_VERSION").to_owned())])
     }),
+    process(
+        "node_info",
+        Gauge,
+        "The node and description of the global section",
+        |v| {
+            Text(vec![
+                ("node", v.node.clone()),
+                ("description", v.description.clone()),
+            ])
+        },
+    ),
+    process(
+        "configuration_warnings",
+        Gauge,
+        "Warnings that the configuration in force gave",
+        |v| Count(v.warnings),
+    ),
     process(
         "reloads_total",
         Counter,

@@ -148,8 +148,11 @@ impl<'a> Metric<'a> {
                 format_args!("{}", Duration::as_secs(&ago)),
             ),
             Value::Unknown => self.sample(text, labels, "", "", format_args!("NaN")),
-            Value::Text(label, value) => {
-                self.sample(text, labels, label, &escaped(&value), format_args!("1"))
+            Value::Text(texts) => {
+                let shown =
+                    |(label, text): &(&str, String)| format!("{label}=\"{}\"", escaped(text));
+                let shown: Vec<String> = texts.iter().map(shown).collect();
+                self.sample(text, &shown.join(","), "", "", format_args!("1"));
             }
             Value::OneOf(states, current) => {
                 for state in states {
@@ -232,6 +235,7 @@ pub(crate) mod tests {
             bytes_in_total: 0,
             bytes_out_total: 0,
             connection_errors_total: 0,
+            response_errors_total: 0,
             retry_warnings_total: 0,
             redispatch_warnings_total: 0,
             client_aborts_total: 0,
@@ -268,6 +272,7 @@ pub(crate) mod tests {
             bytes_in_total: 0,
             bytes_out_total: 0,
             connection_errors_total: 0,
+            response_errors_total: 0,
             retry_warnings_total: 0,
             redispatch_warnings_total: 0,
             client_aborts_total: 0,
@@ -337,6 +342,7 @@ pub(crate) mod tests {
             proxy,
             started: SystemTime::UNIX_EPOCH,
             node: "lb1".to_owned(),
+            description: "the \"first\"".to_owned(),
             warnings: 0,
         }
     }
@@ -363,7 +369,7 @@ pub(crate) mod tests {
                 "# HELP haproxy_process_nbthread Data-plane threads",
                 "# TYPE haproxy_process_nbthread gauge",
                 "haproxy_process_nbthread 2",
-                "haproxy_process_node{node=\"lb1\"} 1",
+                "evenkeel_node_info{node=\"lb1\",description=\"the \\\"first\\\"\"} 1",
                 "haproxy_process_jobs 2",
                 "haproxy_frontend_status{proxy=\"fe\",state=\"UP\"} 1",
                 "haproxy_frontend_status{proxy=\"fe\",state=\"DOWN\"} 0",

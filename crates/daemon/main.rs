@@ -97,7 +97,10 @@ fn start(prepared: Prepared) -> Exit {
             return Exit::Code(1);
         }
     };
-    match runtime.block_on(serve::serve(prepared)) {
+    let served = runtime.block_on(serve::serve(prepared));
+    // A name look-up of a reload that is still under way must not hold up the end.
+    runtime.shutdown_background();
+    match served {
         Ok(exit) => seen_from_outside(exit, as_master),
         Err(message) => {
             say(message);

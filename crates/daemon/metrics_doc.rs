@@ -183,14 +183,6 @@ mod tests {
     /// here carries a name of HAProxy's that it does not know.
     #[test]
     fn metrics_are_haproxys_or_absent_for_a_reason() {
-        // Later versions have these, 3.0 has not.
-        const LATER: &[&str] = &[
-            "haproxy_process_node",
-            "haproxy_process_total_warnings",
-            "haproxy_frontend_current_session_rate",
-            "haproxy_backend_current_session_rate",
-            "haproxy_server_current_session_rate",
-        ];
         let theirs: Vec<(&str, &str)> = include_str!("haproxy_metrics.txt")
             .lines()
             .filter(|line| !line.starts_with('#'))
@@ -227,10 +219,7 @@ mod tests {
             }
         }
         for (name, _) in &ours {
-            assert!(
-                LATER.contains(&name.as_str()) || theirs.iter().any(|(theirs, _)| theirs == name),
-                "{name}"
-            );
+            assert!(theirs.iter().any(|(theirs, _)| theirs == name), "{name}");
         }
     }
 }

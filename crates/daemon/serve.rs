@@ -5,7 +5,7 @@ use std::future::pending;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
-use evenkeel_config::{Config, Loaded, Problem};
+use evenkeel_config::{Loaded, Problem, Severity};
 use evenkeel_proxy::{Level, Logs, Ownership, Proxy, ReloadError, Settings};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
@@ -54,6 +54,7 @@ pub(crate) async fn serve(prepared: Prepared) -> Result<Exit, String> {
                 } else {
                     tracing::warn!("hard-stop-after has passed: the connections that were left are cut");
                 }
+                control.end().await;
                 return Ok(Exit::Code(0));
             }
             () = tick(&mut watchdog) => if control.proxy.heartbeat() { notify::alive() },
@@ -74,7 +75,6 @@ struct Control {
     ask: mpsc::Sender<Question>,
     recorder: Recorder,
     started: SystemTime,
-    node: String,
     warnings: u64,
     /// The files are being read again, on a thread that may block.
     loading: Option<Loading>,
@@ -98,7 +98,7 @@ impl Control {
             admin,
             pidfile,
         } = prepared;
-        let (node, warnings) = (node(&loaded.config), loaded.warnings.len() as u64);
+        let warnings = loaded.warnings.len() as u64;
         if let Some(pidfile) = pidfile {
             pidfile.write();
         }
@@ -118,7 +118,6 @@ impl Control {
             ask,
             recorder,
             started: SystemTime::now(),
-            node,
             warnings,
             loading: None,
             reload_again: false,
@@ -165,10 +164,12 @@ impl Control {
     }
 
     fn view(&self) -> View {
+        let global = &self.proxy.config().global;
         View {
             proxy: self.proxy.snapshot(),
             started: self.started,
-            node: self.node.clone(),
+            node: global.node.clone(),
+            description: global.description.clone(),
             warnings: self.warnings,
         }
     }
@@ -177,9 +178,21 @@ impl Control {
         notify::stopping("Stopping.");
         tracing::info!("stopping");
         self.proxy.kill();
-        // What hangs longer than that is cut by the process's end.
-        let _ = tokio::time::timeout(LAST_WORDS, self.proxy.drained()).await;
+        self.end().await;
         Exit::Signal(signal)
+    }
+
+    /// Waits, within bounds, until everything is counted and logged and the threads have ended.
+    /// What hangs longer is cut by the process's end.
+    async fn end(self) {
+        let proxy = self.proxy;
+        let end = async move {
+            proxy.drained().await;
+            tokio::task::spawn_blocking(move || drop(proxy)).await
+        };
+        if tokio::time::timeout(LAST_WORDS, end).await.is_err() {
+            tracing::warn!("a thread does not end; the process does");
+        }
     }
 
     fn drain(&mut self) {
@@ -220,9 +233,7 @@ impl Control {
                 notify::ready();
             }
             Err(problems) => {
-                for problem in &problems {
-                    tracing::error!("{problem}");
-                }
+                tell(&problems);
                 tracing::error!("reload failed, everything stays as it was");
                 self.log_failure(&problems);
                 self.proxy.note_failed_reload();
@@ -236,7 +247,7 @@ impl Control {
 
     /// All or nothing: what can fail comes first.
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), Vec<Problem>> {
-        prepare::report(&loaded.warnings);
+        tell(&loaded.warnings);
         let limits =
             limits::settle(&loaded.config).map_err(|error| prepare::whole(&self.options, error))?;
         let wanted = loaded.config.global.admin;
@@ -248,13 +259,13 @@ impl Control {
             ),
             _ => None,
         };
-        let (node, warnings) = (node(&loaded.config), loaded.warnings.len() as u64);
+        let warnings = loaded.warnings.len() as u64;
         let absent = self
             .proxy
             .reload(loaded.config, limits.maxconn, limits.threads)
             .map_err(|error| self.refused(&error))?;
-        prepare::report(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
-        (self.node, self.warnings) = (node, warnings);
+        tell(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
+        self.warnings = warnings;
         if !keeps_admin {
             self.admin = bound.and_then(|bound| {
                 self.serve_admin(bound)
@@ -287,14 +298,13 @@ impl Control {
     }
 }
 
-/// `node` of the global section, which is the host's name when the file sets none.
-fn node(config: &Config) -> String {
-    match config.global.node.as_str() {
-        "" => rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned(),
-        node => node.to_owned(),
+/// Problems of a running process go where its other messages go.
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
     }
 }
 

@@ -105,6 +105,9 @@ fn traffic(lab: &Lab) -> Metrics {
     let [web, resets, refuses, nowhere, checked] = [(); 5].map(|()| lab.address());
     let lb = lab.start(&format!(
         "{preamble}
+global
+    maxconn 1000
+
 frontend web
     bind {web}
     maxconn 100

@@ -56,7 +56,9 @@ pub(super) struct Master {
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.kill();
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
     }
 }
 
@@ -74,10 +76,12 @@ impl Master {
         })
     }
 
-    /// Ends it and all its connections, as a crash would.
-    pub(super) fn kill(&mut self) {
+    /// Ends it and all its connections, as a crash would; its port is closed on return.
+    pub(super) async fn kill(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
+            // Cancelled is what it is meant to be.
+            let _ = task.await;
         }
     }
 

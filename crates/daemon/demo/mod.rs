@@ -169,8 +169,8 @@ impl Stage {
             match key.trim() {
                 "" => {}
                 "q" => return,
-                "k1" => self.kill(0),
-                "k2" => self.kill(1),
+                "k1" => self.kill(0).await,
+                "k2" => self.kill(1).await,
                 "r1" => self.revive(0).await,
                 "r2" => self.revive(1).await,
                 other => {
@@ -183,8 +183,8 @@ impl Stage {
         std::future::pending().await
     }
 
-    fn kill(&mut self, index: usize) {
-        self.masters[index].kill();
+    async fn kill(&mut self, index: usize) {
+        self.masters[index].kill().await;
         let name = self.masters[index].name;
         print(format!(
             "{name} is killed. Its checks mark it DOWN in 4 to 6 s; clients need not wait for that.\n"

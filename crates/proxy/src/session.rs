@@ -254,10 +254,14 @@ fn finish(
     let took = began.elapsed();
     if let (Some(backend), Some(server)) = (&frontend.backend, &outcome.server) {
         match outcome.end {
-            End::ClientReset | End::ClientGoneConnecting => {
+            End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout => {
                 backend.count(server, |stats| stats.client_aborts.fetch_add(1, Relaxed));
             }
             End::ServerReset => {
+                backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
+                backend.count(server, |stats| stats.response_errors.fetch_add(1, Relaxed));
+            }
+            End::ServerTimeout => {
                 backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
             }
             _ => {}

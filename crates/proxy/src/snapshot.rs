@@ -159,6 +159,8 @@ pub struct BackendSnapshot {
     pub bytes_out_total: u64,
     /// Connects that failed for good (`econ`).
     pub connection_errors_total: u64,
+    /// Sessions that the server broke off with an error (`eresp`).
+    pub response_errors_total: u64,
     /// Connects tried again (`wretr`).
     pub retry_warnings_total: u64,
     /// Connects moved to another server (`wredis`).
@@ -236,6 +238,8 @@ pub struct ServerSnapshot {
     pub bytes_out_total: u64,
     /// Connects that failed for good (`econ`).
     pub connection_errors_total: u64,
+    /// Sessions that the server broke off with an error (`eresp`).
+    pub response_errors_total: u64,
     /// Connects tried again (`wretr`).
     pub retry_warnings_total: u64,
     /// Connects moved to another server (`wredis`).

@@ -223,6 +223,7 @@ pub(crate) struct ServiceStats {
     pub(crate) chosen: AtomicU64,
     pub(crate) bytes: Bytes,
     pub(crate) connection_errors: AtomicU64,
+    pub(crate) response_errors: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) redispatches: AtomicU64,
     pub(crate) client_aborts: AtomicU64,
