@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::keywords::{Http, OptionSupport};
-use super::proxy::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
+use super::section::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
 use super::{Reader, keywords};
 use crate::draft::{
     BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
@@ -324,7 +324,9 @@ impl Reader<'_> {
             self.warning(format.place.clone(), message);
         }
         let option = match format.value {
-            LineFormat::Tcp => return Some(format.map(|_| SessionLogFormat::Tcp)),
+            LineFormat::Tcp | LineFormat::Custom => {
+                return Some(format.map(|_| SessionLogFormat::Tcp));
+            }
             LineFormat::TcpClf => return Some(format.map(|_| SessionLogFormat::TcpClf)),
             LineFormat::Http => "option httplog",
             LineFormat::Https => "option httpslog",

@@ -1,0 +1,278 @@
+//! From a line to its keyword, and to the verdict on it.
+
+use super::keywords::{self, Lookup, OptionSupport, Support};
+use super::section::{HttpLine, Kind, Verdict};
+use super::{Line, Reader, Section};
+use crate::Place;
+use crate::draft::Spanned;
+use crate::resolve::did_you_mean;
+
+impl Reader<'_> {
+    /// A keyword of `global` or of a proxy.
+    pub(super) fn keyword(&mut self, mut line: Line<'_>, global: bool, text: &str) {
+        if line.words[0].text == "no" && line.words.len() > 1 {
+            line.negated = true;
+            line.words = &line.words[1..];
+        }
+        if line.words[0].text == "default" && line.words.len() > 1 {
+            let message = "'default' before an option is not supported; leave the line out";
+            return self.error(line.here(), message);
+        }
+        let texts: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
+        let Some(Lookup { row, name, words }) = keywords::find(global, &texts) else {
+            return self.unknown_keyword(&line, global, &texts);
+        };
+        line.name = name;
+        line.depth = words;
+        let here = line.here();
+        if line.negated && !can_be_negated(name, global) {
+            return self.error(here, format!("'no' cannot stand before '{name}'"));
+        }
+        if !global && !self.may_stand_here(&line, row) {
+            return;
+        }
+        match &row.support {
+            Support::Works(run, _) => run(self, &line),
+            Support::Http(http) => {
+                if line.negated {
+                    return;
+                }
+                let arguments = line.args().iter().map(|word| word.text.clone()).collect();
+                let proxy = self.proxy();
+                // A line of the section's own says the same again: the later one is named.
+                proxy.http.retain(|line| {
+                    line.name != name || line.kind != *http || *http == keywords::Http::Rules
+                });
+                proxy.http.push(HttpLine {
+                    name,
+                    kind: *http,
+                    place: here,
+                    arguments,
+                    text: text.trim().to_owned(),
+                });
+            }
+            // What is denied is not done anyway.
+            _ if line.negated => {}
+            Support::Silent(reason) => {
+                self.verdict(OptionSupport::Silent(reason), "", name, &here, text);
+            }
+            Support::NoEffect(reason) => {
+                self.verdict(
+                    OptionSupport::NoEffect(reason),
+                    &quoted(name),
+                    name,
+                    &here,
+                    text,
+                );
+            }
+            Support::Refused(reason) => {
+                self.verdict(
+                    OptionSupport::Refused(reason),
+                    &quoted(name),
+                    name,
+                    &here,
+                    text,
+                );
+            }
+        }
+    }
+
+    fn unknown_keyword(&mut self, line: &Line<'_>, global: bool, texts: &[&str]) {
+        // `timeout tunel`: the first word is known, the second is not.
+        for known in (1..texts.len().min(3)).rev() {
+            let prefix = texts[..known].join(" ");
+            let candidates = keywords::continuations(global, &prefix);
+            if candidates.is_empty() {
+                continue;
+            }
+            let word = &line.words[known];
+            let hint = did_you_mean(&word.text, candidates.into_iter());
+            let message = format!("unknown {prefix} '{}'{hint}", word.text);
+            return self.error(line.place(word), message);
+        }
+        let candidates = keywords::continuations(global, texts[0]);
+        if !candidates.is_empty() {
+            let message = format!(
+                "'{}' needs a word after it, such as '{}'",
+                texts[0], candidates[0]
+            );
+            return self.error(line.here(), message);
+        }
+        let section = match &self.section {
+            Section::Proxy(proxy) => proxy.kind.section(),
+            _ => "global",
+        };
+        let known = keywords::first_words(global)
+            .chain(keywords::SECTIONS)
+            .chain(keywords::OTHER_SECTIONS.iter().map(|(name, _)| *name));
+        let hint = did_you_mean(texts[0], known);
+        self.error(
+            line.here(),
+            format!(
+                "unknown keyword '{}' in '{section}' section{hint}",
+                texts[0]
+            ),
+        );
+    }
+
+    /// Whether a keyword may stand in the proxy section at hand; says so when it may not.
+    fn may_stand_here(&mut self, line: &Line<'_>, row: &keywords::Row) -> bool {
+        let (kind, who, is_named) = {
+            let proxy = self.proxy();
+            (proxy.kind, proxy.who(), !proxy.name.value.is_empty())
+        };
+        let name = line.name;
+        // Options and checks are named by their second word, as HAProxy does.
+        let short = name.strip_prefix("option ").unwrap_or(name);
+        let first = short.split(' ').next().unwrap_or(short);
+        let short = if short.starts_with("timeout ") {
+            short
+        } else {
+            first
+        };
+        // HAProxy takes rules in defaults sections that have a name, and in no others.
+        let is_rule = matches!(
+            first,
+            "acl"
+                | "http-request"
+                | "http-response"
+                | "http-after-response"
+                | "tcp-request"
+                | "tcp-response"
+        );
+        match kind {
+            Kind::Defaults if is_rule && !is_named => {
+                self.error(
+                    line.here(),
+                    format!("'{first}' is not allowed in a 'defaults' section without a name"),
+                );
+                false
+            }
+            Kind::Defaults if !row.scope.admits_defaults() => {
+                self.error(
+                    line.here(),
+                    format!("'{short}' is not allowed in 'defaults' sections"),
+                );
+                false
+            }
+            Kind::Frontend if !row.scope.admits_frontends() => {
+                if matches!(name, "server" | "default-server" | "server-template") {
+                    self.error(
+                        line.here(),
+                        format!(
+                            "'{name}' is not allowed because {who} has no backend capability; \
+                                 put it into a 'backend' or 'listen' section"
+                        ),
+                    );
+                } else {
+                    self.warning(
+                        line.here(),
+                        format!("'{short}' ignored because {who} has no backend capability"),
+                    );
+                }
+                false
+            }
+            Kind::Backend if !row.scope.admits_backends() => {
+                self.warning(
+                    line.here(),
+                    format!("'{short}' ignored because {who} has no frontend capability"),
+                );
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Applies the verdict on a keyword that does nothing here. `subject` is how a message calls
+    /// it, `key` what counts as the same again.
+    pub(super) fn verdict(
+        &mut self,
+        support: OptionSupport,
+        subject: &str,
+        key: &'static str,
+        place: &Place,
+        text: &str,
+    ) {
+        let verdict = Verdict {
+            support,
+            subject: subject.to_owned(),
+            key,
+            place: place.clone(),
+            text: text.trim().to_owned(),
+        };
+        match &mut self.section {
+            // Whether the section's mode is http, where all this does not matter, shows later.
+            Section::Proxy(proxy) => proxy.verdicts.push(verdict),
+            _ => self.report(verdict),
+        }
+    }
+
+    /// Says what a verdict says, once for all lines of a kind.
+    pub(super) fn report(&mut self, verdict: Verdict) {
+        let Verdict {
+            support,
+            subject,
+            key,
+            place,
+            text,
+        } = verdict;
+        match support {
+            OptionSupport::Works => return,
+            OptionSupport::Refused(reason) => {
+                return self.error(place, format!("{subject} is not supported: {reason}"));
+            }
+            OptionSupport::NoEffect(reason) => match self.notices.get_mut(key) {
+                Some((_, again)) => *again += 1,
+                None => {
+                    self.notices.insert(key, (self.draft.problems.len(), 0));
+                    self.warning(place.clone(), format!("{subject} has no effect: {reason}"));
+                }
+            },
+            OptionSupport::Silent(_) => {}
+        }
+        self.draft.without_effect.push(Spanned::new(text, place));
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("'{name}'")
+}
+
+fn can_be_negated(name: &str, global: bool) -> bool {
+    const NEVER: [&str; 17] = [
+        "forwardfor",
+        "originalto",
+        "httpchk",
+        "httplog",
+        "httpslog",
+        "tcplog",
+        "tcp-check",
+        "ssl-hello-chk",
+        "ldap-check",
+        "smtpchk",
+        "mysql-check",
+        "pgsql-check",
+        "redis-check",
+        "spop-check",
+        "external-check",
+        "http-restrict-req-hdr-names",
+        "http_proxy",
+    ];
+    if global {
+        return matches!(
+            name,
+            "log"
+                | "busy-polling"
+                | "set-dumpable"
+                | "strict-limits"
+                | "insecure-fork-wanted"
+                | "insecure-setuid-wanted"
+                | "numa-cpu-mapping"
+                | "quiet"
+        );
+    }
+    name == "log"
+        || name
+            .strip_prefix("option ")
+            .is_some_and(|option| !NEVER.contains(&option))
+}

@@ -1,0 +1,293 @@
+//! Backends, their servers and how those are checked.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Resolver, limit, value};
+use crate::address::{self, Address, Family, Host, Port};
+use crate::draft::{BackendDraft, InitAddr, ServerDraft};
+use crate::{
+    Backend, Balance, Check, CheckKind, Global, OnMarkedDown, Place, Redispatch, Server,
+    ServerAddress,
+};
+
+const DEFAULT_INTER: Duration = Duration::from_secs(2);
+const DEFAULT_RISE: u32 = 2;
+const DEFAULT_FALL: u32 = 3;
+const DEFAULT_RETRIES: u32 = 3;
+
+impl Resolver<'_> {
+    pub(super) fn backend(&mut self, draft: BackendDraft, id: u32, global: &Global) -> Backend {
+        let connect_timeout = limit(draft.connect_timeout);
+        let check = CheckSettings {
+            kind: value(draft.check_kind).unwrap_or(CheckKind::Connect),
+            connect_timeout,
+            check_timeout: limit(draft.check_timeout),
+        };
+        let servers = self.servers(draft.servers, &check);
+        Backend {
+            id,
+            name: draft.name.value,
+            place: draft.place,
+            disabled: value(draft.disabled).unwrap_or(false),
+            balance: value(draft.balance).unwrap_or(Balance::RoundRobin),
+            servers,
+            retries: value(draft.retries).unwrap_or(DEFAULT_RETRIES),
+            redispatch: match value(draft.redispatch) {
+                None => Redispatch::WhenFree,
+                // An interval of 0 switches redispatching off, as in HAProxy.
+                Some(None | Some(0)) => Redispatch::Never,
+                Some(Some(interval)) => Redispatch::Always { interval },
+            },
+            all_backups: value(draft.all_backups).unwrap_or(false),
+            connect_timeout,
+            server_timeout: limit(draft.server_timeout),
+            server_fin_timeout: limit(draft.server_fin_timeout),
+            tunnel_timeout: limit(draft.tunnel_timeout),
+            server_keepalive: value(draft.server_keepalive),
+            log: self.proxy_logs(draft.logs, global),
+            log_tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
+        }
+    }
+
+    fn servers(&mut self, drafts: Vec<ServerDraft>, check: &CheckSettings) -> Vec<Server> {
+        let mut names: HashMap<String, Place> = HashMap::with_capacity(drafts.len());
+        let mut ids: BTreeSet<u32> = BTreeSet::new();
+        for draft in &drafts {
+            if let Some(first) = names.get(&draft.name.value) {
+                let message = format!(
+                    "there is already a server '{}' at {}:{}; rename one",
+                    draft.name.value, first.file, first.line
+                );
+                self.error(&draft.name.place, message);
+            } else {
+                names.insert(draft.name.value.clone(), draft.place.clone());
+            }
+            if let Some(id) = &draft.options.id
+                && !ids.insert(id.value)
+            {
+                self.error(
+                    &id.place,
+                    format!("id {} belongs to another server", id.value),
+                );
+            }
+        }
+        let mut next = 1;
+        let mut servers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            let id = value(draft.options.id.clone()).unwrap_or_else(|| {
+                while ids.contains(&next) {
+                    next += 1;
+                }
+                ids.insert(next);
+                next
+            });
+            servers.extend(self.server(draft, id, check));
+        }
+        servers
+    }
+
+    fn server(&mut self, draft: ServerDraft, id: u32, check: &CheckSettings) -> Option<Server> {
+        let mut methods =
+            value(draft.options.init_addr.clone()).unwrap_or_else(|| vec![InitAddr::Libc]);
+        if self.environment.allow_unresolved_servers {
+            methods.push(InitAddr::None);
+        }
+        let found = match self.server_address(&draft.address.value, &methods) {
+            Ok(found) => found,
+            Err(message) => {
+                let message = format!("server '{}': {message}", draft.name.value);
+                self.error(&draft.address.place, message);
+                return None;
+            }
+        };
+        if found.unresolved {
+            let message = format!(
+                "server '{}': could not resolve address '{}'; it starts in maintenance \
+                 and stays there until a reload finds it",
+                draft.name.value, found.host
+            );
+            self.warning(&draft.address.place, message);
+        }
+        let wants_check = value(draft.options.check.clone()).unwrap_or(false);
+        let check = wants_check.then(|| self.check(&draft, &found.address, check));
+        let options = draft.options;
+        Some(Server {
+            id,
+            name: draft.name.value,
+            place: draft.place,
+            address: found.address,
+            host: found.host,
+            weight: value(options.weight).unwrap_or(1),
+            backup: value(options.backup).unwrap_or(false),
+            disabled: value(options.disabled).unwrap_or(false) || found.unresolved,
+            check: check.flatten(),
+            tcp_user_timeout: limit(options.tcp_user_timeout),
+            on_marked_down: value(options.on_marked_down).unwrap_or(OnMarkedDown::Keep),
+        })
+    }
+
+    fn server_address(&mut self, text: &str, methods: &[InitAddr]) -> Result<Found, String> {
+        let (family, host, port) = match address::parse(text)? {
+            Address::Unix(path) => return Ok(Found::fixed(ServerAddress::Unix(path))),
+            Address::Abstract(name) => return Ok(Found::fixed(ServerAddress::Abstract(name))),
+            Address::Fd(_) => return Err(format!("a file descriptor is no server, in '{text}'")),
+            Address::Inet { family, host, port } => (family, host, port),
+        };
+        let (ip, host, unresolved) = match host {
+            Host::Ip(ip) => (ip, String::new(), false),
+            Host::Wildcard => {
+                return Err(format!(
+                    "missing address in '{text}'; connecting to the client's own destination is \
+                     not supported"
+                ));
+            }
+            Host::Name(name) => {
+                let (ip, unresolved) = self.initial_address(&name, family, methods)?;
+                (ip, name, unresolved)
+            }
+        };
+        let address = match port {
+            Port::Missing | Port::One(0) => ServerAddress::Mapped { ip, offset: 0 },
+            Port::One(port) => ServerAddress::Inet(SocketAddr::new(ip, port)),
+            Port::Offset(offset) => ServerAddress::Mapped { ip, offset },
+            Port::Range(..) => return Err(format!("a port range means nothing here, in '{text}'")),
+        };
+        Ok(Found {
+            address,
+            host,
+            unresolved,
+        })
+    }
+
+    /// The address to start with, and whether it is none (`init-addr none`).
+    fn initial_address(
+        &mut self,
+        name: &str,
+        family: Family,
+        methods: &[InitAddr],
+    ) -> Result<(IpAddr, bool), String> {
+        let mut failure = None;
+        for method in methods {
+            match method {
+                InitAddr::Last => {}
+                InitAddr::Libc => match self.lookup(name, family) {
+                    Ok(ip) => return Ok((ip, false)),
+                    Err(message) => failure = Some(message),
+                },
+                InitAddr::None => return Ok((family.wildcard(), true)),
+                InitAddr::Ip(ip) => return Ok((*ip, false)),
+            }
+        }
+        let failure = failure.unwrap_or_else(|| {
+            format!("no method of 'init-addr' found an address for '{name}'; add 'libc' to it")
+        });
+        Err(format!(
+            "{failure}, or let it start without ('init-addr last,libc,none')"
+        ))
+    }
+
+    fn check(
+        &mut self,
+        draft: &ServerDraft,
+        server: &ServerAddress,
+        settings: &CheckSettings,
+    ) -> Option<Check> {
+        let options = &draft.options;
+        let mut ip_and_port = match server {
+            ServerAddress::Inet(address) => (Some(address.ip()), Some(address.port())),
+            ServerAddress::Mapped { ip, .. } => (Some(*ip), None),
+            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => (None, None),
+        };
+        if let Some(text) = &options.check_address {
+            match self.check_host(&text.value) {
+                Ok((ip, port)) => ip_and_port = (Some(ip), port.or(ip_and_port.1)),
+                Err(message) => {
+                    self.error(&text.place, format!("'addr': {message}"));
+                    return None;
+                }
+            }
+        }
+        if let Some(port) = &options.check_port {
+            ip_and_port.1 = Some(port.value);
+        }
+        let address = match ip_and_port {
+            (Some(ip), Some(port)) => ServerAddress::Inet(SocketAddr::new(ip, port)),
+            (None, _) => server.clone(),
+            (Some(_), None) => {
+                let place = options
+                    .check
+                    .as_ref()
+                    .map_or(&draft.place, |check| &check.place);
+                let message = format!(
+                    "server '{}' has neither a port nor a check port; add 'port N' to it",
+                    draft.name.value
+                );
+                self.error(place, message);
+                return None;
+            }
+        };
+        let inter = value(options.inter.clone()).unwrap_or(DEFAULT_INTER);
+        let connect_timeout = match (settings.check_timeout, settings.connect_timeout) {
+            (Some(_), Some(connect)) => connect.min(inter),
+            _ => inter,
+        };
+        Some(Check {
+            kind: settings.kind,
+            address,
+            inter,
+            fastinter: value(options.fastinter.clone()).unwrap_or(inter),
+            downinter: value(options.downinter.clone()).unwrap_or(inter),
+            rise: value(options.rise.clone()).unwrap_or(DEFAULT_RISE),
+            fall: value(options.fall.clone()).unwrap_or(DEFAULT_FALL),
+            connect_timeout,
+            read_timeout: settings.check_timeout.unwrap_or(inter),
+        })
+    }
+
+    /// The host of `addr`, and a port if it names one.
+    fn check_host(&mut self, text: &str) -> Result<(IpAddr, Option<u16>), String> {
+        // Without a port, the last colon of a bare IPv6 address is not the port's.
+        if let Ok(ip) = text.parse() {
+            return Ok((ip, None));
+        }
+        let Address::Inet { family, host, port } = address::parse(text)? else {
+            return Err(format!("'{text}' is not the address of a host"));
+        };
+        let ip = match host {
+            Host::Ip(ip) => ip,
+            Host::Name(name) => self.lookup(&name, family)?,
+            Host::Wildcard => return Err(format!("missing address in '{text}'")),
+        };
+        match port {
+            Port::Missing | Port::One(0) => Ok((ip, None)),
+            Port::One(port) => Ok((ip, Some(port))),
+            Port::Range(..) | Port::Offset(_) => Err(format!("one port is needed in '{text}'")),
+        }
+    }
+}
+
+/// What a backend says about the checks of its servers.
+struct CheckSettings {
+    kind: CheckKind,
+    connect_timeout: Option<Duration>,
+    check_timeout: Option<Duration>,
+}
+
+/// A server's address and how it was found.
+struct Found {
+    address: ServerAddress,
+    host: String,
+    unresolved: bool,
+}
+
+impl Found {
+    fn fixed(address: ServerAddress) -> Self {
+        Self {
+            address,
+            host: String::new(),
+            unresolved: false,
+        }
+    }
+}
