@@ -75,7 +75,7 @@ pub(crate) struct Connection {
     /// Cancelled when the session is to end.
     pub(crate) sessions: CancellationToken,
     pub(crate) effort: Effort,
-    /// From the first try to the connection.
+    /// How long the try that succeeded took.
     pub(crate) took: Duration,
 }
 
@@ -90,6 +90,8 @@ pub(crate) struct Failure {
 /// What it took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Effort {
+    /// From the beginning to the last try.
+    pub(crate) waited: Duration,
     pub(crate) retries: u32,
     pub(crate) is_redispatched: bool,
 }
@@ -181,9 +183,10 @@ impl Backend {
         let mut free_moves = self.servers.len();
         loop {
             let server = lease.server.clone();
+            effort.waited = began.elapsed();
             let (end, is_free) = match self.attempt(&server, &client).await {
                 Try::Connected(stream) => {
-                    let took = began.elapsed();
+                    let took = began.elapsed() - effort.waited;
                     self.connect_seconds.record(took.as_secs_f64());
                     let sessions = server.signals().sessions;
                     return Ok(Connection {
@@ -223,18 +226,25 @@ impl Backend {
             }
             if self.may_move(&server, effort.retries) {
                 drop(lease);
-                self.count(&server, |stats| stats.redispatches.fetch_add(1, Relaxed));
-                effort.is_redispatched = true;
-                match self.lease(&client, Some(server.index)) {
-                    Some(next) => lease = next,
-                    None => {
-                        return Err(Failure {
-                            end: End::NoServer,
-                            server: Some(server),
-                            effort,
-                        });
-                    }
-                }
+                let Some(next) = self.lease(&client, Some(server.index)) else {
+                    return Err(Failure {
+                        end: End::NoServer,
+                        server: Some(server),
+                        effort,
+                    });
+                };
+                lease = next;
+                // A hash may well choose the same server again.
+                let is_moved = lease.server.index != server.index;
+                effort.is_redispatched |= is_moved;
+                self.count(&server, |stats| {
+                    let counter = if is_moved {
+                        &stats.redispatches
+                    } else {
+                        &stats.retries
+                    };
+                    counter.fetch_add(1, Relaxed)
+                });
                 continue;
             }
             self.count(&server, |stats| stats.retries.fetch_add(1, Relaxed));
@@ -278,7 +288,7 @@ impl Backend {
             },
             () = self.kill.cancelled() => Try::Over(End::Killed),
             () = down.cancelled() => Try::ServerDown,
-            () = client.stream.broken() => Try::Over(End::ClientGoneConnecting),
+            () = client.stream.gone() => Try::Over(End::ClientGoneConnecting),
         }
     }
 
@@ -304,7 +314,7 @@ impl Backend {
         tokio::select! {
             biased;
             () = self.kill.cancelled() => Some(End::Killed),
-            () = client.stream.broken() => Some(End::ClientGoneConnecting),
+            () = client.stream.gone() => Some(End::ClientGoneConnecting),
             () = down.cancelled(), if self.config.redispatch != Redispatch::Never => None,
             () = sleep(delay) => None,
         }

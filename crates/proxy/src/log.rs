@@ -87,6 +87,7 @@ pub(crate) struct SessionRecord<'a> {
     pub frontend: &'a str,
     pub backend: &'a str,
     pub server: Option<&'a str>,
+    pub waited: Duration,
     pub connect: Option<Duration>,
     pub total: Duration,
     pub bytes: u64,
@@ -110,7 +111,11 @@ impl fmt::Display for SessionRecord<'_> {
             self.frontend,
             self.backend,
             self.server.unwrap_or("<NOSRV>"),
-            if self.server.is_some() { 1 } else { -1 },
+            if self.server.is_some() {
+                self.waited.as_millis() as i64 + 1
+            } else {
+                -1
+            },
             self.connect.map_or(-1, |c| c.as_millis() as i64),
             self.total.as_millis(),
             self.bytes,

@@ -192,7 +192,10 @@ async fn connect(
 async fn run(frontend: &Frontend, client: &mut Stream, connection: &mut Connection) -> Outcome {
     let Lease { backend, server } = &connection.lease;
     server.state.stats.begin(frontend.shared.stats.epoch);
-    backend.count(server, |stats| stats.connect_time.add(connection.took));
+    backend.count(server, |stats| {
+        stats.queue_time.add(connection.effort.waited);
+        stats.connect_time.add(connection.took);
+    });
     let link = Link {
         frontend,
         backend,
@@ -284,6 +287,7 @@ fn finish(
             .server
             .as_ref()
             .map(|server| server.config.name.as_str()),
+        waited: outcome.effort.waited,
         connect: outcome.connect,
         total: took,
         bytes: outcome.bytes.1,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::{Context, Poll};
 
-use rustix::net::Shutdown;
+use rustix::net::{RecvFlags, Shutdown, recv};
 use socket2::SockRef;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -116,14 +116,27 @@ impl Stream {
         }
     }
 
-    /// Waits until the peer broke the connection off.
-    pub(crate) async fn broken(&self) {
-        let result = match &self.io {
-            Io::Tcp(stream) => stream.ready(Interest::ERROR).await,
-            Io::Unix(stream) => stream.ready(Interest::ERROR).await,
-        };
-        // An error of the wait itself means that the runtime is going away: the session too.
-        drop(result);
+    /// Waits until the peer is gone: it broke the connection off, or closed it without having
+    /// sent anything. One that sent something may have closed its half and wait for the answer.
+    pub(crate) async fn gone(&self) {
+        let mut interest = Interest::READABLE | Interest::ERROR;
+        loop {
+            let ready = match &self.io {
+                Io::Tcp(stream) => stream.ready(interest).await,
+                Io::Unix(stream) => stream.ready(interest).await,
+            };
+            // An error of the wait itself means that the runtime is going away: the session too.
+            let Ok(ready) = ready else { return };
+            if ready.is_error() {
+                return;
+            }
+            let peek = |fd: BorrowedFd<'_>| Ok(recv(fd, &mut [0; 1], RecvFlags::PEEK)?.0);
+            match self.try_read(peek) {
+                Ok(None) => {}
+                Ok(Some(0)) | Err(_) => return,
+                Ok(Some(_)) => interest = Interest::ERROR,
+            }
+        }
     }
 
     pub(crate) fn is_shut(&self) -> bool {
