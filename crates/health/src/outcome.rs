@@ -29,9 +29,9 @@ pub enum CheckStatus {
     L4Ok,
     /// Nothing answered in time.
     L4Timeout,
-    /// The connect was refused or unreachable.
+    /// The connect was refused or unreachable, or this machine could not even try it.
     L4Connection,
-    /// This machine could not even try (no descriptor, no port).
+    /// The same for a Unix socket, or there was no port to try.
     SocketError,
 }
 

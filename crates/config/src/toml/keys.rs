@@ -685,6 +685,7 @@ reported at once, each with file, line and column. `evenkeel -c -f lb.toml` chec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::toml::tests::config;
 
     #[test]
     fn every_key_says_its_value_default_and_meaning_once() {
@@ -713,5 +714,48 @@ mod tests {
             on_disk == page,
             "docs/toml.md differs; write it anew with EVENKEEL_BLESS=1"
         );
+    }
+
+    /// Saying a default aloud changes nothing: the column is what the reader does.
+    #[test]
+    fn documented_defaults_are_the_defaults() {
+        let shortest = "frontend.f.bind.address = ':1'\nfrontend.f.backend = 'b'\n\
+                        backend.b.servers.s.address = '10.0.0.1:1'\nglobal.log.to = 'stdout'\n";
+        let quiet = config(shortest).without_places();
+        let mut said = 0;
+        for section in SECTIONS {
+            let path = match section.path {
+                "frontend.NAME" => "frontend.f",
+                "frontend.NAME.bind" => "frontend.f.bind",
+                "frontend.NAME.timeout" => "frontend.f.timeout",
+                "backend.NAME" => "backend.b",
+                "backend.NAME.timeout" => "backend.b.timeout",
+                "backend.NAME.check" => "backend.b.check",
+                "backend.NAME.servers.NAME" => "backend.b.servers.s",
+                "a log target" => "global.log",
+                path => path,
+            };
+            for Key { name, default, .. } in section.keys {
+                let code = default
+                    .strip_prefix('`')
+                    .and_then(|rest| rest.strip_suffix('`'))
+                    .filter(|code| !code.contains('`'));
+                let is_value = |text: &str| toml::de::DeValue::parse(text).is_ok();
+                let value = match code {
+                    Some(code) if is_value(code) => code.to_owned(),
+                    Some(word) => format!("'{word}'"),
+                    None if default.contains('`') => continue,
+                    None if is_value(default) => (*default).to_owned(),
+                    None => continue,
+                };
+                if (path, *name) == ("global", "log") {
+                    continue;
+                }
+                let loud = config(&format!("{shortest}{path}.{name} = {value}\n"));
+                assert_eq!(loud.without_places(), quiet, "{path}.{name} = {value}");
+                said += 1;
+            }
+        }
+        assert!(said > 30, "only {said} defaults are values");
     }
 }

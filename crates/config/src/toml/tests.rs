@@ -3,9 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use proptest::collection;
+use proptest::prelude::{prop_assert, proptest};
+use proptest::sample::select;
+
 use crate::{
     Balance, BindAddress, Config, Environment, IpVersions, Keepalive, LogAddress, LogFormat,
-    OnMarkedDown, Redispatch, RelayMethod, ServerAddress, SessionLogFormat, Source, load,
+    OnMarkedDown, Place, Redispatch, RelayMethod, ServerAddress, SessionLogFormat, Source, load,
 };
 
 pub(crate) const MINIMAL: &str = r#"
@@ -137,7 +141,16 @@ fn load_files(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         .map_err(shown)
 }
 
-fn config(text: &str) -> Config {
+fn load_places(text: &str) -> Result<(), Vec<Place>> {
+    let source = Source {
+        name: "lb.toml".into(),
+        text: text.into(),
+    };
+    let places = |problems: Vec<crate::Problem>| problems.into_iter().map(|p| p.place).collect();
+    load(&[source], &environment()).map(drop).map_err(places)
+}
+
+pub(crate) fn config(text: &str) -> Config {
     load_files(&[("lb.toml", text)]).unwrap()
 }
 
@@ -630,3 +643,72 @@ fn a_server_may_stay_unresolved_when_the_command_line_allows_it() {
     assert_eq!(disabled, [false, true]);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
+
+proptest! {
+    /// Whatever a file holds, it loads or each problem points into it.
+    #[test]
+    fn no_text_is_a_surprise(pieces in collection::vec(select(PIECES), 0..40)) {
+        let text = pieces.concat();
+        if let Err(problems) = load_places(&text) {
+            prop_assert!(!problems.is_empty());
+            for place in problems {
+                let line = text.split('\n').nth(place.line as usize - 1);
+                let length = line.map(|line| line.chars().count() as u32);
+                prop_assert!(length.is_some_and(|length| place.column <= length + 1), "{place}");
+            }
+        }
+    }
+}
+
+/// What files are made of, and a few things that they are not.
+const PIECES: &[&str] = &[
+    "[frontend.f]",
+    "[backend.b]",
+    "[backend.b.servers]",
+    "[global]",
+    "[admin]",
+    "[[backend]]",
+    "\n",
+    "\n",
+    "\n",
+    "\n",
+    " ",
+    "bind",
+    "backend",
+    "servers",
+    "check",
+    "log",
+    "timeout",
+    "keepalive",
+    "listen",
+    "maxconn",
+    "a",
+    "ü",
+    " = ",
+    " = ",
+    " = ",
+    "=",
+    ".",
+    ",",
+    "'",
+    "\"",
+    "\":1\"",
+    "'b'",
+    "'10.0.0.1:1'",
+    "'5s'",
+    "5",
+    "-1",
+    "true",
+    "false",
+    "[",
+    "]",
+    "{ ",
+    " }",
+    "{ address = '10.0.0.1:1' }",
+    "# c",
+    "\\u",
+    "\u{0}",
+    "1979-05-27",
+    "1e9",
+    "99999999999999999999",
+];
