@@ -239,17 +239,18 @@ pub enum LogAddress {
 /// How a line is framed before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// `<PRI>Mon dd hh:mm:ss tag[pid]: text`: HAProxy's default for sockets.
+    /// `<PRI>Mon dd hh:mm:ss host tag[pid]: text`.
     Rfc3164,
     /// RFC 5424.
     Rfc5424,
-    /// The text alone: HAProxy's default for stdout and stderr.
+    /// The text alone.
     Raw,
-    /// `<PRI>text`: what systemd takes from a service's output.
+    /// `<level>text`: what systemd takes from a service's output.
     Short,
     /// An ISO date, a space, the text (`iso`).
     Iso,
-    /// A date, the tag, the text without host name (`local`).
+    /// `<PRI>Mon dd hh:mm:ss tag[pid]: text`, without host name: HAProxy's default everywhere,
+    /// stdout included (`local`).
     Local,
     /// `<PRI>text` without date (`priority`).
     Priority,

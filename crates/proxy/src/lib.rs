@@ -9,7 +9,6 @@ mod end;
 mod gate;
 mod generation;
 mod listener;
-#[allow(missing_docs, dead_code, reason = "interim")]
 mod log;
 mod observe;
 mod proxy;

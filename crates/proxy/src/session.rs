@@ -13,7 +13,7 @@ use crate::Shared;
 use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease, client_ip};
 use crate::end::End;
 use crate::gate::Gate;
-use crate::log::{self, Counts, Level, SessionRecord, Sink};
+use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
 use crate::relay::{Job, Limits, Method, Stream, Tally, Witness, relay};
 use crate::server::Server;
 use crate::stats::FrontendStats;
@@ -119,11 +119,15 @@ impl From<Failure> for Outcome {
 
 /// Serves one connection to its end. The future is what an open session costs in memory, so it
 /// holds nothing twice.
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async fn would hold its argument twice"
+)]
 pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
     async move {
         let started = (SystemTime::now(), Instant::now());
         let frontend = &accepted.place.frontend;
-        begin(frontend, &accepted.stream, accepted.peer);
+        begin(&accepted.place, &accepted.stream, accepted.peer);
         let outcome = match &frontend.backend {
             Some(backend) => {
                 backend.state.stats.open.rise();
@@ -153,18 +157,20 @@ pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
             place,
         } = accepted;
         drop(stream);
-        finish(&place.frontend, peer, started, &outcome);
+        finish(&place, peer, started, &outcome);
     }
 }
 
-fn begin(frontend: &Frontend, stream: &Stream, peer: Option<SocketAddr>) {
+fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
+    let frontend = &place.frontend;
     let epoch = frontend.shared.stats.epoch;
     frontend.stats.sessions.fetch_add(1, Relaxed);
     frontend.stats.session_rate.hit(epoch);
     frontend.shared.stats.connections.fetch_add(1, Relaxed);
     frontend.shared.stats.connection_rate.hit(epoch);
     if frontend.config.log.format == SessionLogFormat::Connect && !frontend.log.is_empty() {
-        let line = log::connect_line(peer, stream.local_address(), &frontend.config.name);
+        let (local, name) = (stream.local_address(), &frontend.config.name);
+        let line = log::connect_line(peer, local, place.bind, name);
         frontend.log.send(Level::Info, &line);
     }
 }
@@ -249,11 +255,12 @@ impl Witness for Link<'_> {
 
 /// Counts the session's end once and logs it once.
 fn finish(
-    frontend: &Frontend,
+    place: &Place,
     peer: Option<SocketAddr>,
     (at, began): (SystemTime, Instant),
     outcome: &Outcome,
 ) {
+    let frontend = &place.frontend;
     let took = began.elapsed();
     if let (Some(backend), Some(server)) = (&frontend.backend, &outcome.server) {
         match outcome.end {
@@ -279,7 +286,7 @@ fn finish(
     }
     let backend = frontend.backend.as_ref();
     let record = SessionRecord {
-        client: peer,
+        client: Peer::new(peer, place.bind),
         accepted: at,
         frontend: &frontend.config.name,
         backend: backend.map_or(&frontend.config.name, |backend| &backend.config.name),
@@ -290,6 +297,7 @@ fn finish(
         waited: outcome.effort.waited,
         connect: outcome.connect,
         total: took,
+        uploaded: outcome.bytes.0,
         bytes: outcome.bytes.1,
         end: outcome.end.code(),
         counts: Counts {

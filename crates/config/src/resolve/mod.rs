@@ -362,14 +362,10 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        let natural_format = match address {
-            LogAddress::Udp(_) | LogAddress::Unix(_) => LogFormat::Rfc3164,
-            LogAddress::Stdout | LogAddress::Stderr | LogAddress::Fd(_) => LogFormat::Raw,
-        };
         Some(LogTarget {
             address,
             max_length: value(draft.max_length).unwrap_or(DEFAULT_LOG_LENGTH),
-            format: value(draft.format).unwrap_or(natural_format),
+            format: value(draft.format).unwrap_or(LogFormat::Local),
             facility: value(draft.facility).unwrap_or(16),
             max_level: value(draft.max_level).unwrap_or(7),
             min_level: value(draft.min_level).unwrap_or(0),

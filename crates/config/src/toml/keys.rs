@@ -593,7 +593,7 @@ pub(super) static LOG: Section = Section {
         key(
             "format",
             "`rfc3164`, `rfc5424`, `raw`, `short`, `iso`, `local`, `priority`, `timed`",
-            "`short` for stdout, stderr and fd@, else `rfc3164`",
+            "`short` for stdout, stderr and fd@, else `local`",
             "How a line is framed. `short` gives journald the level of each line; `raw` is the text alone.",
         ),
         key(

@@ -295,7 +295,7 @@ fn every_key_has_its_effect() {
     assert_eq!(frontend.client_fin_timeout, Some(secs(30)));
     assert_eq!(frontend.client_keepalive.unwrap().probes, Some(9));
     assert_eq!(frontend.log.targets.len(), 3);
-    assert_eq!(frontend.log.targets[2].format, LogFormat::Rfc3164);
+    assert_eq!(frontend.log.targets[2].format, LogFormat::Local);
     assert_eq!(
         (frontend.log.format, frontend.log.skip_null),
         (SessionLogFormat::Connect, false)

@@ -244,7 +244,7 @@ fn logs() {
     };
     assert_eq!(unix.address, LogAddress::Unix("/dev/log".into()));
     assert_eq!((unix.facility, unix.max_level, unix.min_level), (16, 7, 0));
-    assert_eq!((unix.max_length, unix.format), (1024, LogFormat::Rfc3164));
+    assert_eq!((unix.max_length, unix.format), (1024, LogFormat::Local));
     assert_eq!(
         udp.address,
         LogAddress::Udp("10.0.0.1:514".parse().unwrap())

@@ -1,0 +1,93 @@
+//! Syslog over datagram sockets: one system call per message, on the calling thread.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tracing::warn;
+
+/// The sockets that messages are sent from. None is connected: each message names its receiver, so
+/// that one which was gone and came back (/dev/log, when its daemon restarts) is found again.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    v4: UdpSocket,
+    /// `None` where the machine has no IPv6.
+    v6: Option<UdpSocket>,
+    unix: UnixDatagram,
+}
+
+impl Datagrams {
+    pub(super) fn open() -> io::Result<Self> {
+        let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let v6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).ok();
+        let unix = UnixDatagram::unbound()?;
+        v4.set_nonblocking(true)?;
+        if let Some(v6) = &v6 {
+            v6.set_nonblocking(true)?;
+        }
+        unix.set_nonblocking(true)?;
+        Ok(Self { v4, v6, unix })
+    }
+
+    /// Whether the kernel took the message.
+    pub(super) fn send_udp(&self, line: &[u8], to: SocketAddr) -> bool {
+        let socket = if to.is_ipv4() {
+            Some(&self.v4)
+        } else {
+            self.v6.as_ref()
+        };
+        socket.is_some_and(|socket| socket.send_to(line, to).is_ok())
+    }
+
+    /// Whether the receiver's buffer took the message.
+    pub(super) fn send_unix(&self, line: &[u8], to: &UnixTarget) -> bool {
+        let sent = match &to.address {
+            Ok(address) => self.unix.send_to_addr(line, address).map(drop),
+            Err(kind) => Err(io::Error::from(*kind)),
+        };
+        to.note(&sent);
+        sent.is_ok()
+    }
+}
+
+/// A socket path such as /dev/log.
+#[derive(Debug)]
+pub(super) struct UnixTarget {
+    path: PathBuf,
+    /// What is wrong with the path, if it cannot be an address at all.
+    address: Result<UnixAddr, io::ErrorKind>,
+    is_missing: AtomicBool,
+}
+
+impl UnixTarget {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            address: UnixAddr::from_pathname(path).map_err(|error| error.kind()),
+            is_missing: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells once that messages are lost, and again if that happens after the receiver was back.
+    /// A full buffer is no news: it is counted.
+    fn note(&self, sent: &io::Result<()>) {
+        match sent {
+            Ok(()) => {
+                if self.is_missing.load(Relaxed) {
+                    self.is_missing.store(false, Relaxed);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                if !self.is_missing.swap(true, Relaxed) {
+                    warn!(
+                        "log messages are lost: cannot send to {}: {error}",
+                        self.path.display()
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Puts what a target's `format` asks for around a message.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use evenkeel_config::{LogFormat, LogTarget};
+
+use super::clock::{self, Kind};
+
+/// Appends the whole line, with its line feed, cut at the target's length.
+pub(super) fn write(
+    line: &mut Vec<u8>,
+    target: &LogTarget,
+    severity: u8,
+    tag: &str,
+    pid: u32,
+    text: &str,
+) {
+    let priority = u32::from(target.facility) * 8 + u32::from(severity);
+    let now = SystemTime::now();
+    let written = clock::with(Kind::Sent, now, |second, rest| {
+        let (syslog, iso, offset) = (&second.syslog, &second.iso, &second.offset);
+        let micros = rest.subsec_micros();
+        match target.format {
+            LogFormat::Raw => Ok(()),
+            LogFormat::Short => write!(line, "<{severity}>"),
+            LogFormat::Priority => write!(line, "<{priority}>"),
+            LogFormat::Iso => write!(line, "{iso}.{micros:06}{offset} "),
+            LogFormat::Timed => write!(line, "<{severity}>{iso}.{micros:06}{offset} "),
+            LogFormat::Local => write!(line, "<{priority}>{syslog} {tag}[{pid}]: "),
+            // HAProxy names this machine so as long as log-send-hostname does not.
+            LogFormat::Rfc3164 => write!(line, "<{priority}>{syslog} localhost {tag}[{pid}]: "),
+            LogFormat::Rfc5424 => {
+                write!(
+                    line,
+                    "<{priority}>1 {iso}.{micros:06}{offset} - {tag} {pid} - - "
+                )
+            }
+        }
+    });
+    written.expect("writing to memory does not fail");
+    line.extend_from_slice(text.as_bytes());
+    line.truncate(target.max_length.saturating_sub(1));
+    line.push(b'\n');
+}

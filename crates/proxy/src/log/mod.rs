@@ -1,0 +1,190 @@
+//! Delivers log lines to syslog sockets and output streams, and words them as HAProxy does.
+//!
+//! A data thread never waits here: a datagram that the kernel does not take at once is dropped and
+//! counted, and lines for streams go through a writer thread with a bounded buffer.
+
+mod clock;
+mod datagram;
+mod frame;
+mod message;
+mod session;
+mod stream;
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
+
+use datagram::Datagrams;
+pub(crate) use message::{ServerChange, no_server_available, proxy_stopped};
+pub(crate) use session::{Counts, Peer, SessionRecord, connect_line};
+use stream::{Streams, Writer};
+
+/// How severe a message is, in syslog's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// The system is unusable.
+    Emerg,
+    /// Action must be taken at once.
+    Alert,
+    /// Critical.
+    Crit,
+    /// An error.
+    Err,
+    /// A warning.
+    Warning,
+    /// Normal, but worth a note.
+    Notice,
+    /// Informational.
+    Info,
+    /// For finding mistakes.
+    Debug,
+}
+
+/// Log delivery of the whole process; clones share it.
+#[derive(Clone, Debug)]
+pub struct Logs(Arc<Delivery>);
+
+#[derive(Debug)]
+struct Delivery {
+    datagrams: Datagrams,
+    streams: Streams,
+    dropped: AtomicU64,
+}
+
+impl Logs {
+    /// Gets what sending takes. The writer thread for streams starts with the first sink that
+    /// needs it.
+    pub fn start() -> io::Result<Self> {
+        Ok(Self(Arc::new(Delivery {
+            datagrams: Datagrams::open()?,
+            streams: Streams::default(),
+            dropped: AtomicU64::new(0),
+        })))
+    }
+
+    /// Where messages for `targets` go. A target that cannot take messages now (a socket path that
+    /// does not exist yet) is told about once, when a message is lost, and tried again with each
+    /// further one.
+    #[must_use]
+    pub fn sink(&self, targets: &[LogTarget], tag: &str) -> Sink {
+        let outlet = |target: &LogTarget| Outlet {
+            route: self.route(&target.address),
+            target: target.clone(),
+        };
+        Sink(Arc::new(Outlets {
+            delivery: self.0.clone(),
+            tag: tag.to_owned(),
+            pid: std::process::id(),
+            outlets: targets.iter().map(outlet).collect(),
+        }))
+    }
+
+    fn route(&self, address: &LogAddress) -> Route {
+        match address {
+            LogAddress::Udp(address) => Route::Udp(*address),
+            LogAddress::Unix(path) => Route::Unix(datagram::UnixTarget::new(path)),
+            LogAddress::Stdout => Route::Stream(self.0.streams.writer(1)),
+            LogAddress::Stderr => Route::Stream(self.0.streams.writer(2)),
+            LogAddress::Fd(number) => Route::Stream(self.0.streams.writer(*number)),
+        }
+    }
+
+    /// Lines given up because the receiver did not keep pace or was not there.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped.load(Relaxed) + self.0.streams.dropped()
+    }
+
+    /// Waits until the streams took every line, at most so long; says whether they did. For the
+    /// end of the process.
+    pub fn flush(&self, patience: Duration) -> bool {
+        self.0.streams.flush(patience)
+    }
+}
+
+/// Where the messages of one section go; clones share it.
+#[derive(Clone, Debug)]
+pub struct Sink(Arc<Outlets>);
+
+#[derive(Debug)]
+struct Outlets {
+    delivery: Arc<Delivery>,
+    tag: String,
+    pid: u32,
+    outlets: Vec<Outlet>,
+}
+
+#[derive(Debug)]
+struct Outlet {
+    target: LogTarget,
+    route: Route,
+}
+
+#[derive(Debug)]
+enum Route {
+    Udp(std::net::SocketAddr),
+    Unix(datagram::UnixTarget),
+    Stream(Writer),
+}
+
+thread_local! {
+    /// The line that is being put together, kept so that sending allocates nothing.
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The text of a session's line.
+    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl Sink {
+    /// Whether messages go nowhere.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.outlets.is_empty()
+    }
+
+    /// Sends a message to every target that wants its level.
+    pub fn send(&self, level: Level, text: &str) {
+        let Outlets {
+            delivery,
+            tag,
+            pid,
+            outlets,
+        } = &*self.0;
+        for Outlet { target, route } in outlets {
+            if level as u8 > target.max_level {
+                continue;
+            }
+            let severity = target.min_level.max(level as u8);
+            let sent = LINE.with_borrow_mut(|line| {
+                line.clear();
+                frame::write(line, target, severity, tag, *pid, text);
+                match route {
+                    Route::Udp(address) => delivery.datagrams.send_udp(line, *address),
+                    Route::Unix(unix) => delivery.datagrams.send_unix(line, unix),
+                    Route::Stream(writer) => writer.send(line),
+                }
+            });
+            if !sent {
+                delivery.dropped.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Sends the line of a session that ended.
+    pub(crate) fn session(&self, format: SessionLogFormat, record: &SessionRecord<'_>) {
+        TEXT.with_borrow_mut(|text| {
+            text.clear();
+            match format {
+                SessionLogFormat::TcpClf => record.write_clf(text),
+                SessionLogFormat::Tcp | SessionLogFormat::Connect => record.write_tcplog(text),
+            }
+            self.send(Level::Info, text);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
