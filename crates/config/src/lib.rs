@@ -13,6 +13,7 @@ mod problem;
 mod resolve;
 mod toml;
 mod units;
+mod words;
 
 use std::io;
 use std::net::IpAddr;

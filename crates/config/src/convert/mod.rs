@@ -15,9 +15,9 @@ use crate::draft::{
     Spanned,
 };
 use crate::toml::{
-    FACILITIES, LEVELS, Word, default_fastinter, default_log_format, show_key, show_limit,
-    show_text, show_time,
+    default_fastinter, default_log_format, show_key, show_limit, show_text, show_time,
 };
+use crate::words::{FACILITIES, LEVELS, Word};
 use crate::{
     Backend, Check, CheckKind, Config, Environment, Frontend, Global, LogTarget, Place, Problem,
     Redispatch, Server, Source, in_order, read, resolve, toml,

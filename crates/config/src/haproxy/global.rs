@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Line, Reader};
-use crate::RelayMethod;
 use crate::draft::{LogDraft, Maybe};
-use crate::{LogFormat, resolve::did_you_mean};
+use crate::resolve::did_you_mean;
+use crate::words::{FACILITIES, LEVELS, Word};
+use crate::{LogFormat, RelayMethod};
 
 /// More threads than any machine has; HAProxy's own bound is lower.
 const MOST_THREADS: i64 = 4096;
@@ -151,24 +152,6 @@ pub(super) fn ssl_server_verify(reader: &mut Reader<'_>, line: &Line<'_>) {
     }
 }
 
-const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
-    "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
-];
-const LEVELS: [&str; 8] = [
-    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
-];
-const FORMATS: [(&str, LogFormat); 8] = [
-    ("rfc3164", LogFormat::Rfc3164),
-    ("rfc5424", LogFormat::Rfc5424),
-    ("raw", LogFormat::Raw),
-    ("short", LogFormat::Short),
-    ("iso", LogFormat::Iso),
-    ("local", LogFormat::Local),
-    ("priority", LogFormat::Priority),
-    ("timed", LogFormat::Timed),
-];
 /// HAProxy's bounds of `len`.
 const LINE_LENGTHS: std::ops::RangeInclusive<i64> = 80..=65535;
 
@@ -207,9 +190,10 @@ pub(super) fn log_line(reader: &mut Reader<'_>, line: &Line<'_>) -> Option<LogDr
                 log.max_length = Some(line.spanned(word, length as usize));
             }
             "format" => {
-                let known = FORMATS.iter().find(|(name, _)| *name == word.text);
+                let known = LogFormat::ALL.iter().find(|(name, _)| *name == word.text);
                 let Some((_, format)) = known else {
-                    let hint = did_you_mean(&word.text, FORMATS.iter().map(|(name, _)| *name));
+                    let hint =
+                        did_you_mean(&word.text, LogFormat::ALL.iter().map(|(name, _)| *name));
                     let message = format!("unknown log format '{}'{hint}", word.text);
                     reader.error(line.place(word), message);
                     return None;

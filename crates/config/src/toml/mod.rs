@@ -5,7 +5,7 @@
 mod fields;
 mod keys;
 mod proxies;
-mod words;
+mod values;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -16,11 +16,10 @@ use self::fields::{Entry, Fields, File};
 pub use self::keys::toml_markdown;
 pub(crate) use self::proxies::default_fastinter;
 use self::proxies::{backend, frontend};
-pub(crate) use self::words::{
-    FACILITIES, LEVELS, Word, show_key, show_limit, show_text, show_time,
-};
-use self::words::{flag, index, limit, must_be, text, whole, word};
+use self::values::{flag, index, limit, must_be, text, whole, word};
+pub(crate) use self::values::{show_key, show_limit, show_text, show_time};
 use crate::draft::{Draft, GlobalDraft, LogDraft, Maybe, ProxyLog, Spanned};
+use crate::words::{FACILITIES, LEVELS};
 use crate::{LogFormat, Place, Problem, Source};
 
 /// What a number that counts something may be.

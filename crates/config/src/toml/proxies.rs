@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::toml::de::{DeTable, DeValue};
 
 use super::fields::{Entry, Fields, File};
-use super::words::{flag, limit, must_be, text, time, whole, word};
+use super::values::{flag, limit, must_be, text, time, whole, word};
 use super::{ANY_COUNT, Scope, keys, log_targets, one_or_many, replace, required};
 use crate::draft::{
     BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, Maybe, ProxyLog, ServerDraft,

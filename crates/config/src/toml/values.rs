@@ -6,59 +6,7 @@ use std::time::Duration;
 use ::toml::de::DeValue;
 
 use crate::units::parse_time;
-use crate::{
-    Balance, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod, SessionLogFormat,
-};
-
-/// A choice that is spelt as one word.
-pub(crate) trait Word: Copy + 'static {
-    /// Every choice and its word.
-    const ALL: &'static [(&'static str, Self)];
-
-    /// The word of this choice.
-    fn word(self) -> &'static str;
-}
-
-macro_rules! words {
-    ($type:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
-        impl Word for $type {
-            const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
-
-            fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-    };
-}
-
-words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
-words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
-words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
-words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
-words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });
-words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf" });
-words!(LogFormat {
-    Rfc3164 = "rfc3164",
-    Rfc5424 = "rfc5424",
-    Raw = "raw",
-    Short = "short",
-    Iso = "iso",
-    Local = "local",
-    Priority = "priority",
-    Timed = "timed",
-});
-
-/// Syslog's facilities; the number is the index.
-pub(crate) const FACILITIES: [&str; 24] = [
-    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
-    "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
-];
-
-/// Syslog's levels; the number is the index.
-pub(crate) const LEVELS: [&str; 8] = [
-    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
-];
+use crate::words::Word;
 
 pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| must_be("a string", value))?;
@@ -219,6 +167,8 @@ pub(crate) fn show_key(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Balance;
+    use crate::words::{FACILITIES, LEVELS};
 
     fn read<T>(
         text: &str,

@@ -1,0 +1,55 @@
+//! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
+
+use crate::{
+    Balance, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod, SessionLogFormat,
+};
+
+/// A choice that is spelt as one word.
+pub(crate) trait Word: Copy + 'static {
+    /// Every choice and its word.
+    const ALL: &'static [(&'static str, Self)];
+
+    /// The word of this choice.
+    fn word(self) -> &'static str;
+}
+
+macro_rules! words {
+    ($type:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl Word for $type {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
+
+            fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
+words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
+words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
+words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
+words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });
+words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf" });
+words!(LogFormat {
+    Rfc3164 = "rfc3164",
+    Rfc5424 = "rfc5424",
+    Raw = "raw",
+    Short = "short",
+    Iso = "iso",
+    Local = "local",
+    Priority = "priority",
+    Timed = "timed",
+});
+
+/// Syslog's facilities; the number is the index.
+pub(crate) const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2",
+    "ftp", "ntp", "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+
+/// Syslog's levels; the number is the index.
+pub(crate) const LEVELS: [&str; 8] = [
+    "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
+];
