@@ -29,6 +29,17 @@ impl Reader<'_> {
             return self.error(here, format!("'no' cannot stand before '{name}'"));
         }
         if !global && !self.may_stand_here(&line, row) {
+            // What it says does not count, but is to be right, as in HAProxy.
+            if let Support::Works(run, _) = &row.support
+                && !matches!(name, "log-format" | "log-format-sd")
+            {
+                let before = self.proxy().clone();
+                run(self, &line);
+                *self.proxy() = before;
+            }
+            return;
+        }
+        if !self.has_fitting_arguments(&line, row, global) {
             return;
         }
         match &row.support {
@@ -74,6 +85,32 @@ impl Reader<'_> {
                     text,
                 );
             }
+        }
+    }
+
+    /// Whether a keyword that no function reads has arguments where it needs some, and none where
+    /// it is a switch; says so when not.
+    fn has_fitting_arguments(
+        &mut self,
+        line: &Line<'_>,
+        row: &keywords::Row,
+        global: bool,
+    ) -> bool {
+        if global || matches!(row.support, Support::Works(..) | Support::Refused(_)) {
+            return true;
+        }
+        let is_switch = line.name.starts_with("option ") && can_be_negated(line.name, global);
+        match line.args().first() {
+            Some(_) if is_switch => {
+                self.no_more(line, 0);
+                false
+            }
+            None if !line.name.contains(' ') => {
+                let message = format!("'{}' needs an argument after it", line.name);
+                self.error(line.here(), message);
+                false
+            }
+            _ => true,
         }
     }
 
@@ -156,7 +193,10 @@ impl Reader<'_> {
                 false
             }
             Kind::Frontend if !row.scope.admits_frontends() => {
-                if matches!(name, "server" | "default-server" | "server-template") {
+                if matches!(
+                    name,
+                    "server" | "default-server" | "server-template" | "retry-on"
+                ) {
                     self.error(
                         line.here(),
                         format!(
@@ -239,7 +279,8 @@ fn quoted(name: &str) -> String {
 }
 
 fn can_be_negated(name: &str, global: bool) -> bool {
-    const NEVER: [&str; 17] = [
+    const NEVER: [&str; 18] = [
+        "tcpka",
         "forwardfor",
         "originalto",
         "httpchk",

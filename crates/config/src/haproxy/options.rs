@@ -89,8 +89,9 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
     let list = bind.address.clone();
     let texts = list
         .value
-        .split(',')
-        .filter(|text| !text.is_empty() || list.value.is_empty());
+        .strip_suffix(',')
+        .unwrap_or(&list.value)
+        .split(',');
     let drafts = texts.map(|text| BindDraft {
         address: Spanned::new(text.to_owned(), list.place.clone()),
         ..bind.clone()

@@ -261,15 +261,18 @@ impl Resolver<'_> {
     fn binds(&mut self, draft: BindDraft) -> Vec<Bind> {
         let mut addresses = Vec::new();
         let mut place = draft.address.place.clone();
-        for text in draft.address.value.split(',') {
-            // A comma at the end is no address more.
-            if !text.is_empty() || addresses.is_empty() {
-                match self.bind_addresses(text) {
-                    Ok(found) => {
-                        addresses.extend(found.into_iter().map(|address| (place.clone(), address)));
-                    }
-                    Err(message) => self.error(&place, format!("'bind': {message}")),
+        // A comma at the end is no address more.
+        let list = draft
+            .address
+            .value
+            .strip_suffix(',')
+            .unwrap_or(&draft.address.value);
+        for text in list.split(',') {
+            match self.bind_addresses(text) {
+                Ok(found) => {
+                    addresses.extend(found.into_iter().map(|address| (place.clone(), address)));
                 }
+                Err(message) => self.error(&place, format!("'bind': {message}")),
             }
             place.column += u32::try_from(text.chars().count() + 1).unwrap_or(0);
         }

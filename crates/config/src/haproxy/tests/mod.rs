@@ -602,3 +602,37 @@ fn checks_over_tls_need_a_ca_or_the_word_that_none_is_needed() {
         &[&format!("10:27: {warning}")],
     );
 }
+
+#[test]
+fn arguments_that_are_too_many_or_missing() {
+    check_line(
+        "option nolinger x",
+        &["8:18: unexpected argument 'x' after 'option nolinger'"],
+    );
+    check_line("acl", &["8:2: 'acl' needs an argument after it"]);
+    check_line("cookie", &["8:2: 'cookie' needs an argument after it"]);
+    check_line(
+        "errorfile",
+        &["8:2: 'errorfile' needs an argument after it"],
+    );
+    check_line(
+        "no option tcpka",
+        &["8:5: 'no' cannot stand before 'option tcpka'"],
+    );
+    check_line("no option nolinger", &[]);
+    check_line(
+        "bind :2,,:4",
+        &["8:10: 'bind': missing port in ''; write it after a colon, as in :6443"],
+    );
+    check_line(
+        "bind \":2,,:4\"",
+        &["8:7: 'bind': missing port in ''; write it after a colon, as in :6443"],
+    );
+    check(
+        &format!("{TIMEOUTS}backend b\n timeout client 25d\n"),
+        &[
+            "7:2: warning: 'timeout client' ignored because backend 'b' has no frontend capability",
+            "7:17: 'timeout client': time '25d' is too long; the longest is 2147483647 ms (24.8 days)",
+        ],
+    );
+}
