@@ -185,13 +185,17 @@ impl Control {
     /// Waits, within bounds, until everything is counted and logged and the threads have ended.
     /// What hangs longer is cut by the process's end.
     async fn end(self) {
-        let proxy = self.proxy;
+        let (proxy, logs) = (self.proxy, self.logs);
         let end = async move {
             proxy.drained().await;
             tokio::task::spawn_blocking(move || drop(proxy)).await
         };
         if tokio::time::timeout(LAST_WORDS, end).await.is_err() {
             tracing::warn!("a thread does not end; the process does");
+        }
+        let flush = tokio::task::spawn_blocking(move || logs.flush(LAST_WORDS));
+        if !flush.await.unwrap_or(false) {
+            tracing::warn!("nobody reads the last log lines");
         }
     }
 
