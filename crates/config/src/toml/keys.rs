@@ -594,7 +594,7 @@ pub(super) static LOG: Section = Section {
             "format",
             "`rfc3164`, `rfc5424`, `raw`, `short`, `iso`, `local`, `priority`, `timed`",
             "`short` for stdout, stderr and fd@, else `local`",
-            "How a line is framed. `short` gives journald the level of each line; `raw` is the text alone.",
+            "How a line is framed. `short` gives journald the level of each line; `raw` is the text alone; `local` is what syslog daemons expect, `rfc3164` the same with the host's name.",
         ),
         key(
             "facility",
