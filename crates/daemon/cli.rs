@@ -455,14 +455,20 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
 }
 
 fn find(argument: &str) -> Result<&'static Flag, String> {
-    let exact = FLAGS.iter().find(|flag| flag.name == argument);
+    let named = |name: &str| FLAGS.iter().find(|flag| flag.name == name);
     let glued = || {
         FLAGS.iter().find(|flag| {
             matches!(flag.effect, Effect::NoneGlued(_)) && argument.starts_with(flag.name)
         })
     };
-    exact
+    // `-cV`: HAProxy looks at the first letter of these and at no further one.
+    let led = || {
+        let (first, _) = argument.split_at_checked(2)?;
+        named(first).filter(|flag| matches!(flag.name, "-c" | "-D" | "-q" | "-V"))
+    };
+    named(argument)
         .or_else(glued)
+        .or_else(led)
         .ok_or_else(|| format!("unknown option '{argument}'"))
 }
 
@@ -644,6 +650,14 @@ mod tests {
             let line = format!("{word} {argument}");
             assert!(parsed(&line).is_ok(), "{line}: {:?}", parsed(&line));
         }
+    }
+
+    #[test]
+    fn letters_after_a_switch_are_ignored_as_haproxy_does() {
+        let checked = options("-cV -f a");
+        assert!(checked.check);
+        assert_eq!(checked.verbosity, Verbosity::Normal);
+        assert!(parsed("-fx").is_err());
     }
 
     #[test]

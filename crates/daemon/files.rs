@@ -110,7 +110,7 @@ fn unreadable(what: &str, name: &Path, error: &io::Error) -> Problem {
     Problem::error(place, format!("cannot read this {what}: {error}"))
 }
 
-/// The visible *.cfg files of a directory, in the order of their bytes.
+/// The visible *.cfg files of a directory, in the order of their bytes; at least one.
 fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -126,6 +126,9 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     files.sort();
+    if files.is_empty() {
+        return Err(io::Error::other("it holds no *.cfg file"));
+    }
     Ok(files)
 }
 
@@ -154,6 +157,19 @@ mod tests {
             found,
             ["B.cfg", "a.cfg", "b.cfg"].map(|name| directory.join(name))
         );
+    }
+
+    #[test]
+    fn a_directory_without_cfg_files_is_an_error() {
+        let directory = std::env::temp_dir().join(format!("evenkeel-none-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let problems = read(std::slice::from_ref(&directory)).unwrap_err();
+        fs::remove_dir_all(&directory).unwrap();
+        let expected = format!(
+            "{}: cannot read this directory: it holds no *.cfg file",
+            directory.display()
+        );
+        assert_eq!(problems[0].to_string(), expected);
     }
 
     #[test]

@@ -599,7 +599,6 @@ fn options_and_files_of_the_command_line() {
         vec!["-c", "-C", directory.to_str().unwrap(), "-f", "good.cfg"],
         vec!["-v"],
         vec!["-vv"],
-        vec!["--version"],
         vec!["-Z"],
         vec![],
     ];
