@@ -134,13 +134,13 @@ pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
                 backend.state.stats.begin(frontend.shared.stats.epoch);
                 // Boxed: an established session, which may last for days, does not carry the size
                 // of its connect.
-                let outcome =
-                    match Box::pin(connect(backend, &accepted.stream, accepted.peer)).await {
-                        Ok(mut connection) => {
-                            run(frontend, &mut accepted.stream, &mut connection).await
-                        }
-                        Err(failure) => failure.into(),
-                    };
+                let mut connected =
+                    Box::pin(connect(backend, &accepted.stream, accepted.peer)).await;
+                let outcome = match connected {
+                    // By reference: moved out, the connection would be held twice.
+                    Ok(ref mut connection) => run(frontend, &mut accepted.stream, connection).await,
+                    Err(failure) => failure.into(),
+                };
                 backend.state.stats.open.fall();
                 outcome
             }
@@ -195,32 +195,42 @@ async fn connect(
 }
 
 /// Relays between the client and its server.
-async fn run(frontend: &Frontend, client: &mut Stream, connection: &mut Connection) -> Outcome {
-    let Lease { backend, server } = &connection.lease;
-    server.state.stats.begin(frontend.shared.stats.epoch);
-    backend.count(server, |stats| {
-        stats.queue_time.add(connection.effort.waited);
-        stats.connect_time.add(connection.took);
-    });
-    let link = Link {
-        frontend,
-        backend,
-        server,
-    };
-    let job = Job {
-        limits: &frontend.limits,
-        cut: &connection.sessions,
-        held: &frontend.shared.held,
-        witness: &link,
-    };
-    let Tally { up, down, end } =
-        relay(frontend.method, client, &mut connection.stream, &job).await;
-    Outcome {
-        end,
-        server: Some(server.clone()),
-        effort: connection.effort,
-        connect: Some(connection.took),
-        bytes: (up, down),
+#[allow(
+    clippy::manual_async_fn,
+    reason = "an async fn would hold its arguments twice"
+)]
+fn run<'a>(
+    frontend: &'a Frontend,
+    client: &'a mut Stream,
+    connection: &'a mut Connection,
+) -> impl Future<Output = Outcome> + Send + 'a {
+    async move {
+        let Lease { backend, server } = &connection.lease;
+        server.state.stats.begin(frontend.shared.stats.epoch);
+        backend.count(server, |stats| {
+            stats.queue_time.add(connection.effort.waited);
+            stats.connect_time.add(connection.took);
+        });
+        let link = Link {
+            frontend,
+            backend,
+            server,
+        };
+        let job = Job {
+            limits: &frontend.limits,
+            cut: &connection.sessions,
+            held: &frontend.shared.held,
+            witness: &link,
+        };
+        let Tally { up, down, end } =
+            relay(frontend.method, client, &mut connection.stream, &job).await;
+        Outcome {
+            end,
+            server: Some(connection.lease.server.clone()),
+            effort: connection.effort,
+            connect: Some(connection.took),
+            bytes: (up, down),
+        }
     }
 }
 
