@@ -15,10 +15,16 @@ fn haproxy_cfg(servers: usize) -> Source {
     );
     for n in 0..servers {
         let (b, c, weight) = (n / 256, n % 256, n % 256 + 1);
-        writeln!(text, "    server s{n} 10.0.{b}.{c}:6443 check fall 3 rise 2 weight {weight}")
-            .expect("a string takes all that is written to it");
+        writeln!(
+            text,
+            "    server s{n} 10.0.{b}.{c}:6443 check fall 3 rise 2 weight {weight}"
+        )
+        .expect("a string takes all that is written to it");
     }
-    Source { name: "bench.cfg".to_owned(), text: text.into_bytes() }
+    Source {
+        name: "bench.cfg".to_owned(),
+        text: text.into_bytes(),
+    }
 }
 
 fn environment() -> Environment<'static> {
@@ -36,8 +42,12 @@ fn bench(criterion: &mut Criterion) {
     for servers in [10, 1_000, 10_000] {
         let cfg = haproxy_cfg(servers);
         let toml = convert(std::slice::from_ref(&cfg), &environment());
-        let toml = toml.unwrap_or_else(|problems| panic!("the bench's own file converts: {problems:?}"));
-        let toml = Source { name: "bench.toml".to_owned(), text: toml.into_bytes() };
+        let toml =
+            toml.unwrap_or_else(|problems| panic!("the bench's own file converts: {problems:?}"));
+        let toml = Source {
+            name: "bench.toml".to_owned(),
+            text: toml.into_bytes(),
+        };
         group.throughput(Throughput::Elements(servers as u64));
         for source in [cfg, toml] {
             let id = BenchmarkId::new(&source.name, servers);
