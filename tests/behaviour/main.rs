@@ -5,4 +5,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod relays;
+
+mod bad_reload;
 mod balance;
+mod check_mode;
+mod drain;
+mod half_close;
+mod health;
+mod logs;
+mod maxconn;
+mod metrics;
+mod reload;
+mod reset;
+mod retries;
+mod slow_reader;
+mod start;
+mod timeouts;
+mod weights;
+mod zero_bytes;

@@ -55,11 +55,11 @@ fn no_arguments_print_the_usage_and_fail() {
 }
 
 #[test]
-fn a_file_without_listener_checks_but_does_not_start() {
+fn a_file_without_listener_has_its_own_exit_code_and_does_not_start() {
     let file = temporary_directory().join("lb.cfg");
     std::fs::write(&file, "global\n    maxconn 10\n").unwrap();
     let file = file.to_str().unwrap();
-    assert_eq!(Program::Evenkeel.run(["-c", "-f", file]).code(), 0);
+    assert_eq!(Program::Evenkeel.run(["-c", "-f", file]).code(), 2);
     let started = Program::Evenkeel.run(["-f", file]);
     assert_eq!(started.code(), 1);
     assert!(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::compare::same;
+use crate::compare::{Answers, both, same};
 use crate::support::balancer::Launch;
 use crate::support::tcplog::Session;
 use crate::support::{Lab, Origin, Peer, Signal, loopback, until};
@@ -173,9 +173,20 @@ fn server_resets_after_data() {
 }
 
 #[test]
-fn server_resets_at_once() {
-    same("server resets at once", |lab| {
-        session(lab, "", Peer::reset, |mut peer| drop(peer.receive_to_end()))
+fn server_resets_without_having_sent() {
+    same("server resets, nothing sent", |lab| {
+        session(
+            lab,
+            "",
+            |mut peer| {
+                peer.receive_exactly(1);
+                peer.reset();
+            },
+            |mut peer| {
+                peer.send("x");
+                peer.receive_to_end();
+            },
+        )
     });
 }
 
@@ -244,6 +255,9 @@ fn connect_refused_until_retries_are_spent() {
         ("retries 1", "SC"),
         ("retries 3", "SC"),
         ("retries 1\n    option redispatch", "SC"),
+        ("retries 3\n    option redispatch", "SC"),
+        ("retries 3\n    option redispatch 1", "SC"),
+        ("retries 3\n    option redispatch -2", "SC"),
         ("retries 1\n    no option redispatch", "SC"),
     ] {
         let seen = same(&format!("refused, {options}"), |lab| {
@@ -432,18 +446,29 @@ fn client_leaves_while_the_connect_is_under_way() {
 }
 
 #[test]
-fn client_sends_and_leaves_while_the_connect_is_under_way() {
-    for (manner, leave) in [("FIN", Peer::close as fn(Peer)), ("RST", Peer::reset)] {
-        same(
-            &format!("client sends and leaves with {manner} during the connect"),
-            |lab| {
-                leaves_during_the_connect(lab, "", |mut peer| {
-                    peer.send("question");
-                    leave(peer);
-                })
-            },
-        );
-    }
+fn client_sends_and_ends_while_the_connect_is_under_way() {
+    let seen = same("client sends and ends during the connect", |lab| {
+        leaves_during_the_connect(lab, "", |mut peer| {
+            peer.send("question");
+            peer.close();
+        })
+    });
+    assert_end(seen, "sC");
+}
+
+#[test]
+fn client_sends_and_resets_while_the_connect_is_under_way() {
+    // HAProxy goes on connecting for a client that is gone; here it is noticed.
+    let answers = both("client sends and resets during the connect", |lab| {
+        leaves_during_the_connect(lab, "", |mut peer| {
+            peer.send("question");
+            peer.reset();
+        })
+    });
+    let Some(Answers { haproxy, evenkeel }) = answers else {
+        return;
+    };
+    assert_eq!((haproxy.end.as_str(), evenkeel.end.as_str()), ("sC", "CD"));
 }
 
 #[test]

@@ -104,10 +104,12 @@ fn traffic(lab: &Lab) -> Metrics {
     let refusing = lab.dead_origin("refusing");
     let [web, resets, refuses, nowhere, checked] = [(); 5].map(|()| lab.address());
     let lb = lab.start(&format!(
-        "{preamble}
+        "
 global
+    {log}
+    # What each process works out for itself would differ.
     maxconn 1000
-
+{defaults}
 frontend web
     bind {web}
     maxconn 100
@@ -139,7 +141,8 @@ listen checked
 frontend nowhere
     bind {nowhere}
 ",
-        preamble = lab.preamble(),
+        log = lab.log(),
+        defaults = lab.defaults(),
         echo = echo.address(),
         dying = dying.address(),
         spare = spare.address(),

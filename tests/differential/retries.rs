@@ -21,7 +21,8 @@ fn timed_visit(front: std::net::SocketAddr) -> Visit {
 
 /// Connects tried again, moved, and failed for good: of the backend, then of each server.
 fn counts(lb: &Balancer, servers: &[&str]) -> Vec<f64> {
-    const NAMES: [&str; 3] = [
+    const NAMES: [&str; 4] = [
+        "sessions_total",
         "retry_warnings_total",
         "redispatch_warnings_total",
         "connection_errors_total",
@@ -191,7 +192,7 @@ fn a_pinned_client_waits_for_its_server() {
             let dead = lab.dead_origin("dead");
             let alive = lab.origin("alive");
             let front = lab.address();
-            let _lb = lab.start(&format!(
+            let lb = lab.start(&format!(
                 "{preamble}
 listen api
     bind {front}
@@ -211,10 +212,10 @@ listen api
                 seen.push((
                     name,
                     Millis(began.elapsed().as_millis().try_into().unwrap()),
-                    lab.syslog.session(),
+                    lab.syslog.session().without_counts(),
                 ));
             }
-            seen
+            (seen, counts(&lb, &["dead", "alive"]))
         });
     }
 }

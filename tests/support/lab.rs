@@ -55,11 +55,12 @@ impl Lab {
 
     /// A `global` and a `defaults` section such as operators have, logging to [`Lab::syslog`].
     pub(crate) fn preamble(&self) -> String {
-        format!(
-            "
-global
-    {log}
+        format!("\nglobal\n    {}\n{}", self.log(), self.defaults())
+    }
 
+    /// The `defaults` section alone.
+    pub(crate) fn defaults(&self) -> String {
+        "
 defaults
     mode tcp
     log global
@@ -67,9 +68,8 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
-",
-            log = self.log()
-        )
+"
+        .to_owned()
     }
 
     /// Starts the program with this configuration and waits until it listens.

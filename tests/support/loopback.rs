@@ -1,7 +1,9 @@
 //! A loopback address per test: all of 127.0.0.0/8 is ours, so a port that the kernel gave on an
 //! address of our own is never taken by another test's client or server in between.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An address that no other test uses.
@@ -15,9 +17,16 @@ pub(crate) fn unique_ip() -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 1 + b % 254, c, 1 + d % 254))
 }
 
-/// A TCP port of `ip` that the kernel says is free.
+/// A TCP port of `ip` that the kernel says is free and that was not given to anybody before: until
+/// it is bound the kernel may well name it again.
 pub(crate) fn free_tcp(ip: IpAddr) -> SocketAddr {
-    TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address) {
+            return address;
+        }
+    }
 }
 
 /// A UDP port of `ip` that the kernel says is free.

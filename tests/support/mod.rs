@@ -21,7 +21,7 @@ pub(crate) mod syslog;
 pub(crate) mod tcplog;
 pub(crate) mod wait;
 
-pub(crate) use balancer::{Balancer, Program};
+pub(crate) use balancer::{Balancer, Finished, Program};
 pub(crate) use lab::Lab;
 pub(crate) use origin::Origin;
 pub(crate) use peer::{End, Peer};

@@ -175,9 +175,15 @@ impl Syslog {
 
 /// Whether a text tells of a server or a backend, in HAProxy's words.
 fn is_event(text: &str) -> bool {
-    ["Server ", "Backup Server ", "backend ", "Health check for "]
-        .iter()
-        .any(|start| text.starts_with(start))
+    [
+        "Server ",
+        "Backup Server ",
+        "backend ",
+        "proxy ",
+        "Health check for ",
+    ]
+    .iter()
+    .any(|start| text.starts_with(start))
 }
 
 impl Drop for Syslog {

@@ -47,6 +47,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// The line without `%ac/%fc/%bc/%sc`, for scenarios whose sessions may overlap for a moment.
+    pub(crate) fn without_counts(mut self) -> Self {
+        self.connections.clear();
+        self
+    }
+
     /// Reads a line's text; `None` for another kind of line.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(' ');

@@ -18,7 +18,7 @@ use crate::balance::{Entry, Picker};
 use crate::dial::{self, dial};
 use crate::end::End;
 use crate::log::{self, Level, Sink};
-use crate::relay::Stream;
+use crate::relay::{Gone, Stream};
 use crate::server::{Server, Standing};
 use crate::stats::ServiceStats;
 
@@ -51,7 +51,7 @@ pub(crate) struct Backend {
     pub(crate) state: Arc<BackendState>,
     pub(crate) servers: Vec<Arc<Server>>,
     picker: Mutex<Picker>,
-    pub(crate) log: Sink,
+    log: Sink,
     shared: Arc<Shared>,
     kill: CancellationToken,
     connect_seconds: metrics::Histogram,
@@ -108,6 +108,16 @@ impl Drop for Lease {
         let mut picker = self.backend.picker();
         if picker.needs_counts() {
             picker.closed(self.server.index);
+        }
+    }
+}
+
+impl From<Gone> for End {
+    /// HAProxy's codes of a client that leaves while it waits for a server.
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Ended => Self::ClientGoneConnecting,
+            Gone::Reset => Self::ClientReset,
         }
     }
 }
@@ -183,7 +193,6 @@ impl Backend {
         let mut free_moves = self.servers.len();
         loop {
             let server = lease.server.clone();
-            effort.waited = began.elapsed();
             let (end, is_free) = match self.attempt(&server, &client).await {
                 Try::Connected(stream) => {
                     let took = began.elapsed() - effort.waited;
@@ -234,6 +243,7 @@ impl Backend {
                     });
                 };
                 lease = next;
+                effort.waited = began.elapsed();
                 // A hash may well choose the same server again.
                 let is_moved = lease.server.index != server.index;
                 effort.is_redispatched |= is_moved;
@@ -257,12 +267,18 @@ impl Backend {
                     effort,
                 });
             }
+            if self.is_redispatch_turn(effort.retries) {
+                // Assigned anew, if only to the same server.
+                effort.waited = began.elapsed();
+            }
         }
     }
 
     /// Tries one server once.
     async fn attempt(&self, server: &Server, client: &Client<'_>) -> Try {
         self.count(server, |stats| stats.attempts.fetch_add(1, Relaxed));
+        // A server's sessions are those that tried it, as HAProxy counts.
+        server.state.stats.begin(self.shared.stats.epoch);
         let options = dial::Options {
             keepalive: self.config.server_keepalive,
             tcp_user_timeout: server.config.tcp_user_timeout,
@@ -288,7 +304,7 @@ impl Backend {
             },
             () = self.kill.cancelled() => Try::Over(End::Killed),
             () = down.cancelled() => Try::ServerDown,
-            () = client.stream.gone() => Try::Over(End::ClientGoneConnecting),
+            gone = client.stream.gone() => Try::Over(gone.into()),
         }
     }
 
@@ -314,7 +330,7 @@ impl Backend {
         tokio::select! {
             biased;
             () = self.kill.cancelled() => Some(End::Killed),
-            () = client.stream.gone() => Some(End::ClientGoneConnecting),
+            gone = client.stream.gone() => Some(gone.into()),
             () = down.cancelled(), if self.config.redispatch != Redispatch::Never => None,
             () = sleep(delay) => None,
         }
@@ -329,11 +345,19 @@ impl Backend {
         let wants = match self.config.redispatch {
             Redispatch::Never => false,
             Redispatch::WhenFree => is_free,
-            Redispatch::Always { interval } => {
-                is_free || is_redispatch_turn(interval, retries, self.config.retries)
-            }
+            Redispatch::Always { .. } => is_free || self.is_redispatch_turn(retries),
         };
         wants && self.has_other(server)
+    }
+
+    /// Whether `option redispatch` assigns a server anew at retry number `retries`.
+    fn is_redispatch_turn(&self, retries: u32) -> bool {
+        match self.config.redispatch {
+            Redispatch::Never | Redispatch::WhenFree => false,
+            Redispatch::Always { interval } => {
+                is_redispatch_turn(interval, retries, self.config.retries)
+            }
+        }
     }
 
     /// Whether a server other than this one could take a client now.

@@ -206,7 +206,6 @@ fn run<'a>(
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
         let Lease { backend, server } = &connection.lease;
-        server.state.stats.begin(frontend.shared.stats.epoch);
         backend.count(server, |stats| {
             stats.queue_time.add(connection.effort.waited);
             stats.connect_time.add(connection.took);

@@ -23,7 +23,7 @@ use self::copy::Copy;
 use self::held::HeldShare;
 pub(crate) use self::held::{HELD_LIMIT_BYTES, Held};
 use self::splice::Splice;
-pub(crate) use self::stream::Stream;
+pub(crate) use self::stream::{Gone, Stream};
 use crate::end::End;
 
 /// What a flow may read until its last write was taken whole: bounds what a stalled receiver

@@ -18,6 +18,15 @@ pub(crate) struct Stream {
     is_shut: bool,
 }
 
+/// How a peer left that nothing was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// With FIN, without having sent anything.
+    Ended,
+    /// With RST.
+    Reset,
+}
+
 #[derive(Debug)]
 enum Io {
     Tcp(TcpStream),
@@ -118,7 +127,7 @@ impl Stream {
 
     /// Waits until the peer is gone: it broke the connection off, or closed it without having
     /// sent anything. One that sent something may have closed its half and wait for the answer.
-    pub(crate) async fn gone(&self) {
+    pub(crate) async fn gone(&self) -> Gone {
         let mut interest = Interest::READABLE | Interest::ERROR;
         loop {
             let ready = match &self.io {
@@ -126,14 +135,17 @@ impl Stream {
                 Io::Unix(stream) => stream.ready(interest).await,
             };
             // An error of the wait itself means that the runtime is going away: the session too.
-            let Ok(ready) = ready else { return };
+            let Ok(ready) = ready else {
+                return Gone::Reset;
+            };
             if ready.is_error() {
-                return;
+                return Gone::Reset;
             }
             let peek = |fd: BorrowedFd<'_>| Ok(recv(fd, &mut [0; 1], RecvFlags::PEEK)?.0);
             match self.try_read(peek) {
                 Ok(None) => {}
-                Ok(Some(0)) | Err(_) => return,
+                Ok(Some(0)) => return Gone::Ended,
+                Err(_) => return Gone::Reset,
                 Ok(Some(_)) => interest = Interest::ERROR,
             }
         }
