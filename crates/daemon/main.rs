@@ -70,20 +70,34 @@ fn run(options: Options) -> Exit {
     })
 }
 
-/// `-c`: good news are told with `-V` alone, as HAProxy does. A file that is right and yet cannot
-/// be started has an exit code of its own.
+/// `-c`: good news are told with `-V` alone, and a file that nothing could listen for is told apart
+/// by exit code 2, as HAProxy 3.0 does.
 fn approve(options: &Options, loaded: &Loaded) -> Exit {
-    let mut frontends = loaded.config.frontends.iter();
-    if !frontends.any(|frontend| !frontend.disabled && !frontend.binds.is_empty()) {
-        if options.verbosity != Verbosity::Quiet {
-            print("Configuration file has no error but will not start (no listener) => exit(2).\n");
-        }
+    if !has_listener(loaded) {
+        say(
+            "the configuration has no error but would not start: there is no listener, add a 'bind' line",
+        );
         return Exit::Code(2);
     }
     if options.verbosity == Verbosity::Verbose {
         print("Configuration file is valid\n");
     }
     Exit::Code(0)
+}
+
+/// Whether HAProxy would listen anywhere: what has no effect here counts too.
+fn has_listener(loaded: &Loaded) -> bool {
+    let listens = |line: &str| line.starts_with("bind") || line.starts_with("stats socket");
+    let config = &loaded.config;
+    config.global.admin.is_some()
+        || config
+            .frontends
+            .iter()
+            .any(|frontend| !frontend.binds.is_empty())
+        || loaded
+            .without_effect
+            .iter()
+            .any(|(_, line)| listens(line.trim_start()))
 }
 
 /// Goes to the background if asked to, then serves on this thread.

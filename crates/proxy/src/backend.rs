@@ -51,7 +51,7 @@ pub(crate) struct Backend {
     pub(crate) state: Arc<BackendState>,
     pub(crate) servers: Vec<Arc<Server>>,
     picker: Mutex<Picker>,
-    log: Sink,
+    pub(crate) log: Sink,
     shared: Arc<Shared>,
     kill: CancellationToken,
     connect_seconds: metrics::Histogram,

@@ -2,8 +2,8 @@
 //! carried over, replaced as a whole, and drained.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
@@ -17,7 +17,7 @@ use crate::Shared;
 use crate::backend::{Backend, BackendState};
 use crate::gate::Gate;
 use crate::listener::Listener;
-use crate::log::{self, Level};
+use crate::log::{self, Level, Sink};
 use crate::relay::{Limits, Method};
 use crate::server::{Server, ServerState};
 use crate::session::{Frontend, limits};
@@ -33,6 +33,15 @@ pub(crate) struct Carried {
     servers: HashMap<(String, String, ServerAddress), Arc<ServerState>>,
 }
 
+/// One section of the configuration, for what is said of it.
+struct Section<'a> {
+    name: &'a str,
+    log: &'a Sink,
+    accepted: u64,
+    served: u64,
+    open: u32,
+}
+
 /// One configuration while it runs.
 pub(crate) struct Generation {
     pub(crate) config: Config,
@@ -44,7 +53,8 @@ pub(crate) struct Generation {
     sweeps: Vec<(Bind, CancellationToken)>,
     kill: CancellationToken,
     /// The checks; ended when dropped.
-    checks: JoinSet<()>,
+    checks: Mutex<JoinSet<()>>,
+    shared: Arc<Shared>,
 }
 
 impl Generation {
@@ -70,7 +80,8 @@ impl Generation {
             stop: CancellationToken::new(),
             sweeps: Vec::new(),
             kill,
-            checks: JoinSet::new(),
+            checks: Mutex::default(),
+            shared: shared.clone(),
         }
     }
 
@@ -107,7 +118,13 @@ impl Generation {
         self.start_checks();
     }
 
-    fn start_checks(&mut self) {
+    fn checks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.checks
+            .lock()
+            .expect("no panic while checks are locked")
+    }
+
+    fn start_checks(&self) {
         for (seed, first) in (0..).zip(first_checks(&self.config.backends)) {
             let backend = self.backends[first.backend.0].clone();
             let server = &backend.servers[first.server];
@@ -121,7 +138,7 @@ impl Generation {
             let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
             let spread = Spread::new(self.config.global.spread_checks, seed);
             let index = first.server;
-            self.checks.spawn(async move {
+            self.checks().spawn(async move {
                 match watch(check, machine, first.delay, spread, |report| {
                     backend.take(index, &report)
                 })
@@ -154,8 +171,8 @@ impl Generation {
     }
 
     /// Stops checking: another generation does.
-    pub(crate) fn stop_checks(&mut self) {
-        self.checks.abort_all();
+    pub(crate) fn stop_checks(&self) {
+        self.checks().abort_all();
     }
 
     /// Stops accepting. Those who wait in the queue of a socket that `closes` are still served:
@@ -170,17 +187,53 @@ impl Generation {
 
     /// Says of each proxy that it stopped, as HAProxy does.
     pub(crate) fn announce_stop(&self) {
-        for frontend in &self.frontends {
-            let sessions = frontend.stats.sessions.load(Relaxed);
-            let served = frontend
-                .backend
-                .as_ref()
-                .filter(|backend| backend.config.id == frontend.config.id);
-            let served = served.map_or(0, |backend| backend.state.stats.sessions.load(Relaxed));
-            frontend.log.send(
+        for proxy in self.proxies() {
+            proxy.log.send(
                 Level::Warning,
-                &log::proxy_stopped(&frontend.config.name, sessions, served),
+                &log::proxy_stopped(proxy.name, proxy.accepted, proxy.served),
             );
+        }
+    }
+
+    /// The configuration's sections as HAProxy counts them: a `listen` is one proxy.
+    fn proxies(&self) -> Vec<Section<'_>> {
+        let served = |backend: &Backend| backend.state.stats.sessions.load(Relaxed);
+        let own = |frontend: &config::Frontend| {
+            let mut backends = self.backends.iter();
+            backends.find(|backend| backend.config.id == frontend.id)
+        };
+        let frontends = self.frontends.iter().map(|frontend| Section {
+            name: &frontend.config.name,
+            log: &frontend.log,
+            accepted: frontend.stats.sessions.load(Relaxed),
+            served: own(&frontend.config).map_or(0, |backend| served(backend)),
+            open: frontend.stats.gate.inside(),
+        });
+        let is_alone = |backend: &&Arc<Backend>| {
+            let mut frontends = self.config.frontends.iter();
+            frontends.all(|frontend| frontend.id != backend.config.id)
+        };
+        let backends = self.backends.iter().filter(is_alone);
+        frontends
+            .chain(backends.map(|backend| Section {
+                name: &backend.config.name,
+                log: &backend.log,
+                accepted: 0,
+                served: served(backend),
+                open: 0,
+            }))
+            .collect()
+    }
+
+    fn announce_hard_stop(&self) {
+        let global = &self.config.global;
+        let log = self.shared.logs.sink(&global.log, &global.log_tag);
+        log.send(Level::Warning, log::HARD_STOP);
+        for proxy in self.proxies() {
+            if proxy.open > 0 {
+                let message = log::proxy_hard_stopped(proxy.name, proxy.open);
+                proxy.log.send(Level::Warning, &message);
+            }
         }
     }
 
@@ -190,24 +243,22 @@ impl Generation {
         self.kill.cancel();
     }
 
-    /// Waits until the last session is gone.
-    pub(crate) fn drained(
-        &self,
-        hard_stop_after: Option<Duration>,
-    ) -> impl Future<Output = bool> + use<> {
-        let (sessions, kill) = (self.sessions.clone(), self.kill.clone());
-        async move {
-            let Some(limit) = hard_stop_after else {
-                sessions.wait().await;
-                return true;
-            };
-            let in_time = tokio::time::timeout(limit, sessions.wait()).await.is_ok();
-            if !in_time {
-                kill.cancel();
-                sessions.wait().await;
-            }
-            in_time
+    /// Waits until the last session is gone; after `hard_stop_after` the others are ended. Whether
+    /// all ended by themselves.
+    pub(crate) async fn drained(&self, hard_stop_after: Option<Duration>) -> bool {
+        let Some(limit) = hard_stop_after else {
+            self.sessions.wait().await;
+            return true;
+        };
+        let in_time = tokio::time::timeout(limit, self.sessions.wait())
+            .await
+            .is_ok();
+        if !in_time {
+            self.announce_hard_stop();
+            self.kill.cancel();
+            self.sessions.wait().await;
         }
+        in_time
     }
 
     /// Sessions (and accept loops) that still run.

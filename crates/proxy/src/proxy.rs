@@ -41,9 +41,9 @@ pub enum ReloadError {
 pub struct Proxy {
     pub(crate) shared: Arc<Shared>,
     pub(crate) sockets: Sockets,
-    pub(crate) current: Generation,
+    pub(crate) current: Arc<Generation>,
     /// Replaced generations that still have sessions.
-    draining: Vec<Generation>,
+    draining: Vec<Arc<Generation>>,
     pub(crate) threads: usize,
     pub(crate) is_stopping: bool,
     // Last: tasks are told to end before their threads are.
@@ -72,7 +72,7 @@ impl Proxy {
         Ok(Self {
             shared,
             sockets,
-            current,
+            current: Arc::new(current),
             draining: Vec::new(),
             threads,
             is_stopping: false,
@@ -111,12 +111,12 @@ impl Proxy {
         let mut next = Generation::new(config, &self.current.carry(), &self.shared);
         self.current.stop_checks();
         next.start(listening, &self.workers, threads);
-        let old = std::mem::replace(&mut self.current, next);
+        let old = std::mem::replace(&mut self.current, Arc::new(next));
         self.sockets.retain(&self.current.config);
         old.stop_accepting(|bind| !self.sockets.has(bind));
-        drop(tokio::spawn(
-            old.drained(self.current.config.global.hard_stop_after),
-        ));
+        let limit = self.current.config.global.hard_stop_after;
+        let drain = old.clone();
+        drop(tokio::spawn(async move { drain.drained(limit).await }));
         self.draining.retain(|generation| !generation.is_drained());
         self.draining.push(old);
         self.shared.stats.reloads.fetch_add(1, Relaxed);
@@ -149,7 +149,10 @@ impl Proxy {
         let limit = self.current.config.global.hard_stop_after;
         let waits: Vec<_> = self
             .generations()
-            .map(|generation| tokio::spawn(generation.drained(limit)))
+            .map(|generation| {
+                let generation = generation.clone();
+                tokio::spawn(async move { generation.drained(limit).await })
+            })
             .collect();
         async move {
             let mut all = true;
@@ -164,7 +167,7 @@ impl Proxy {
     pub fn kill(&mut self) {
         self.is_stopping = true;
         self.sockets.close();
-        self.generations().for_each(Generation::kill);
+        self.generations().for_each(|generation| generation.kill());
     }
 
     /// Whether every data-plane thread answered since the last call; asks each one anew. Meant to
@@ -174,7 +177,7 @@ impl Proxy {
         self.workers.heartbeat()
     }
 
-    fn generations(&self) -> impl Iterator<Item = &Generation> {
+    fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
         self.draining.iter().chain([&self.current])
     }
 }

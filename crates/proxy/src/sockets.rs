@@ -1,7 +1,7 @@
 //! Every listening socket of the process. They outlive generations: a reload adds what is new and
 //! closes what is gone, and never binds anew what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -69,6 +69,15 @@ struct Key {
     transparent: bool,
 }
 
+impl Key {
+    fn port(&self) -> Option<u16> {
+        match self.address {
+            BindAddress::Inet(address) => Some(address.port()),
+            _ => None,
+        }
+    }
+}
+
 impl From<&Bind> for Key {
     fn from(bind: &Bind) -> Self {
         Self {
@@ -129,6 +138,8 @@ impl Sockets {
         let mut errors = Vec::new();
         let mut absent = Vec::new();
         let local = LocalAddresses::read();
+        // Where a socket of ours holds the port, its sharing with another one of ours is no news.
+        let mut ours: BTreeSet<u16> = self.open.keys().filter_map(Key::port).collect();
         for (frontend, bind) in binds(config) {
             let key = Key::from(bind);
             if let BindAddress::Inet(address) = bind.address
@@ -143,8 +154,11 @@ impl Sockets {
             if added.contains_key(&key) {
                 continue;
             }
-            match self.open_missing(bind, have, threads, ownership) {
-                Ok(sockets) => drop(added.insert(key, sockets)),
+            match self.open_missing(bind, have, threads, ownership, &ours) {
+                Ok(sockets) => {
+                    ours.extend(key.port());
+                    added.insert(key, sockets);
+                }
                 Err(source) => errors.push(BindError {
                     place: bind.place.clone(),
                     frontend: frontend.name.clone(),
@@ -177,16 +191,19 @@ impl Sockets {
         have: usize,
         threads: usize,
         ownership: Ownership,
+        ours: &BTreeSet<u16>,
     ) -> io::Result<Vec<Socket>> {
         match &bind.address {
             BindAddress::Inet(address) => (have..threads.max(have))
                 .map(|n| {
-                    let exclusive = n == 0 && ownership == Ownership::Exclusive;
+                    let exclusive = n == 0
+                        && ownership == Ownership::Exclusive
+                        && !ours.contains(&address.port());
                     open_inet(*address, bind, exclusive)
                 })
                 .collect(),
             _ if have > 0 => Ok(Vec::new()),
-            BindAddress::Unix(path) => Ok(vec![open_unix(path)?]),
+            BindAddress::Unix(path) => Ok(vec![open_unix(path, ownership)?]),
             BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?]),
             BindAddress::Fd(fd) => {
                 let inherited = self.inherited.get(fd).ok_or_else(|| {
@@ -306,19 +323,26 @@ fn open_inet(address: SocketAddr, bind: &Bind, exclusive: bool) -> io::Result<So
     Ok(socket)
 }
 
-fn open_unix(path: &Path) -> io::Result<Socket> {
+/// A bound Unix socket. It takes the place of the one that an earlier process left behind, or of
+/// the one whose owner hands over.
+fn open_unix(path: &Path, ownership: Ownership) -> io::Result<Socket> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if is_socket {
-        // A socket that nobody answers on is what an earlier process left behind.
-        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        if probe.connect(&address).is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        std::fs::remove_file(path)?;
+    if !is_socket {
+        socket.bind(&address)?;
+        return Ok(socket);
     }
-    socket.bind(&address)?;
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if ownership == Ownership::Exclusive && probe.connect(&address).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    // Bound aside and moved over: nobody who connects finds no socket there.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.tmp", std::process::id()));
+    let aside = Path::new(&aside);
+    socket.bind(&SockAddr::unix(aside)?)?;
+    std::fs::rename(aside, path)?;
     Ok(socket)
 }
 

@@ -19,7 +19,9 @@ use std::time::Duration;
 use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 
 use datagram::Datagrams;
-pub(crate) use message::{ServerChange, no_server_available, proxy_stopped};
+pub(crate) use message::{
+    HARD_STOP, ServerChange, no_server_available, proxy_hard_stopped, proxy_stopped,
+};
 pub(crate) use session::{Counts, Peer, SessionRecord, connect_line};
 use stream::{Streams, Writer};
 

@@ -3,9 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use tracing::warn;
 
 /// What one descriptor may have waiting: some thousands of lines, as many as a burst of
@@ -159,12 +161,34 @@ impl Queues {
     }
 }
 
-/// Opens the descriptor anew, so that it is this thread's own: writing to it never meets another
-/// writer's non-blocking flag. A socket cannot be opened so.
+/// A descriptor of this thread's own. The standard ones are duplicated: whatever they are (a file,
+/// a pipe, journald's socket), lines and messages then go on where the last one ended. Others can
+/// only be opened anew, which a socket cannot.
 fn open(number: i32) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .open(format!("/proc/self/fd/{number}"))
+    match number {
+        1 => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+        2 => Ok(io::stderr().as_fd().try_clone_to_owned()?.into()),
+        _ => OpenOptions::new()
+            .append(true)
+            .open(format!("/proc/self/fd/{number}")),
+    }
+}
+
+/// Writes all of `bytes`, waiting where another user of the same pipe or terminal has made it
+/// non-blocking.
+fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(file, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn spawn() -> Arc<Shared> {
@@ -187,7 +211,7 @@ fn write(shared: &Shared) {
             Ok((mut bytes, lines, file)) => {
                 queues.is_writing = true;
                 drop(queues);
-                let written = (&*file).write_all(&bytes);
+                let written = write_all(&file, &bytes);
                 bytes.clear();
                 spare = bytes;
                 queues = shared.lock();
