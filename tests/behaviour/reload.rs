@@ -178,3 +178,22 @@ fn usr2_is_the_same() {
         (visit(front) == "b").then_some(())
     });
 }
+
+#[test]
+fn a_wildcard_is_narrowed_to_an_address_and_widened_again() {
+    let lab = Lab::new();
+    let [a] = lab.origins(["a"]);
+    let front = lab.address();
+    let with = |host: &str| {
+        let (port, server) = (front.port(), a.address());
+        let preamble = lab.preamble();
+        format!("{preamble}\nlisten api\n    bind {host}:{port}\n    server a {server}\n")
+    };
+    let lb = lab.start(&with("*"));
+    for (reload, host) in [front.ip().to_string(), "*".to_owned()].iter().enumerate() {
+        lb.reload(&with(host));
+        assert_eq!(visit(front), "a");
+        let done = lb.metrics().value("evenkeel_reloads_total", "");
+        assert_eq!(done, (reload + 1) as f64, "bound to {host}");
+    }
+}

@@ -110,7 +110,7 @@ pub struct Frontend {
     pub default_backend: Option<BackendId>,
     /// Concurrent connections of this frontend; `None`: only the process's limit.
     pub maxconn: Option<u32>,
-    /// `backlog`; `None`: `maxconn`, or the process's.
+    /// `backlog`; `None`: as long as the kernel allows.
     pub backlog: Option<u32>,
     /// `timeout client`; `None`: no limit.
     pub client_timeout: Option<Duration>,

@@ -130,19 +130,17 @@ pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
         begin(&accepted.place, &accepted.stream, accepted.peer);
         let outcome = match &frontend.backend {
             Some(backend) => {
-                backend.state.stats.open.rise();
+                let _open = backend.state.stats.open.raise();
                 backend.state.stats.begin(frontend.shared.stats.epoch);
                 // Boxed: an established session, which may last for days, does not carry the size
                 // of its connect.
                 let mut connected =
                     Box::pin(connect(backend, &accepted.stream, accepted.peer)).await;
-                let outcome = match connected {
+                match connected {
                     // By reference: moved out, the connection would be held twice.
                     Ok(ref mut connection) => run(frontend, &mut accepted.stream, connection).await,
                     Err(failure) => failure.into(),
-                };
-                backend.state.stats.open.fall();
-                outcome
+                }
             }
             None => Failure {
                 end: End::NoServer,

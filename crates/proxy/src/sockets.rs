@@ -13,8 +13,9 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::dial::{self, Options};
 
-/// The longest accept queue asked for where the file sets no limit; the kernel caps it at
-/// net.core.somaxconn.
+/// The accept queue asked for where the file sets no `backlog`; the kernel caps it at
+/// net.core.somaxconn. Not `maxconn`, as HAProxy has it: a client that finds the queue full waits
+/// for the next of its SYNs, a second and more after a place came free.
 const DEFAULT_BACKLOG: u32 = 65_535;
 
 /// Whether addresses may be shared with another process.
@@ -356,7 +357,7 @@ fn open_abstract(name: &[u8]) -> io::Result<Socket> {
 
 /// Makes the socket listen, with the options of its frontend; may be repeated.
 fn configure(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
-    let backlog = bind.backlog.or(frontend.backlog).or(frontend.maxconn);
+    let backlog = bind.backlog.or(frontend.backlog);
     let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
     if !matches!(bind.address, BindAddress::Fd(_)) {
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
