@@ -690,7 +690,9 @@ fn corpus() -> Option<Vec<PathBuf>> {
 /// What a TCP balancer may say of a file that HAProxy loads: it names what it does not do. Anything
 /// else is a file that it misreads.
 fn is_refusal_by_name(line: &str) -> bool {
-    ["not supported", "mode http", "does not"]
+    // The port that a refused 'tcp-check connect port' would have named is then missing.
+    let of_tcp_check = "has neither a port nor a check port";
+    ["not supported", "mode http", "does not", of_tcp_check]
         .iter()
         .any(|words| line.contains(words))
 }

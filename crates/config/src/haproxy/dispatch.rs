@@ -123,7 +123,10 @@ impl Reader<'_> {
                 continue;
             }
             let word = &line.words[known];
-            let hint = did_you_mean(&word.text, candidates.into_iter());
+            let mut hint = did_you_mean(&word.text, candidates.iter().copied());
+            if hint.is_empty() {
+                hint = format!("; write one of {}", candidates.join(", "));
+            }
             let message = format!("unknown {prefix} '{}'{hint}", word.text);
             return self.error(line.place(word), message);
         }

@@ -614,7 +614,7 @@ pub(super) const CHECK_TRANSPORT: &str =
 pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(NoArgument, OptionSupport::Works, &["backup", "no-backup", "check", "no-check",
         "disabled", "enabled"]),
-    opt(One, OptionSupport::Works, &["addr", "downinter", "fall", "fastinter", "id", "init-addr",
+    opt(One, OptionSupport::Works, &["addr", "downinter", "fall", "fastinter", "id", "init-addr", "resolvers",
         "inter", "on-marked-down", "port", "rise", "tcp-ut", "weight"]),
     // Works: decide whether 'check-ssl' may load.
     opt(NoArgument, OptionSupport::Works, &["check-ssl", "no-check-ssl"]),
@@ -636,7 +636,7 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(One, OptionSupport::NoEffect("sessions on a backup server stay there until they end"),
         &["on-marked-up"]),
     opt(One, OptionSupport::NoEffect("names are looked up once, at start and at each reload"),
-        &["resolvers", "resolve-net", "resolve-opts", "resolve-prefer"]),
+        &["resolve-net", "resolve-opts", "resolve-prefer"]),
     opt(One, OptionSupport::NoEffect("a server is up until its first check"), &["init-state"]),
     opt(One, OptionSupport::NoEffect("servers are known by name and id"), &["guid"]),
     opt(One, OptionSupport::NoEffect("connections are made without it"), &["cc", "idle-ping"]),

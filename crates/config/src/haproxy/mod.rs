@@ -314,12 +314,15 @@ impl Reader<'_> {
     }
 
     fn named_defaults(&mut self, line: &Line<'_>, word: &Word) -> Option<Proxy> {
-        let found = self
-            .defaults
-            .iter()
-            .rev()
-            .find(|d| d.name.value == word.text)
-            .cloned();
+        let mut named = self.defaults.iter().filter(|d| d.name.value == word.text);
+        let found = named.next().cloned();
+        if let (Some(first), Some(second)) = (&found, named.next()) {
+            let message = format!(
+                "'{}' is the name of two 'defaults' sections, at {} and {}; give each a name of its own",
+                word.text, first.name.place, second.name.place
+            );
+            self.error(line.place(word), message);
+        }
         if found.is_none() {
             let names: Vec<String> = self
                 .defaults
