@@ -204,6 +204,11 @@ impl Control {
             return;
         }
         notify::stopping("Draining.");
+        self.reload_again = false;
+        // What it would put in force would listen again.
+        if self.loading.take().is_some() {
+            tracing::warn!("the reload under way is given up: the process drains toward its end");
+        }
         tracing::info!("draining: accepting nothing more, waiting for the last connection to end");
         self.proxy.drain();
         // A successor that took the address over answers alone: two processes' counters mixed

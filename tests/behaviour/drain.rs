@@ -40,6 +40,53 @@ fn draining_refuses_new_connections_and_ends_with_the_last_old_one() {
 }
 
 #[test]
+fn a_reload_under_way_does_not_undo_a_drain() {
+    let lab = Lab::new();
+    let echo = lab.echo();
+    let front = lab.address();
+    let text = format!(
+        "{}\nlisten api\n    bind {front}\n    server s1 {}\n",
+        lab.preamble(),
+        echo.address()
+    );
+    let mut lb = lab.start(&text);
+    let mut peer = Peer::connect(front);
+    peer.send("before");
+    peer.receive_exactly(6);
+    // A file that takes as long to read as the test wants.
+    let file = lb.file("lb.cfg");
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, rustix::fs::Mode::RUSR).unwrap();
+    lb.signal(Signal::HUP);
+    until("the reload has begun", || {
+        let notices = lb.notices();
+        notices
+            .iter()
+            .any(|notice| notice.contains("RELOADING=1"))
+            .then_some(())
+    });
+    // Another one, to be done after the first.
+    lb.signal(Signal::HUP);
+
+    lb.signal(Signal::USR1);
+    lb.says("the reload under way is given up");
+    std::fs::write(&file, &text).unwrap();
+
+    until("nobody listens", || {
+        (!loopback::is_listening(front)).then_some(())
+    });
+    // Answers that come after the file was read.
+    for _ in 0..3 {
+        assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 0.0);
+    }
+    peer.send("during");
+    assert_eq!(peer.receive_exactly(6), b"during");
+    assert!(!loopback::is_listening(front));
+    peer.close();
+    assert_eq!(lb.exit().code(), Some(0));
+}
+
+#[test]
 fn draining_without_connections_ends_at_once() {
     let lab = Lab::new();
     let front = lab.address();
