@@ -13,6 +13,8 @@ use crate::diagnostics::say;
 use crate::limits::Limits;
 use crate::{bind_report, files, inherit, limits};
 
+const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
+
 /// All that was loaded, bound and opened.
 pub(crate) struct Prepared {
     pub(crate) options: Options,
@@ -38,13 +40,20 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     }
     let loaded = files::load(options)?;
     report(&loaded.warnings);
+    accept_warnings(options, &loaded)?;
+    Ok(loaded)
+}
+
+/// # Errors
+/// There are warnings, and `-dW` forbids them.
+pub(crate) fn accept_warnings(options: &Options, loaded: &Loaded) -> Result<(), Vec<Problem>> {
     if options.warnings_are_errors && !loaded.warnings.is_empty() {
         return Err(whole(
             options,
             "warnings were found, and -dW makes them errors",
         ));
     }
-    Ok(loaded)
+    Ok(())
 }
 
 /// Settles the limits, claims what was inherited, binds and opens.
@@ -57,10 +66,8 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
     for (option, why) in &options.without_effect {
         tracing::info!("option '{option}' has no effect: {why}");
     }
-    if !has_anything_to_serve(config) {
-        return Err(refuse(
-            &"no enabled listener found; a 'bind' line makes one",
-        ));
+    if !listens(config) && config.global.admin.is_none() {
+        return Err(refuse(&NO_LISTENER));
     }
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
     let ownership = match options.replaces {
@@ -95,12 +102,25 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
     })
 }
 
-fn has_anything_to_serve(config: &Config) -> bool {
-    let listens = config
+/// A reload must not leave clients alone: an empty file is a mistake, not a wish. `--admin` alone
+/// is no reason to take it, unless nothing else was served before.
+///
+/// # Errors
+/// Nothing would be listened on.
+pub(crate) fn keeps_serving(next: &Config, current: &Config) -> Result<(), &'static str> {
+    let has_admin_alone = !listens(current) && next.global.admin.is_some();
+    if listens(next) || has_admin_alone {
+        Ok(())
+    } else {
+        Err(NO_LISTENER)
+    }
+}
+
+fn listens(config: &Config) -> bool {
+    config
         .frontends
         .iter()
-        .any(|frontend| !frontend.disabled && !frontend.binds.is_empty());
-    listens || config.global.admin.is_some()
+        .any(|frontend| !frontend.disabled && !frontend.binds.is_empty())
 }
 
 /// Prints problems one a line, as editors and people expect them.

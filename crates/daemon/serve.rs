@@ -257,6 +257,9 @@ impl Control {
     /// All or nothing: what can fail comes first.
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), Vec<Problem>> {
         tell(&loaded.warnings);
+        prepare::accept_warnings(&self.options, &loaded)?;
+        prepare::keeps_serving(&loaded.config, self.proxy.config())
+            .map_err(|error| prepare::whole(&self.options, error))?;
         let limits =
             limits::settle(&loaded.config).map_err(|error| prepare::whole(&self.options, error))?;
         let wanted = loaded.config.global.admin;

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use crate::support::balancer::Launch;
 use crate::support::lab::visit;
 use crate::support::{Lab, Peer};
 
@@ -53,6 +54,36 @@ fn an_empty_value() {
         },
         "lb.cfg:",
     );
+}
+
+#[test]
+fn nothing_to_serve() {
+    let empty = |_: &Lab, _, _| String::new();
+    assert_refused(empty, "no enabled listener found");
+    let disabled = |lab: &Lab, front, server| config(lab, front, server) + "    disabled\n";
+    assert_refused(disabled, "no enabled listener found");
+}
+
+#[test]
+fn a_warning_with_dw() {
+    let lab = Lab::new();
+    let origin = lab.origin("server");
+    let front = lab.address();
+    let good = config(&lab, front, origin.address());
+    let strict = Launch {
+        arguments: vec!["-dW".to_owned()],
+        ..Launch::default()
+    };
+    let lb = lab.launch(&good, &strict);
+
+    lb.reload(&good.replace("timeout connect 2s", ""));
+
+    lb.says("-dW makes them errors");
+    let failed = lb.metrics().value("evenkeel_failed_reloads_total", "");
+    assert_eq!(failed, 1.0);
+    assert_eq!(visit(front), "server");
+    lb.reload(&good);
+    assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 1.0);
 }
 
 #[test]
