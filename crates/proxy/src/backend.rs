@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
@@ -19,7 +19,7 @@ use crate::dial::{self, dial};
 use crate::end::End;
 use crate::log::{self, Level, Sink};
 use crate::relay::{Gone, Stream};
-use crate::server::{Server, Standing};
+use crate::server::{Server, Signals, Standing};
 use crate::stats::ServiceStats;
 
 /// How long a failed server is left alone before it is tried again (HAProxy's turn-around).
@@ -29,10 +29,15 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// take the client: three tries of the kernel's SYN.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
+/// One in so many connects that fail for want of something local is logged: the first, then seldom.
+const SHORTAGE_LOG_EVERY: u64 = 1000;
+
 /// What of a backend outlives a reload.
 #[derive(Debug)]
 pub(crate) struct BackendState {
     pub(crate) stats: ServiceStats,
+    /// The backend in each generation that still has connections.
+    members: Mutex<Vec<Weak<Backend>>>,
     pub(crate) standing: Mutex<Standing>,
 }
 
@@ -40,8 +45,17 @@ impl BackendState {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             stats: ServiceStats::default(),
+            members: Mutex::default(),
             standing: Mutex::new(Standing::new(true, now)),
         }
+    }
+}
+
+impl BackendState {
+    fn members(&self) -> MutexGuard<'_, Vec<Weak<Backend>>> {
+        self.members
+            .lock()
+            .expect("no panic while members are locked")
     }
 }
 
@@ -72,8 +86,6 @@ pub(crate) struct Client<'a> {
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) lease: Lease,
-    /// Cancelled when the session is to end.
-    pub(crate) sessions: CancellationToken,
     pub(crate) effort: Effort,
     /// How long the try that succeeded took.
     pub(crate) took: Duration,
@@ -100,6 +112,8 @@ pub(crate) struct Effort {
 pub(crate) struct Lease {
     pub(crate) backend: Arc<Backend>,
     pub(crate) server: Arc<Server>,
+    /// What ends the connect and the session from outside.
+    pub(crate) signals: Signals,
 }
 
 impl Drop for Lease {
@@ -162,7 +176,12 @@ impl Backend {
             kill,
         };
         backend.note_standing(Instant::now());
-        Arc::new(backend)
+        let backend = Arc::new(backend);
+        let mut members = backend.state.members();
+        members.retain(|member| member.strong_count() > 0);
+        members.push(Arc::downgrade(&backend));
+        drop(members);
+        backend
     }
 
     pub(crate) fn picker(&self) -> MutexGuard<'_, Picker> {
@@ -193,13 +212,11 @@ impl Backend {
         let mut free_moves = self.servers.len();
         loop {
             let server = lease.server.clone();
-            let (end, is_free) = match self.attempt(&server, &client).await {
+            let (end, is_free) = match self.attempt(&lease, effort.retries, &client).await {
                 Try::Connected(stream) => {
                     let took = began.elapsed() - effort.waited;
                     self.connect_seconds.record(took.as_secs_f64());
-                    let sessions = server.signals().sessions;
                     return Ok(Connection {
-                        sessions,
                         stream,
                         lease,
                         effort,
@@ -233,6 +250,16 @@ impl Backend {
             } else {
                 effort.retries += 1;
             }
+            if end != End::ConnectTimeout
+                && !self.may_move(&server, effort.retries)
+                && let Some(end) = self.wait_to_retry(&lease, effort.retries, &client).await
+            {
+                return Err(Failure {
+                    end,
+                    server: Some(server),
+                    effort,
+                });
+            }
             if self.may_move(&server, effort.retries) {
                 drop(lease);
                 let Some(next) = self.lease(&client, Some(server.index)) else {
@@ -258,15 +285,8 @@ impl Backend {
                 continue;
             }
             self.count(&server, |stats| stats.retries.fetch_add(1, Relaxed));
-            if end != End::ConnectTimeout
-                && let Some(end) = self.wait_to_retry(&server, &client).await
-            {
-                return Err(Failure {
-                    end,
-                    server: Some(server),
-                    effort,
-                });
-            }
+            // A DOWN mark from before this try does not end it.
+            lease.signals = server.signals();
             if self.is_redispatch_turn(effort.retries) {
                 // Assigned anew, if only to the same server.
                 effort.waited = began.elapsed();
@@ -275,7 +295,8 @@ impl Backend {
     }
 
     /// Tries one server once.
-    async fn attempt(&self, server: &Server, client: &Client<'_>) -> Try {
+    async fn attempt(&self, lease: &Lease, retries: u32, client: &Client<'_>) -> Try {
+        let server = &lease.server;
         self.count(server, |stats| stats.attempts.fetch_add(1, Relaxed));
         // A server's sessions are those that tried it, as HAProxy counts.
         server.state.stats.begin(self.shared.stats.epoch);
@@ -283,7 +304,6 @@ impl Backend {
             keepalive: self.config.server_keepalive,
             tcp_user_timeout: server.config.tcp_user_timeout,
         };
-        let down = server.signals().dialing;
         let dialled = dial(&server.config.address, client.port, options);
         let dialled = async {
             match self.patience(server) {
@@ -296,14 +316,14 @@ impl Backend {
             dialled = dialled => match dialled {
                 Some(Ok(stream)) => Try::Connected(stream),
                 Some(Err(error)) if dial::is_local_shortage(&error) => {
-                    warn!(backend = self.config.name, server = server.config.name, %error, "cannot connect");
+                    self.note_shortage(server, &error);
                     Try::Failed(End::ConnectResource)
                 }
                 Some(Err(_)) => Try::Failed(End::ConnectError),
                 None => Try::Failed(End::ConnectTimeout),
             },
             () = self.kill.cancelled() => Try::Over(End::Killed),
-            () = down.cancelled() => Try::ServerDown,
+            () = self.down_and_free(lease, retries) => Try::ServerDown,
             gone = client.stream.gone() => Try::Over(gone.into()),
         }
     }
@@ -321,18 +341,39 @@ impl Backend {
 
     /// Waits before the same server is tried again; returns early when another one can be used,
     /// or with the end of a session that there is no use in continuing.
-    async fn wait_to_retry(&self, server: &Server, client: &Client<'_>) -> Option<End> {
+    async fn wait_to_retry(&self, lease: &Lease, retries: u32, client: &Client<'_>) -> Option<End> {
         let delay = self
             .config
             .connect_timeout
             .map_or(RETRY_DELAY, |limit| limit.min(RETRY_DELAY));
-        let down = server.signals().dialing;
         tokio::select! {
             biased;
             () = self.kill.cancelled() => Some(End::Killed),
             gone = client.stream.gone() => Some(gone.into()),
-            () = down.cancelled(), if self.config.redispatch != Redispatch::Never => None,
+            () = self.down_and_free(lease, retries) => None,
             () = sleep(delay) => None,
+        }
+    }
+
+    /// Waits until the server is marked DOWN, if another one could then take its client: a connect
+    /// that has nowhere else to go is better seen through.
+    async fn down_and_free(&self, lease: &Lease, retries: u32) {
+        lease.signals.dialing.cancelled().await;
+        if !self.may_move(&lease.server, retries) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Says, now and then, that this machine lacks what a connect needs.
+    fn note_shortage(&self, server: &Server, error: &std::io::Error) {
+        let seen = self.shared.stats.shortages.fetch_add(1, Relaxed);
+        if seen.is_multiple_of(SHORTAGE_LOG_EVERY) {
+            warn!(
+                backend = self.config.name,
+                server = server.config.name,
+                %error,
+                "cannot connect: this machine is out of ports, descriptors or memory",
+            );
         }
     }
 
@@ -366,21 +407,22 @@ impl Backend {
     }
 
     fn lease(self: &Arc<Self>, client: &Client<'_>, avoid: Option<usize>) -> Option<Lease> {
-        let index = {
+        // Under the picker's lock: a server that is taken out after this choice ends it.
+        let (server, signals) = {
             let mut picker = self.picker();
             let index = picker.pick(client.address, avoid)?;
             if picker.needs_counts() {
                 picker.opened(index);
             }
-            index
+            (self.servers[index].clone(), self.servers[index].signals())
         };
-        let server = self.servers[index].clone();
         server.state.stats.open.rise();
         let epoch = self.shared.stats.epoch;
         self.count(&server, |stats| stats.choose(epoch));
         Some(Lease {
             backend: self.clone(),
             server,
+            signals,
         })
     }
 
@@ -404,9 +446,9 @@ impl Backend {
             return;
         }
         let is_up = report.machine.is_up();
+        self.set_usable(server, is_up);
         let (active, backup) = {
-            let mut picker = self.picker();
-            picker.set_usable(index, is_up);
+            let picker = self.picker();
             (picker.active_servers(), picker.backup_servers())
         };
         let message = log::ServerChange {
@@ -432,6 +474,22 @@ impl Backend {
             let message = log::no_server_available(&self.config.name);
             self.log.send(Level::Emerg, &message);
             error!("{message}");
+        }
+    }
+
+    /// Tells the picker of every generation that a server can be chosen, or no longer.
+    fn set_usable(&self, server: &Server, usable: bool) {
+        let members: Vec<_> = self
+            .state
+            .members()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for backend in members {
+            let is_it = |own: &Arc<Server>| Arc::ptr_eq(&own.state, &server.state);
+            if let Some(index) = backend.servers.iter().position(is_it) {
+                backend.picker().set_usable(index, usable);
+            }
         }
     }
 

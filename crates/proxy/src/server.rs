@@ -202,6 +202,7 @@ impl Server {
             .members
             .lock()
             .expect("no panic while members are locked");
+        members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(&server));
         drop(members);
         server

@@ -103,6 +103,8 @@ struct Outcome {
     effort: Effort,
     connect: Option<Duration>,
     bytes: (u64, u64),
+    /// What the client sent and no server got.
+    unsent: u64,
 }
 
 impl From<Failure> for Outcome {
@@ -113,6 +115,7 @@ impl From<Failure> for Outcome {
             effort: failure.effort,
             connect: None,
             bytes: (0, 0),
+            unsent: 0,
         }
     }
 }
@@ -139,7 +142,10 @@ pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
                 match connected {
                     // By reference: moved out, the connection would be held twice.
                     Ok(ref mut connection) => run(frontend, &mut accepted.stream, connection).await,
-                    Err(failure) => failure.into(),
+                    Err(failure) => Outcome {
+                        unsent: accepted.stream.discard_pending(),
+                        ..failure.into()
+                    },
                 }
             }
             None => Failure {
@@ -203,7 +209,11 @@ fn run<'a>(
     connection: &'a mut Connection,
 ) -> impl Future<Output = Outcome> + Send + 'a {
     async move {
-        let Lease { backend, server } = &connection.lease;
+        let Lease {
+            backend,
+            server,
+            signals,
+        } = &connection.lease;
         backend.count(server, |stats| {
             stats.queue_time.add(connection.effort.waited);
             stats.connect_time.add(connection.took);
@@ -215,7 +225,7 @@ fn run<'a>(
         };
         let job = Job {
             limits: &frontend.limits,
-            cut: &connection.sessions,
+            cut: &signals.sessions,
             held: &frontend.shared.held,
             witness: &link,
         };
@@ -227,6 +237,7 @@ fn run<'a>(
             effort: connection.effort,
             connect: Some(connection.took),
             bytes: (up, down),
+            unsent: 0,
         }
     }
 }
@@ -287,7 +298,7 @@ fn finish(
         backend.session_seconds.record(took.as_secs_f64());
     }
     let log = &frontend.config.log;
-    let is_null = log.skip_null && outcome.bytes.0 == 0;
+    let is_null = log.skip_null && outcome.bytes.0 == 0 && outcome.unsent == 0;
     if frontend.log.is_empty() || is_null || log.format == SessionLogFormat::Connect {
         return;
     }

@@ -188,6 +188,8 @@ pub(crate) struct ProcessStats {
     pub(crate) connection_rate: Rate,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) descriptors_exhausted: AtomicU64,
+    /// Connects to servers that failed for want of something local.
+    pub(crate) shortages: AtomicU64,
     pub(crate) reloads: AtomicU64,
     pub(crate) failed_reloads: AtomicU64,
 }
@@ -201,6 +203,7 @@ impl ProcessStats {
             connection_rate: Rate::default(),
             bytes_out: AtomicU64::new(0),
             descriptors_exhausted: AtomicU64::new(0),
+            shortages: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
             failed_reloads: AtomicU64::new(0),
         }

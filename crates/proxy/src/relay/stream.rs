@@ -125,6 +125,22 @@ impl Stream {
         }
     }
 
+    /// Reads and drops what the peer sent so far, within a bound: a close with unread bytes would
+    /// reset the connection instead of ending it. Returns how many bytes there were.
+    pub(crate) fn discard_pending(&self) -> u64 {
+        // As much as a TLS hello and then some; who sends more is past being polite to.
+        const MOST_READS: usize = 16;
+        let mut buffer = [0; 4096];
+        let mut discarded = 0;
+        for _ in 0..MOST_READS {
+            match self.try_read(|fd| Ok(rustix::io::read(fd, &mut buffer)?)) {
+                Ok(Some(read)) if read > 0 => discarded += read as u64,
+                _ => break,
+            }
+        }
+        discarded
+    }
+
     /// Waits until the peer is gone: it broke the connection off, or closed it without having
     /// sent anything. One that sent something may have closed its half and wait for the answer.
     pub(crate) async fn gone(&self) -> Gone {
