@@ -1,8 +1,9 @@
 //! One try to connect to a server.
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 
 use evenkeel_config::{Keepalive, ServerAddress};
 use socket2::{SockRef, TcpKeepalive};
@@ -38,10 +39,10 @@ pub(crate) async fn dial(
         }
         ServerAddress::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
         ServerAddress::Abstract(name) => {
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
-            stream.set_nonblocking(true)?;
-            Ok(UnixStream::from_std(stream)?.into())
+            let marked = [b"\0", name.as_slice()].concat();
+            Ok(UnixStream::connect(OsStr::from_bytes(&marked))
+                .await?
+                .into())
         }
     }
 }

@@ -66,7 +66,7 @@ impl Proxy {
         let threads = settings.threads.max(1);
         let mut workers = Workers::new();
         workers.grow(threads)?;
-        let listening = sockets.duplicates(&config)?;
+        let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);
         current.start(listening, &workers, threads);
         Ok(Self {
@@ -99,7 +99,7 @@ impl Proxy {
             .sockets
             .bind(&config, threads, Ownership::Exclusive)
             .map_err(ReloadError::Bind)?;
-        let listening = match self.sockets.duplicates(&config) {
+        let listening = match self.sockets.duplicates(&config, threads) {
             Ok(listening) => listening,
             Err(error) => {
                 self.sockets.retain(&self.current.config);

@@ -1,12 +1,12 @@
 //! Every listening socket of the process. They outlive generations: a reload adds what is new and
 //! closes what is gone, and never binds anew what is there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use evenkeel_config::{Bind, BindAddress, Config, Frontend, IpVersions, Place};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
@@ -71,11 +71,13 @@ struct Key {
 }
 
 impl Key {
-    fn port(&self) -> Option<u16> {
-        match self.address {
-            BindAddress::Inet(address) => Some(address.port()),
-            _ => None,
-        }
+    /// Whether a socket here takes connections to `address`, or one there those to here.
+    fn overlaps(&self, address: SocketAddr) -> bool {
+        let BindAddress::Inet(own) = self.address else {
+            return false;
+        };
+        let is_either_wild = own.ip().is_unspecified() || address.ip().is_unspecified();
+        own.port() == address.port() && (own.ip() == address.ip() || is_either_wild)
     }
 }
 
@@ -135,31 +137,23 @@ impl Sockets {
         threads: usize,
         ownership: Ownership,
     ) -> Result<Vec<AbsentAddress>, Vec<BindError>> {
-        let mut added: BTreeMap<Key, Vec<Socket>> = BTreeMap::new();
+        let mut added: BTreeMap<Key, Vec<Opened>> = BTreeMap::new();
         let mut errors = Vec::new();
-        let mut absent = Vec::new();
-        let local = LocalAddresses::read();
-        // Where a socket of ours holds the port, its sharing with another one of ours is no news.
-        let mut ours: BTreeSet<u16> = self.open.keys().filter_map(Key::port).collect();
         for (frontend, bind) in binds(config) {
             let key = Key::from(bind);
-            if let BindAddress::Inet(address) = bind.address
-                && !local.has(address.ip())
-            {
-                absent.push(AbsentAddress {
-                    place: bind.place.clone(),
-                    address,
-                });
-            }
-            let have = self.open.get(&key).map_or(0, Vec::len);
             if added.contains_key(&key) {
                 continue;
             }
-            match self.open_missing(bind, have, threads, ownership, &ours) {
-                Ok(sockets) => {
-                    ours.extend(key.port());
-                    added.insert(key, sockets);
-                }
+            let opened = self
+                .open_missing(bind, threads, ownership, added.keys())
+                .and_then(|opened| {
+                    for one in &opened {
+                        listen(&one.socket, frontend, bind)?;
+                    }
+                    Ok(opened)
+                });
+            match opened {
+                Ok(opened) => drop(added.insert(key, opened)),
                 Err(source) => errors.push(BindError {
                     place: bind.place.clone(),
                     frontend: frontend.name.clone(),
@@ -169,43 +163,49 @@ impl Sockets {
             }
         }
         if !errors.is_empty() {
+            added.into_values().flatten().for_each(Opened::abandon);
             return Err(errors);
         }
-        for (key, sockets) in added {
+        for (key, opened) in added {
+            let sockets = opened.into_iter().map(Opened::settle);
             self.open.entry(key).or_default().extend(sockets);
         }
         for (frontend, bind) in binds(config) {
-            if let Some(sockets) = self.open.get(&Key::from(bind)) {
-                for socket in sockets {
-                    // Options of a socket that listens already take effect on what it accepts
-                    // next; a refusal leaves those that are there.
-                    let _ = configure(socket, frontend, bind);
-                }
+            for socket in self.open.get(&Key::from(bind)).into_iter().flatten() {
+                // What a kept socket accepts next has the new options; a refusal leaves those
+                // that are there.
+                let _ = listen(socket, frontend, bind);
             }
         }
-        Ok(absent)
+        Ok(absent_addresses(config))
     }
 
-    fn open_missing(
-        &self,
+    fn open_missing<'a>(
+        &'a self,
         bind: &Bind,
-        have: usize,
         threads: usize,
         ownership: Ownership,
-        ours: &BTreeSet<u16>,
-    ) -> io::Result<Vec<Socket>> {
+        added: impl Iterator<Item = &'a Key>,
+    ) -> io::Result<Vec<Opened>> {
+        let have = self.open.get(&Key::from(bind)).map_or(0, Vec::len);
         match &bind.address {
-            BindAddress::Inet(address) => (have..threads.max(have))
-                .map(|n| {
-                    let exclusive = n == 0
-                        && ownership == Ownership::Exclusive
-                        && !ours.contains(&address.port());
-                    open_inet(*address, bind, exclusive)
-                })
-                .collect(),
+            BindAddress::Inet(address) => {
+                let is_ours = self
+                    .open
+                    .keys()
+                    .chain(added)
+                    .any(|key| key.overlaps(*address));
+                (have..threads.max(have))
+                    .map(|n| match ownership {
+                        Ownership::Exclusive if n == 0 => open_exclusive(*address, bind, is_ours),
+                        _ => open_inet(*address, bind, Ownership::Shared),
+                    })
+                    .map(|socket| socket.map(Opened::from))
+                    .collect()
+            }
             _ if have > 0 => Ok(Vec::new()),
             BindAddress::Unix(path) => Ok(vec![open_unix(path, ownership)?]),
-            BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?]),
+            BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
             BindAddress::Fd(fd) => {
                 let inherited = self.inherited.get(fd).ok_or_else(|| {
                     io::Error::other(format!(
@@ -218,27 +218,23 @@ impl Sockets {
                         "descriptor {fd} is no listening socket"
                     )));
                 }
-                Ok(vec![socket])
+                Ok(vec![socket.into()])
             }
         }
     }
 
-    /// The open sockets that `config` names, duplicated: each for one accept loop.
-    pub(crate) fn duplicates(&self, config: &Config) -> io::Result<Vec<Listening>> {
+    /// The open sockets that `config` names, duplicated: one or more for each of `threads` accept
+    /// loops.
+    pub(crate) fn duplicates(&self, config: &Config, threads: usize) -> io::Result<Vec<Listening>> {
         let mut listening = Vec::new();
-        for (frontend, binds) in config
-            .frontends
-            .iter()
-            .map(|frontend| &frontend.binds)
-            .enumerate()
-        {
-            for (bind, sockets) in binds
-                .iter()
-                .map(|bind| self.open.get(&Key::from(bind)))
-                .enumerate()
-            {
-                for (thread, socket) in sockets.into_iter().flatten().enumerate() {
-                    let socket = socket.try_clone()?;
+        for (frontend, section) in config.frontends.iter().enumerate() {
+            for (bind, line) in section.binds.iter().enumerate() {
+                let Some(sockets) = self.open.get(&Key::from(line)) else {
+                    continue;
+                };
+                // What there is one of (an inherited or a Unix socket) serves all threads.
+                for thread in 0..threads.max(sockets.len()) {
+                    let socket = sockets[thread % sockets.len()].try_clone()?;
                     socket.set_nonblocking(true)?;
                     let is_unix = socket.local_addr()?.is_unix();
                     listening.push(Listening {
@@ -286,18 +282,75 @@ fn binds(config: &Config) -> impl Iterator<Item = (&Frontend, &Bind)> {
         .flat_map(|frontend| frontend.binds.iter().map(move |bind| (frontend, bind)))
 }
 
-/// A bound TCP socket, not listening yet. An exclusive one is bound before it may be shared, so
-/// that an owner of the port is found out rather than silently shared with.
-fn open_inet(address: SocketAddr, bind: &Bind, exclusive: bool) -> io::Result<Socket> {
+/// The addresses of `config` that no interface has.
+fn absent_addresses(config: &Config) -> Vec<AbsentAddress> {
+    let local = LocalAddresses::read();
+    let absent = |bind: &Bind| match bind.address {
+        BindAddress::Inet(address) if !local.has(address.ip()) => Some(AbsentAddress {
+            place: bind.place.clone(),
+            address,
+        }),
+        _ => None,
+    };
+    binds(config).filter_map(|(_, bind)| absent(bind)).collect()
+}
+
+/// A socket that is not in force yet.
+#[derive(Debug)]
+struct Opened {
+    socket: Socket,
+    /// Where a Unix socket is bound, and where it is to be found.
+    aside: Option<(PathBuf, PathBuf)>,
+}
+
+impl From<Socket> for Opened {
+    fn from(socket: Socket) -> Self {
+        Self {
+            socket,
+            aside: None,
+        }
+    }
+}
+
+impl Opened {
+    /// Puts the socket in force.
+    fn settle(self) -> Socket {
+        if let Some((aside, path)) = self.aside {
+            // The directory took the socket a moment ago; if it no longer does, nobody can find
+            // any socket there.
+            let _ = std::fs::rename(aside, path);
+        }
+        self.socket
+    }
+
+    /// Leaves nothing behind of a socket that does not come into force.
+    fn abandon(self) {
+        if let Some((aside, _)) = self.aside {
+            let _ = std::fs::remove_file(aside);
+        }
+    }
+}
+
+/// A bound TCP socket that is alone on its port, unless the other one is ours: it is bound before
+/// it may be shared, so that an owner of the port is found out rather than silently shared with.
+fn open_exclusive(address: SocketAddr, bind: &Bind, is_ours: bool) -> io::Result<Socket> {
+    match open_inet(address, bind, Ownership::Exclusive) {
+        Err(error) if is_ours && error.kind() == io::ErrorKind::AddrInUse => {
+            open_inet(address, bind, Ownership::Shared)
+        }
+        opened => opened,
+    }
+}
+
+/// A bound TCP socket, not listening yet.
+fn open_inet(address: SocketAddr, bind: &Bind, ownership: Ownership) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM.nonblocking(),
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
-    if !exclusive {
-        socket.set_reuse_port(true)?;
-    }
+    socket.set_reuse_port(ownership == Ownership::Shared)?;
     match address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
         SocketAddr::V6(_) => {
@@ -316,35 +369,39 @@ fn open_inet(address: SocketAddr, bind: &Bind, exclusive: bool) -> io::Result<So
         socket.bind_device(Some(interface.as_bytes()))?;
     }
     socket.bind(&address.into())?;
-    if exclusive {
-        socket.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
+    socket.set_reuse_port(true)?;
     Ok(socket)
 }
 
-/// A bound Unix socket. It takes the place of the one that an earlier process left behind, or of
-/// the one whose owner hands over.
-fn open_unix(path: &Path, ownership: Ownership) -> io::Result<Socket> {
-    let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
-    if !is_socket {
-        socket.bind(&address)?;
-        return Ok(socket);
+/// A Unix socket bound aside: it is moved over the one that an earlier process left behind, or
+/// whose owner hands over, so that nobody who connects finds no socket there.
+fn open_unix(path: &Path, ownership: Ownership) -> io::Result<Opened> {
+    if ownership == Ownership::Exclusive {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+        match probe.connect(&SockAddr::unix(path)?) {
+            Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
+            // Somebody listens whose queue is full.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            Err(_) => {}
+        }
     }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    if ownership == Ownership::Exclusive && probe.connect(&address).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
+    let in_the_way = std::fs::symlink_metadata(path);
+    if in_the_way.is_ok_and(|meta| !meta.file_type().is_socket()) {
+        return Err(io::ErrorKind::AlreadyExists.into());
     }
-    // Bound aside and moved over: nobody who connects finds no socket there.
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{}.tmp", std::process::id()));
-    let aside = Path::new(&aside);
-    socket.bind(&SockAddr::unix(aside)?)?;
-    std::fs::rename(aside, path)?;
-    Ok(socket)
+    let aside = PathBuf::from(aside);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    // One of ours that never came into force.
+    let _ = std::fs::remove_file(&aside);
+    socket.bind(&SockAddr::unix(&aside)?)?;
+    Ok(Opened {
+        socket,
+        aside: Some((aside, path.to_owned())),
+    })
 }
 
 fn open_abstract(name: &[u8]) -> io::Result<Socket> {
@@ -355,26 +412,26 @@ fn open_abstract(name: &[u8]) -> io::Result<Socket> {
     Ok(Socket::from(OwnedFd::from(listener)))
 }
 
-/// Makes the socket listen, with the options of its frontend; may be repeated.
-fn configure(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
+/// Makes the socket listen, with the options of its frontend, which accepted ones inherit; may be
+/// repeated.
+fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
+    if socket.local_addr()?.as_socket().is_some() {
+        let keepalive = frontend.client_keepalive;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_keepalive(keepalive.is_some())?;
+        socket.set_tcp_user_timeout(bind.tcp_user_timeout)?;
+        let options = Options {
+            keepalive,
+            tcp_user_timeout: None,
+        };
+        dial::apply(SockRef::from(socket), options)?;
+    }
+    if matches!(bind.address, BindAddress::Fd(_)) {
+        return Ok(());
+    }
     let backlog = bind.backlog.or(frontend.backlog);
     let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
-    if !matches!(bind.address, BindAddress::Fd(_)) {
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    }
-    if matches!(bind.address, BindAddress::Inet(_)) {
-        socket.set_keepalive(frontend.client_keepalive.is_some())?;
-        socket.set_tcp_user_timeout(bind.tcp_user_timeout)?;
-        let keepalive = frontend.client_keepalive;
-        dial::apply(
-            SockRef::from(socket),
-            Options {
-                keepalive,
-                tcp_user_timeout: None,
-            },
-        )?;
-    }
-    Ok(())
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }
 
 /// The addresses of this machine's interfaces.
