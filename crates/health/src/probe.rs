@@ -19,10 +19,14 @@ use crate::{CheckOutcome, CheckStatus};
 /// A TCP server's application never notices: the ACK that would complete the handshake is held
 /// back and a reset goes out instead, so that the other kernel has nothing to accept. A
 /// kube-apiserver would log each accepted and closed connection as a failed TLS handshake.
-pub async fn probe(check: &Check) -> CheckOutcome {
+///
+/// `None` when this machine lacked a descriptor or memory for the question, which says nothing of
+/// the server. (HAProxy counts it as a failure: out of descriptors, it marks every server DOWN.)
+pub async fn probe(check: &Check) -> Option<CheckOutcome> {
     let start = Instant::now();
     let (status, words) = match timeout(check.connect_timeout, connect(&check.address)).await {
         Ok(Ok(())) => (CheckStatus::L4Ok, String::new()),
+        Ok(Err(failure)) if failure.is_shortage() => return None,
         Ok(Err(failure)) => (
             failure.status(&check.address),
             failure.words(&check.address),
@@ -35,11 +39,11 @@ pub async fn probe(check: &Check) -> CheckOutcome {
         // After a timeout there are no words, and HAProxy leaves the space before `at` standing.
         (_, CheckKind::TcpCheck) => format!("{words} at initial connection step of tcp-check"),
     };
-    CheckOutcome {
+    Some(CheckOutcome {
         status,
         info,
         duration: start.elapsed(),
-    }
+    })
 }
 
 /// Where a connect failed; HAProxy words the two differently.
@@ -52,6 +56,17 @@ enum Failure {
 }
 
 impl Failure {
+    /// Whether this machine ran out of what every connection needs.
+    fn is_shortage(&self) -> bool {
+        let Self::Start(error) = self else {
+            return false;
+        };
+        let errno = Errno::from_io_error(error);
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM]
+            .iter()
+            .any(|shortage| errno == Some(*shortage))
+    }
+
     fn status(&self, address: &ServerAddress) -> CheckStatus {
         match address {
             ServerAddress::Inet(_) => CheckStatus::L4Connection,
@@ -164,7 +179,7 @@ mod tests {
     }
 
     async fn expect(check: &Check, status: CheckStatus, info: &str) -> CheckOutcome {
-        let outcome = probe(check).await;
+        let outcome = probe(check).await.expect("this machine has descriptors");
         assert_eq!((outcome.status, outcome.info.as_str()), (status, info));
         assert_eq!(outcome.is_pass(), status == CheckStatus::L4Ok);
         outcome
@@ -256,6 +271,7 @@ mod tests {
         // The all-ones address takes no TCP connection, whatever the routes of this machine.
         let nowhere = SocketAddr::from((Ipv4Addr::BROADCAST, 80));
         let outcome = probe(&check(CheckKind::Connect, ServerAddress::Inet(nowhere))).await;
+        let outcome = outcome.expect("this machine has descriptors");
         assert_eq!(outcome.status, CheckStatus::L4Connection);
         assert!(
             outcome.info.starts_with("General socket error ("),
@@ -365,6 +381,8 @@ mod tests {
             assert_eq!(failure.words(address), words);
         }
         assert_eq!(start(Errno::MFILE).status(&inet), CheckStatus::L4Connection);
+        assert!(start(Errno::MFILE).is_shortage());
+        assert!(!start(Errno::CONNREFUSED).is_shortage());
         assert_eq!(start(Errno::MFILE).status(&unix), CheckStatus::SocketError);
     }
 }

@@ -45,7 +45,7 @@ pub async fn watch(
     .await
 }
 
-async fn watch_with<F: Future<Output = CheckOutcome>>(
+async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
     check: &Check,
     mut machine: Machine,
     first_delay: Duration,
@@ -54,8 +54,20 @@ async fn watch_with<F: Future<Output = CheckOutcome>>(
     mut publish: impl FnMut(Report),
 ) -> Infallible {
     sleep(first_delay).await;
+    let mut is_short = false;
     loop {
-        let outcome = ask().await;
+        let Some(outcome) = ask().await else {
+            if !is_short {
+                tracing::warn!(
+                    "servers cannot be checked: this machine is out of descriptors or memory; \
+                     their health stays as it was"
+                );
+            }
+            is_short = true;
+            sleep(check.fastinter).await;
+            continue;
+        };
+        is_short = false;
         let change = machine.on(outcome.is_pass());
         publish(Report {
             outcome,
@@ -107,11 +119,11 @@ mod tests {
                 } else {
                     CheckStatus::L4Connection
                 };
-                CheckOutcome {
+                Some(CheckOutcome {
                     status,
                     info: String::new(),
                     duration,
-                }
+                })
             }
         };
         let driver = watch_with(
@@ -187,7 +199,7 @@ mod tests {
             Machine::new(2, 3),
             Duration::ZERO,
             Spread::new(50, 1),
-            || std::future::ready(outcome()),
+            || std::future::ready(Some(outcome())),
             |_| times.push(start.elapsed().as_millis()),
         );
         assert!(timeout(Duration::from_secs(60), driver).await.is_err());
@@ -215,5 +227,29 @@ mod tests {
             size_of_val(&watch) < 2048,
             "one task per server must stay small"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_could_not_be_asked_says_nothing_of_the_server() {
+        let check = check();
+        let asked = Cell::new(0);
+        let published = Cell::new(0);
+        let ask = || {
+            asked.set(asked.get() + 1);
+            std::future::ready(None)
+        };
+        let publish = |_| published.set(published.get() + 1);
+        let machine = Machine::new(check.rise, check.fall);
+        let driver = watch_with(
+            &check,
+            machine,
+            Duration::ZERO,
+            Spread::new(0, 0),
+            ask,
+            publish,
+        );
+        assert!(timeout(Duration::from_secs(10), driver).await.is_err());
+        assert!(asked.get() > 10, "it goes on asking");
+        assert_eq!(published.get(), 0);
     }
 }

@@ -34,13 +34,14 @@ impl Gate {
     /// Takes a place if there is one; [`leave`](Self::leave) gives it back.
     pub(crate) fn try_enter(&self) -> bool {
         let limit = self.limit.load(Relaxed);
-        let entered = self
-            .inside
-            .fetch_update(SeqCst, SeqCst, |n| (n < limit).then_some(n + 1));
-        if let Ok(before) = entered {
-            self.peak.fetch_max(before + 1, Relaxed);
-        }
-        entered.is_ok()
+        self.inside
+            .fetch_update(SeqCst, SeqCst, |n| (n < limit).then_some(n + 1))
+            .is_ok()
+    }
+
+    /// Notes how many are inside, once it is sure that the place taken is used.
+    pub(crate) fn note_peak(&self) {
+        self.peak.fetch_max(self.inside(), Relaxed);
     }
 
     /// Gives a place back and lets one of those waiting look again.
@@ -126,6 +127,7 @@ mod tests {
         tokio::task::yield_now().await;
         gate.leave();
         waiter.await.expect("the waiter enters");
+        gate.note_peak();
         assert_eq!((gate.inside(), gate.peak()), (1, 1));
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 use socket2::Socket;
@@ -25,6 +26,8 @@ use crate::session::{Accepted, Frontend, Place, serve};
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(50);
 /// Connections accepted in a row before those accepted have their turn.
 const ACCEPT_BATCH: usize = 64;
+/// Batches served from the queue of a socket that closes: more than the longest queue holds.
+const MOST_SWEEPS: usize = 1024;
 /// One in so many times that a limit held clients back is logged: the first, then seldom.
 const LIMIT_LOG_EVERY: u64 = 1000;
 
@@ -79,7 +82,13 @@ impl Listener {
             }
         }
         if self.sweep.is_cancelled() {
-            while let Batch::More = self.accept_batch()? {}
+            // Newcomers may join the queue meanwhile: not for ever.
+            for _ in 0..MOST_SWEEPS {
+                if !matches!(self.accept_batch()?, Batch::More) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -144,7 +153,7 @@ impl Listener {
         let Err(gate) = Place::take(&self.frontend, self.bind).map(drop) else {
             return;
         };
-        if gate.count_reached().is_multiple_of(LIMIT_LOG_EVERY) {
+        if self.somebody_waits() && gate.count_reached().is_multiple_of(LIMIT_LOG_EVERY) {
             warn!(
                 frontend = self.frontend.config.name,
                 maxconn = gate.limit(),
@@ -155,6 +164,12 @@ impl Listener {
             () = self.stop.cancelled() => {}
             () = gate.wait_for_room() => {}
         }
+    }
+
+    /// Whether a connection is in the accept queue.
+    fn somebody_waits(&self) -> bool {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     async fn wait_for_descriptor(&self, errno: Errno) {

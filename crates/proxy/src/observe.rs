@@ -7,6 +7,7 @@ use std::time::Instant;
 use evenkeel_config::{BindAddress, ServerAddress};
 
 use crate::backend::Backend;
+use crate::generation::Generation;
 use crate::proxy::Proxy;
 use crate::server::Server;
 use crate::session::Frontend;
@@ -20,17 +21,23 @@ impl Proxy {
     pub fn snapshot(&self) -> Snapshot {
         let (epoch, now) = (self.shared.stats.epoch, Instant::now());
         let local = LocalAddresses::read();
-        let frontend = |frontend: &_| {
-            frontend_snapshot(frontend, self.is_stopping, epoch, &self.sockets, &local)
-        };
+        let Generation {
+            frontends,
+            backends,
+            ..
+        } = &*self.current;
+        // What is disabled is not shown, as in HAProxy.
+        let open = frontends
+            .iter()
+            .filter(|frontend| !frontend.config.disabled);
+        let used = backends.iter().filter(|backend| !backend.config.disabled);
         Snapshot {
             process: self.process(),
-            frontends: self.current.frontends.iter().map(|f| frontend(f)).collect(),
-            backends: self
-                .current
-                .backends
-                .iter()
-                .map(|b| backend_snapshot(b, &self.current.frontends, epoch, now))
+            frontends: open
+                .map(|f| frontend_snapshot(f, self.is_stopping, epoch, &self.sockets, &local))
+                .collect(),
+            backends: used
+                .map(|b| backend_snapshot(b, frontends, epoch, now))
                 .collect(),
         }
     }
@@ -135,7 +142,7 @@ fn backend_snapshot(
     BackendSnapshot {
         id: config.id,
         name: config.name.clone(),
-        is_up: active_servers + backup_servers > 0,
+        is_up: standing.is_up(),
         current_sessions: stats.open.now(),
         max_sessions: stats.open.peak(),
         session_limit: clients.div_ceil(10),

@@ -167,6 +167,8 @@ pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
 
 fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
     let frontend = &place.frontend;
+    let gates = frontend.gates(place.bind);
+    gates.iter().flatten().for_each(|gate| gate.note_peak());
     let epoch = frontend.shared.stats.epoch;
     frontend.stats.sessions.fetch_add(1, Relaxed);
     frontend.stats.session_rate.hit(epoch);

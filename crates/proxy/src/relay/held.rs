@@ -1,5 +1,5 @@
 //! What all connections together hold back: bytes read from one side that the other did not take
-//! yet. Past the limit reading pauses until some were taken.
+//! yet. Past the limit, flows whose receivers lag pause until some were taken.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -34,10 +34,14 @@ impl Held {
             return true;
         }
         self.reached.fetch_add(1, Relaxed);
-        self.parked
+        let mut parked = self
+            .parked
             .lock()
-            .expect("no panic while the list is locked")
-            .push(cx.waker().clone());
+            .expect("no panic while the list is locked");
+        if !parked.iter().any(|waker| waker.will_wake(cx.waker())) {
+            parked.push(cx.waker().clone());
+        }
+        drop(parked);
         // Bytes may have been taken between the look and the parking.
         self.bytes.load(SeqCst) < self.limit
     }
@@ -83,6 +87,11 @@ impl<'a> HeldShare<'a> {
             self.held.sub(self.bytes - bytes);
         }
         self.bytes = bytes;
+    }
+
+    /// Whether all connections together hold what they may.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.held.bytes.load(SeqCst) >= self.held.limit
     }
 
     /// Whether the flow may read more; if not, `cx` is woken once it may.

@@ -31,6 +31,9 @@ use crate::end::End;
 const CAUTIOUS_READ_BYTES: usize = 256 << 10;
 /// What a flow may read once its receiver keeps up.
 const FULL_READ_BYTES: usize = 1 << 20;
+/// What a flow may read whose receiver keeps up (or may yet) while the process holds all it may:
+/// nobody's stalled receiver stops the others.
+const TIGHT_READ_BYTES: usize = 16 << 10;
 /// Batches a flow may move before the other connections of its thread have their turn.
 const BATCHES_PER_TURN: u32 = 8;
 
@@ -137,12 +140,22 @@ struct Flow<'a, M> {
     mover: M,
     share: HeldShare<'a>,
     stage: Stage,
-    /// Whether the last write was taken whole.
-    keeps_up: bool,
+    pace: Pace,
     /// Whether the destination is what the flow waits for.
     is_blocked: bool,
     /// Bytes that reached the destination.
     bytes: u64,
+}
+
+/// How a flow's receiver took the last write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// There was none yet.
+    Fresh,
+    /// Whole.
+    KeepsUp,
+    /// In part: the rest was held.
+    Lags,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,7 +180,7 @@ impl<'a, M: Mover> Flow<'a, M> {
             mover: M::default(),
             share: HeldShare::none(held),
             stage: Stage::Open,
-            keeps_up: false,
+            pace: Pace::Fresh,
             is_blocked: false,
             bytes: 0,
         }
@@ -218,15 +231,14 @@ impl<'a, M: Mover> Flow<'a, M> {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if !self.share.may_grow(cx) {
-                return Poll::Pending;
-            }
-            ready!(from.poll_read_ready(cx)).map_err(Fault::Source)?;
-            let limit = if self.keeps_up {
-                FULL_READ_BYTES
-            } else {
-                CAUTIOUS_READ_BYTES
+            let limit = match (self.pace, self.share.is_tight()) {
+                // Woken once the others' receivers took something.
+                (Pace::Lags, true) if !self.share.may_grow(cx) => return Poll::Pending,
+                (_, true) => TIGHT_READ_BYTES,
+                (Pace::KeepsUp, false) => FULL_READ_BYTES,
+                (Pace::Fresh | Pace::Lags, false) => CAUTIOUS_READ_BYTES,
             };
+            ready!(from.poll_read_ready(cx)).map_err(Fault::Source)?;
             match self.mover.carry(from, to, limit)? {
                 Batch::Dry => {}
                 Batch::EndOfStream => self.stage = Stage::Ending,
@@ -234,7 +246,11 @@ impl<'a, M: Mover> Flow<'a, M> {
                     batches += 1;
                     turn.read = true;
                     turn.wrote += written as u64;
-                    self.keeps_up = read == written;
+                    self.pace = if read == written {
+                        Pace::KeepsUp
+                    } else {
+                        Pace::Lags
+                    };
                     self.share.set(self.mover.held());
                 }
             }
