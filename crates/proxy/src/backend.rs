@@ -10,11 +10,11 @@ use evenkeel_config as config;
 use evenkeel_config::{Redispatch, ServerAddress};
 use evenkeel_health::Report;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::Shared;
 use crate::balance::{Entry, Picker};
+use crate::cut::Cut;
 use crate::dial::{self, dial};
 use crate::end::End;
 use crate::log::{self, Level, Sink};
@@ -67,7 +67,7 @@ pub(crate) struct Backend {
     picker: Mutex<Picker>,
     pub(crate) log: Sink,
     shared: Arc<Shared>,
-    kill: CancellationToken,
+    kill: Cut,
     connect_seconds: metrics::Histogram,
     pub(crate) session_seconds: metrics::Histogram,
 }
@@ -152,7 +152,7 @@ impl Backend {
         state: Arc<BackendState>,
         servers: Vec<Arc<Server>>,
         shared: Arc<Shared>,
-        kill: CancellationToken,
+        kill: Cut,
     ) -> Arc<Self> {
         let entries: Vec<Entry> = servers
             .iter()
@@ -322,7 +322,7 @@ impl Backend {
                 Some(Err(_)) => Try::Failed(End::ConnectError),
                 None => Try::Failed(End::ConnectTimeout),
             },
-            () = self.kill.cancelled() => Try::Over(End::Killed),
+            () = self.kill.wait() => Try::Over(End::Killed),
             () = self.down_and_free(lease, retries) => Try::ServerDown,
             gone = client.stream.gone() => Try::Over(gone.into()),
         }
@@ -348,7 +348,7 @@ impl Backend {
             .map_or(RETRY_DELAY, |limit| limit.min(RETRY_DELAY));
         tokio::select! {
             biased;
-            () = self.kill.cancelled() => Some(End::Killed),
+            () = self.kill.wait() => Some(End::Killed),
             gone = client.stream.gone() => Some(gone.into()),
             () = self.down_and_free(lease, retries) => None,
             () = sleep(delay) => None,
@@ -358,7 +358,7 @@ impl Backend {
     /// Waits until the server is marked DOWN, if another one could then take its client: a connect
     /// that has nowhere else to go is better seen through.
     async fn down_and_free(&self, lease: &Lease, retries: u32) {
-        lease.signals.dialing.cancelled().await;
+        lease.signals.dialing.wait().await;
         if !self.may_move(&lease.server, retries) {
             std::future::pending::<()>().await;
         }

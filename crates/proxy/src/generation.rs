@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Shared;
 use crate::backend::{Backend, BackendState};
+use crate::cut::Cut;
 use crate::gate::Gate;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
@@ -51,7 +52,7 @@ pub(crate) struct Generation {
     stop: CancellationToken,
     /// For each listening socket, what tells its accept loop to serve those who wait.
     sweeps: Vec<(Bind, CancellationToken)>,
-    kill: CancellationToken,
+    kill: Cut,
     /// The checks; ended when dropped.
     checks: Mutex<JoinSet<()>>,
     shared: Arc<Shared>,
@@ -60,7 +61,7 @@ pub(crate) struct Generation {
 impl Generation {
     /// Puts `config` together with what is `carried` over; nothing runs yet.
     pub(crate) fn new(config: Config, carried: &Carried, shared: &Arc<Shared>) -> Self {
-        let kill = CancellationToken::new();
+        let kill = Cut::new();
         let now = Instant::now();
         let backends: Vec<Arc<Backend>> = config
             .backends
@@ -240,7 +241,7 @@ impl Generation {
     /// Ends every session.
     pub(crate) fn kill(&self) {
         self.stop_accepting(|_| false);
-        self.kill.cancel();
+        self.kill.cut();
     }
 
     /// Waits until the last session is gone; after `hard_stop_after` the others are ended. Whether
@@ -255,7 +256,7 @@ impl Generation {
             .is_ok();
         if !in_time {
             self.announce_hard_stop();
-            self.kill.cancel();
+            self.kill.cut();
             self.sessions.wait().await;
         }
         in_time
@@ -271,7 +272,7 @@ fn new_backend(
     backend: &config::Backend,
     carried: &Carried,
     shared: &Arc<Shared>,
-    kill: &CancellationToken,
+    kill: &Cut,
     now: Instant,
 ) -> Arc<Backend> {
     let state = carried.backends.get(&backend.name).cloned();
@@ -307,7 +308,7 @@ fn new_frontend(
     backends: &[Arc<Backend>],
     carried: &Carried,
     shared: &Arc<Shared>,
-    kill: &CancellationToken,
+    kill: &Cut,
 ) -> Arc<Frontend> {
     let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
     let stats = match carried.frontends.get(&frontend.name) {

@@ -4,6 +4,7 @@
 
 mod backend;
 mod balance;
+mod cut;
 mod dial;
 mod end;
 mod gate;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_health::{CheckOutcome, Machine, Report};
-use tokio_util::sync::CancellationToken;
 
+use crate::cut::Cut;
 use crate::stats::ServiceStats;
 
 /// Since when something is up or down, and for how long it was down before.
@@ -162,23 +162,23 @@ pub(crate) struct Server {
     pub(crate) state: Arc<ServerState>,
     signals: Mutex<Signals>,
     /// Cancelled when the whole generation is to end.
-    kill: CancellationToken,
+    kill: Cut,
 }
 
 /// What ends connections of a server; renewed after each DOWN.
 #[derive(Clone, Debug)]
 pub(crate) struct Signals {
     /// Ends connects in flight.
-    pub(crate) dialing: CancellationToken,
+    pub(crate) dialing: Cut,
     /// Ends established sessions.
-    pub(crate) sessions: CancellationToken,
+    pub(crate) sessions: Cut,
 }
 
 impl Signals {
-    fn new(kill: &CancellationToken) -> Self {
+    fn new(kill: &Cut) -> Self {
         Self {
-            dialing: kill.child_token(),
-            sessions: kill.child_token(),
+            dialing: kill.child(),
+            sessions: kill.child(),
         }
     }
 }
@@ -188,7 +188,7 @@ impl Server {
         config: config::Server,
         index: usize,
         state: Arc<ServerState>,
-        kill: &CancellationToken,
+        kill: &Cut,
     ) -> Arc<Self> {
         let server = Arc::new(Self {
             config,
@@ -223,10 +223,10 @@ impl Server {
             .expect("no panic while signals are locked");
         let fresh = Signals::new(&self.kill);
         let old = std::mem::replace(&mut signals.dialing, fresh.dialing);
-        old.cancel();
+        old.cut();
         if self.config.on_marked_down == config::OnMarkedDown::ShutdownSessions {
             let old = std::mem::replace(&mut signals.sessions, fresh.sessions);
-            old.cancel();
+            old.cut();
         }
     }
 }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
 use evenkeel_config::SessionLogFormat;
-use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease, client_ip};
+use crate::cut::Cut;
 use crate::end::End;
 use crate::gate::Gate;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
@@ -30,7 +30,7 @@ pub(crate) struct Frontend {
     pub(crate) bind_gates: Vec<Option<Gate>>,
     pub(crate) limits: Limits,
     /// Cancelled when the whole generation is to end.
-    pub(crate) kill: CancellationToken,
+    pub(crate) kill: Cut,
     pub(crate) relayed: metrics::Counter,
 }
 
@@ -265,7 +265,7 @@ impl Witness for Link<'_> {
     }
 
     fn cause(&self) -> End {
-        if self.frontend.kill.is_cancelled() {
+        if self.frontend.kill.is_cut() {
             End::Killed
         } else {
             End::ServerDown

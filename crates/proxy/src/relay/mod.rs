@@ -17,13 +17,14 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::WaitForCancellationFuture;
 
 use self::copy::Copy;
 use self::held::HeldShare;
 pub(crate) use self::held::{HELD_LIMIT_BYTES, Held};
 use self::splice::Splice;
 pub(crate) use self::stream::{Gone, Stream};
+use crate::cut::Cut;
 use crate::end::End;
 
 /// What a flow may read until its last write was taken whole: bounds what a stalled receiver
@@ -54,7 +55,7 @@ pub(crate) struct Limits {
 pub(crate) struct Job<'a> {
     pub(crate) limits: &'a Limits,
     /// Ends the session from outside; the witness then knows why.
-    pub(crate) cut: &'a CancellationToken,
+    pub(crate) cut: &'a Cut,
     pub(crate) held: &'a Held,
     pub(crate) witness: &'a (dyn Witness + Send + Sync),
 }
@@ -263,7 +264,10 @@ pin_project! {
     /// rather than an async function: there is one for each open session, and it is kept small.
     struct Relay<'a, M> {
         #[pin]
-        cut: WaitForCancellationFuture<'a>,
+        ended: WaitForCancellationFuture<'a>,
+        cut: &'a Cut,
+        // A task is woken by the same waker all its life: telling the token once is enough.
+        is_registered: bool,
         sides: Sides<'a, M>,
     }
 }
@@ -271,7 +275,9 @@ pin_project! {
 impl<'a, M: Mover> Relay<'a, M> {
     fn new(client: &'a mut Stream, server: &'a mut Stream, job: &Job<'a>) -> Self {
         Self {
-            cut: job.cut.cancelled(),
+            ended: job.cut.wait(),
+            cut: job.cut,
+            is_registered: false,
             sides: Sides {
                 client,
                 server,
@@ -290,7 +296,8 @@ impl<M: Mover> Future for Relay<'_, M> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Tally> {
         let this = self.project();
-        let end = if this.cut.poll(cx).is_ready() {
+        let is_first = !std::mem::replace(this.is_registered, true);
+        let end = if is_first && this.ended.poll(cx).is_ready() || this.cut.is_cut() {
             this.sides.witness.cause()
         } else {
             ready!(this.sides.poll(cx))

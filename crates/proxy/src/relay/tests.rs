@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use socket2::SockRef;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::stats::Bytes;
@@ -21,7 +20,7 @@ const METHODS: [Method; 2] = [Method::Copy, Method::Splice];
 /// A relay in a thread of its own, and the two ends to play with.
 struct Rig {
     ends: [TcpStream; 2],
-    cut: CancellationToken,
+    cut: Cut,
     held: std::sync::Arc<Held>,
     tally: mpsc::Receiver<Tally>,
 }
@@ -59,7 +58,7 @@ fn pair() -> (TcpStream, TcpStream) {
 impl Rig {
     fn new(method: Method, limits: Limits, held_limit: usize) -> Self {
         let ((client, client_in), (server, server_in)) = (pair(), pair());
-        let cut = CancellationToken::new();
+        let cut = Cut::new();
         let held = std::sync::Arc::new(Held::new(held_limit));
         let (send, tally) = mpsc::channel();
         let (token, shared) = (cut.clone(), held.clone());
@@ -317,7 +316,7 @@ fn reading_pauses_at_the_process_limit_and_goes_on() {
                     .unwrap();
             }
         }
-        rig.cut.cancel();
+        rig.cut.cut();
         let tally = rig.tally();
         assert_eq!(
             (tally.up, tally.down, tally.end),
