@@ -125,7 +125,7 @@ impl Reader<'_> {
             let word = &line.words[known];
             let mut hint = did_you_mean(&word.text, candidates.iter().copied());
             if hint.is_empty() {
-                hint = format!("; write one of {}", candidates.join(", "));
+                hint = format!("; write one of '{}'", candidates.join("', '"));
             }
             let message = format!("unknown {prefix} '{}'{hint}", word.text);
             return self.error(line.place(word), message);
