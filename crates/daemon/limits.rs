@@ -2,15 +2,20 @@
 
 use std::io;
 
-use evenkeel_config::Config;
+use evenkeel_config::{Config, RelayMethod};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A connection takes two descriptors, one toward each side.
 const PER_CONNECTION: u64 = 2;
 /// Standard streams, logs, the admin address and its visitors, notify and name look-ups.
 const FOR_THE_PROCESS: u64 = 64;
-/// A thread's epoll, its wakers, timers and splice pipes.
+/// A thread's epoll, its wakers and timers.
 const PER_THREAD: u64 = 32;
+/// The empty pipes that a thread keeps for its next flows, two descriptors each.
+const PER_SPLICING_THREAD: u64 = 128;
+/// A thread's socket of a bind and the duplicate that is accepted from; during a reload the
+/// duplicate of the next generation, too.
+const PER_BIND_AND_THREAD: u64 = 3;
 /// Beyond this no machine goes without `maxconn`: unlimited descriptors (containers have a
 /// limit of a billion) must not be taken for unlimited connections. HAProxy stops here too.
 const MOST_DESCRIPTORS: u64 = 1_048_576;
@@ -77,6 +82,7 @@ fn reserve(config: &Config, threads: usize) -> u64 {
     let binds: usize = config
         .frontends
         .iter()
+        .filter(|frontend| !frontend.disabled)
         .map(|frontend| frontend.binds.len())
         .sum();
     let checks = config
@@ -85,7 +91,12 @@ fn reserve(config: &Config, threads: usize) -> u64 {
         .flat_map(|backend| &backend.servers)
         .filter(|s| s.check.is_some())
         .count();
-    FOR_THE_PROCESS + (PER_THREAD + binds as u64) * threads + checks as u64
+    let pipes = match config.global.relay {
+        RelayMethod::Splice => PER_SPLICING_THREAD,
+        RelayMethod::Auto | RelayMethod::Copy => 0,
+    };
+    let per_thread = PER_THREAD + pipes + PER_BIND_AND_THREAD * binds as u64;
+    FOR_THE_PROCESS + per_thread * threads + checks as u64
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -114,6 +114,30 @@ fn a_name_that_does_not_resolve_is_named() {
 }
 
 #[test]
+fn a_port_range_that_the_descriptors_cannot_carry_is_refused_with_what_to_do() {
+    let lab = Lab::new();
+    let directory = temporary_directory();
+    let file = directory.join("lb.cfg");
+    let text = format!(
+        "global\n    nbthread 1\nlisten api\n    bind {}:20000-20199\n    server s1 127.0.0.1:1\n",
+        lab.ip()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut limited = std::process::Command::new("sh");
+    // Enough for the sockets, not for their duplicates.
+    limited
+        .args(["-c", "ulimit -n 400 && exec \"$@\"", "sh"])
+        .arg(lab.program().command().get_program())
+        .arg("-f")
+        .arg(&file);
+    let finished = limited.output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stderr);
+    assert_eq!(finished.status.code(), Some(1), "{said}");
+    assert!(said.contains("LimitNOFILE="), "{said}");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn the_pid_file_holds_the_process_id() {
     let lab = Lab::new();
     let directory = temporary_directory();
