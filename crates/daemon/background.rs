@@ -1,9 +1,21 @@
 //! Going to the background, and the file that tells by which process id.
+#![allow(
+    unsafe_code,
+    reason = "fork(2) has no safe form that lets the parent wait for the child's word"
+)]
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{ForkResult, daemon, fork};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::diagnostics::say;
+
+/// What the parent reads when its child serves; anything else is why it does not.
+const SERVING: &[u8] = &[0];
 
 /// A pid file that was opened while errors could still be told, and is written once the process
 /// has its final id.
@@ -40,11 +52,59 @@ impl Pidfile {
     }
 }
 
-/// Forks into a session of its own; only the child returns, the parent has exited 0. Relative
-/// names of files keep their meaning for a reload: the directory stays.
+/// The process that the operator started; it ends when it hears how the start went, or that
+/// nobody is left to tell.
+#[derive(Debug)]
+pub(crate) struct Parent(File);
+
+impl Parent {
+    /// Lets it exit 0.
+    pub(crate) fn serving(self) {
+        self.tell(SERVING);
+    }
+
+    /// Lets it print `why` and exit 1.
+    pub(crate) fn failed(self, why: &str) {
+        self.tell(why.as_bytes());
+    }
+
+    fn tell(mut self, word: &[u8]) {
+        // It may have been killed; that is no reason not to serve.
+        if let Err(error) = self.0.write_all(word) {
+            tracing::debug!("the parent has gone: {error}");
+        }
+    }
+}
+
+/// Forks into a session of its own, with nothing on the standard streams; only the child returns,
+/// the parent waits for its word. Relative names of files keep their meaning for a reload: the
+/// directory stays.
 ///
 /// To be called before any thread is started: a fork takes only its caller along.
-pub(crate) fn detach() -> io::Result<()> {
+pub(crate) fn detach() -> io::Result<Parent> {
+    let (hear, tell) = pipe_with(PipeFlags::CLOEXEC)?;
+    // SAFETY: this is the process's only thread, so that the child is a whole copy: no lock is
+    // held by, and no state half changed by, a thread that it lacks.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => {
+            drop(tell);
+            std::process::exit(outcome(File::from(hear)));
+        }
+        ForkResult::Child => drop(hear),
+    }
     let (keep_directory, close_streams) = (true, false);
-    nix::unistd::daemon(keep_directory, close_streams).map_err(Into::into)
+    daemon(keep_directory, close_streams)?;
+    Ok(Parent(tell.into()))
+}
+
+/// Waits for the child's word, or for its end; the exit code to tell it by.
+fn outcome(mut hear: File) -> i32 {
+    let mut word = Vec::new();
+    match hear.read_to_end(&mut word) {
+        Ok(_) if word == SERVING => return 0,
+        Ok(0) => say("the process in the background ended before it served"),
+        Ok(_) => say(String::from_utf8_lossy(&word)),
+        Err(error) => say(format!("cannot hear how the start went: {error}")),
+    }
+    1
 }

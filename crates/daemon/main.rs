@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use evenkeel_config::Loaded;
 
+use crate::background::Parent;
 use crate::cli::{Options, Request, Verbosity};
 use crate::diagnostics::{print, say};
 use crate::prepare::Prepared;
@@ -103,32 +104,37 @@ fn has_listener(loaded: &Loaded) -> bool {
 /// Goes to the background if asked to, then serves on this thread.
 fn start(prepared: Prepared) -> Exit {
     let as_master = prepared.options.master;
-    if goes_to_background(&prepared.options, &prepared.loaded)
-        && let Err(error) = background::detach()
-    {
-        say(format!("cannot go to the background: {error}"));
-        return Exit::Code(1);
-    }
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            say(format!("cannot start: {error}"));
-            return Exit::Code(1);
+    let mut parent = None;
+    if goes_to_background(&prepared.options, &prepared.loaded) {
+        match background::detach() {
+            Ok(waiting) => parent = Some(waiting),
+            Err(error) => {
+                say(format!("cannot go to the background: {error}"));
+                return Exit::Code(1);
+            }
         }
-    };
-    let served = runtime.block_on(serve::serve(prepared));
-    // A name look-up of a reload that is still under way must not hold up the end.
-    runtime.shutdown_background();
-    match served {
+    }
+    match run_to_end(prepared, &mut parent) {
         Ok(exit) => seen_from_outside(exit, as_master),
         Err(message) => {
-            say(message);
+            match parent {
+                Some(parent) => parent.failed(&message),
+                None => say(message),
+            }
             Exit::Code(1)
         }
     }
+}
+
+fn run_to_end(prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    let served = runtime.block_on(serve::serve(prepared, parent));
+    // A name look-up of a reload that is still under way must not hold up the end.
+    runtime.shutdown_background();
+    served
 }
 
 /// `daemon` or `-D`, unless somebody watches this very process.

@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::admin::{self, Admin, Bound, Question};
+use crate::background::Parent;
 use crate::cli::{Farewell, Options};
 use crate::columns::View;
 use crate::prepare::Prepared;
@@ -24,8 +25,8 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// How long a hard stop waits for the threads to have cut and counted everything.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Serves until a signal ends it.
-pub(crate) async fn serve(prepared: Prepared) -> Result<Exit, String> {
+/// Serves until a signal ends it; a parent that waits is let go once this process serves.
+pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
     let recorder =
@@ -34,6 +35,9 @@ pub(crate) async fn serve(prepared: Prepared) -> Result<Exit, String> {
     let mut control = Control::start(prepared, recorder, ask)?;
     notify::ready();
     tracing::info!("ready");
+    if let Some(parent) = parent.take() {
+        parent.serving();
+    }
     let mut upkeep = every(UPKEEP);
     let mut watchdog = notify::watchdog_interval().map(every);
     loop {
@@ -99,9 +103,6 @@ impl Control {
             pidfile,
         } = prepared;
         let warnings = loaded.warnings.len() as u64;
-        if let Some(pidfile) = pidfile {
-            pidfile.write();
-        }
         let logs = Logs::start().map_err(|error| format!("cannot deliver logs: {error}"))?;
         let settings = Settings {
             logs: logs.clone(),
@@ -129,6 +130,10 @@ impl Control {
                     .serve_admin(bound)
                     .map_err(|error| error.to_string())?,
             );
+        }
+        // Not earlier: an id in there is one of a process that serves.
+        if let Some(pidfile) = pidfile {
+            pidfile.write();
         }
         control.take_over();
         Ok(control)

@@ -8,7 +8,7 @@ mod support;
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, kill_process, test_kill_process};
 
@@ -200,7 +200,7 @@ fn a_daemon_is_bound_before_its_parent_ends_and_gives_way_to_a_successor() {
 
     assert_eq!(parent.code(), 0, "{parent:?}");
     TcpStream::connect(front).unwrap();
-    let pid = until("the pid file is written", || pid_in(Path::new(pidfile)));
+    let pid = pid_in(Path::new(pidfile)).expect("the parent ends after the pid file is written");
 
     let mut successor = Program::Evenkeel.command();
     successor
@@ -212,6 +212,45 @@ fn a_daemon_is_bound_before_its_parent_ends_and_gives_way_to_a_successor() {
         test_kill_process(pid).is_err().then_some(())
     });
     TcpStream::connect(front).unwrap();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_is_told_by_its_parent() {
+    let lab = Lab::of(Program::Evenkeel);
+    let directory = temporary_directory();
+    let (file, pidfile) = (directory.join("lb.cfg"), directory.join("pid"));
+    let first = lab.address().port().min(60_000);
+    std::fs::write(
+        &file,
+        format!(
+            "global\n    maxconn 1\n    nbthread 1\nlisten api\n    bind {}:{first}-{}\n    server a 127.0.0.1:1\n",
+            lab.ip(),
+            first + 99
+        ),
+    )
+    .unwrap();
+    // As many as are needed, were there not those that the starter left open: they leave room for
+    // the sockets, and none for what comes after the fork.
+    let script =
+        "ulimit -n 410 && for i in {10..250}; do eval \"exec $i</dev/null\"; done && exec \"$@\"";
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script, "bash"])
+        .arg(Program::Evenkeel.command().get_program())
+        .args([
+            "-D",
+            "-f",
+            file.to_str().unwrap(),
+            "-p",
+            pidfile.to_str().unwrap(),
+        ]);
+
+    let parent = command.output().unwrap();
+
+    let said = String::from_utf8_lossy(&parent.stderr);
+    assert_eq!(parent.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot start the proxy: "), "{said}");
+    assert_eq!(std::fs::read_to_string(pidfile).unwrap(), "");
 }
 
 fn pid_in(file: &Path) -> Option<Pid> {

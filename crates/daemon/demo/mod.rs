@@ -68,8 +68,9 @@ async fn demonstrate() -> Result<(), Failure> {
         balancer,
         tls: TlsConnector::from(Arc::clone(&identity.client)),
     };
+    let mut no_parent = None;
     tokio::select! {
-        exit = serve::serve(prepared) => exit.map(drop).map_err(Into::into),
+        exit = serve::serve(prepared, &mut no_parent) => exit.map(drop).map_err(Into::into),
         () = stage.play(keys()) => Ok(()),
     }
 }
