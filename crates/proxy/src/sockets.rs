@@ -7,8 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use evenkeel_config::{Bind, BindAddress, Config, Frontend, IpVersions, Place};
+use evenkeel_config::{Bind, BindAddress, Config, Frontend, IpVersions, Keepalive, Place};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::dial::{self, Options};
@@ -416,7 +417,7 @@ fn open_abstract(name: &[u8]) -> io::Result<Socket> {
 /// repeated.
 fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
     if socket.local_addr()?.as_socket().is_some() {
-        let keepalive = frontend.client_keepalive;
+        let keepalive = frontend.client_keepalive.map(with_kernel_defaults);
         socket.set_tcp_nodelay(true)?;
         socket.set_keepalive(keepalive.is_some())?;
         socket.set_tcp_user_timeout(bind.tcp_user_timeout)?;
@@ -432,6 +433,20 @@ fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
     let backlog = bind.backlog.or(frontend.backlog);
     let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+}
+
+/// What a kept socket has from an earlier configuration goes back to the kernel's own (tcp(7)).
+fn with_kernel_defaults(keepalive: Keepalive) -> Keepalive {
+    let sysctl = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_keepalive_{name}"));
+        text.ok()?.trim().parse().ok()
+    };
+    let seconds = |name| sysctl(name).map(|n: u32| Duration::from_secs(n.into()));
+    Keepalive {
+        idle: keepalive.idle.or_else(|| seconds("time")),
+        interval: keepalive.interval.or_else(|| seconds("intvl")),
+        probes: keepalive.probes.or_else(|| sysctl("probes")),
+    }
 }
 
 /// The addresses of this machine's interfaces.
