@@ -50,12 +50,7 @@ impl Bound {
     /// Binds `address`, before the process goes to the background. A successor (`-sf`, `-st`)
     /// may bind it too, nobody else by accident.
     pub(crate) fn bind(address: SocketAddr, ownership: Ownership) -> io::Result<Self> {
-        let listener = listen(address, ownership).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot serve metrics at {address}: {error}"),
-            )
-        })?;
+        let listener = listen(address, ownership)?;
         Ok(Self { address, listener })
     }
 

@@ -3,26 +3,43 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_config::{BindAddress, Problem};
 use evenkeel_proxy::{AbsentAddress, BindError, describe};
 use nix::ifaddrs::getifaddrs;
 
-use crate::port_owner::owner_of;
+use crate::port_owner::{Owner, owner_of};
 
 /// Ports below this one need a privilege (unless net.ipv4.ip_unprivileged_port_start says less).
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
 
+/// Whether the process could still be started so that it takes over a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// A start that replaces nobody.
+    Start,
+    /// A start with `-sf` or `-st`, which did not help.
+    TakeOver,
+    /// A reload.
+    Reload,
+}
+
 /// A bind that failed, as a problem of the line that asks for it.
-pub(crate) fn refused(error: &BindError) -> Problem {
+pub(crate) fn refused(error: &BindError, moment: Moment) -> Problem {
     let message = format!(
         "frontend '{}' cannot listen on {}: {}",
         error.frontend,
         describe(&error.address),
-        explained(&error.address, &error.source)
+        explained(&error.address, &error.source, moment)
     );
     Problem::error(error.place.clone(), message)
+}
+
+/// Why metrics cannot be served at `address`.
+pub(crate) fn refused_admin(address: SocketAddr, error: &io::Error, moment: Moment) -> String {
+    let why = explained(&BindAddress::Inet(address), error, moment);
+    format!("cannot serve metrics at {address}: {why}")
 }
 
 /// An address that no interface has, as a warning of the line that asks for it.
@@ -35,13 +52,10 @@ pub(crate) fn absent(address: &AbsentAddress) -> Problem {
     Problem::warning(address.place.clone(), message)
 }
 
-fn explained(address: &BindAddress, error: &io::Error) -> String {
+fn explained(address: &BindAddress, error: &io::Error, moment: Moment) -> String {
     match (address, error.kind()) {
         (BindAddress::Inet(address), io::ErrorKind::AddrInUse) => match owner_of(*address) {
-            Some(owner) => format!(
-                "the port is taken by {owner}; stop it first, or start with -sf {} to take over from it",
-                owner.pid
-            ),
+            Some(owner) => taken(&owner, moment),
             None => "the port is taken by a process that cannot be seen from here; 'ss -ltnp' run as root names it"
                 .to_owned(),
         },
@@ -60,6 +74,27 @@ fn explained(address: &BindAddress, error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// By whom, and what to do: only a balancer gives way to `-sf`.
+fn taken(owner: &Owner, moment: Moment) -> String {
+    if owner.pid == std::process::id() {
+        return "this process listens there already, for another line".to_owned();
+    }
+    let gives_way = matches!(owner.command.as_str(), "haproxy" | "evenkeel");
+    let advice = match moment {
+        Moment::Start if gives_way => {
+            format!(
+                "stop it first, or start with -sf {} to take over from it",
+                owner.pid
+            )
+        }
+        Moment::TakeOver if gives_way => {
+            "stop it first: it does not share the port (has it another user?)".to_owned()
+        }
+        _ => "stop it first".to_owned(),
+    };
+    format!("the port is taken by {owner}; {advice}")
 }
 
 /// `lo 127.0.0.1 ::1, eth0 10.0.1.9`.
@@ -98,25 +133,68 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_port_names_its_owner() {
+    fn only_a_balancer_is_taken_over_from() {
+        for (command, moment, expected) in [
+            (
+                "haproxy",
+                Moment::Start,
+                "haproxy (pid 1); stop it first, or start with -sf 1 to take over from it",
+            ),
+            (
+                "evenkeel",
+                Moment::Start,
+                "evenkeel (pid 1); stop it first, or start with -sf 1 to take over from it",
+            ),
+            (
+                "kube-apiserver",
+                Moment::Start,
+                "kube-apiserver (pid 1); stop it first",
+            ),
+            (
+                "evenkeel",
+                Moment::Reload,
+                "evenkeel (pid 1); stop it first",
+            ),
+            (
+                "haproxy",
+                Moment::TakeOver,
+                "haproxy (pid 1); stop it first: it does not share the port (has it another user?)",
+            ),
+        ] {
+            let owner = Owner {
+                pid: 1,
+                command: command.to_owned(),
+            };
+            assert_eq!(
+                taken(&owner, moment),
+                format!("the port is taken by {expected}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_port_of_our_own_is_told_as_such() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = BindAddress::Inet(listener.local_addr().unwrap());
-        let message = explained(&address, &io::ErrorKind::AddrInUse.into());
-        assert!(message.starts_with("the port is taken by "), "{message}");
-        assert!(message.contains(&format!(
-            "(pid {0}); stop it first, or start with -sf {0} ",
-            std::process::id()
-        )));
+        let address = listener.local_addr().unwrap();
+        assert_eq!(
+            refused_admin(address, &io::ErrorKind::AddrInUse.into(), Moment::Start),
+            format!(
+                "cannot serve metrics at {address}: this process listens there already, for another line"
+            )
+        );
     }
 
     #[test]
     fn a_low_port_names_the_capability() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         assert!(
-            explained(&inet("127.0.0.1:443"), &denied())
+            explained(&inet("127.0.0.1:443"), &denied(), Moment::Start)
                 .contains("port 443 needs root or CAP_NET_BIND_SERVICE")
         );
-        assert!(!explained(&inet("127.0.0.1:6443"), &denied()).contains("CAP_NET_BIND_SERVICE"));
+        assert!(
+            !explained(&inet("127.0.0.1:6443"), &denied(), Moment::Start)
+                .contains("CAP_NET_BIND_SERVICE")
+        );
     }
 
     #[test]

@@ -17,21 +17,10 @@ use rustix::net::sockopt::socket_acceptconn;
 /// # Errors
 /// Each one that was not inherited or does not listen.
 pub(crate) fn claim(config: &Config) -> Result<BTreeMap<i32, OwnedFd>, Vec<Problem>> {
-    let mut wanted: BTreeMap<i32, &Place> = BTreeMap::new();
-    for bind in config
-        .frontends
-        .iter()
-        .filter(|frontend| !frontend.disabled)
-        .flat_map(|frontend| &frontend.binds)
-    {
-        if let BindAddress::Fd(number) = bind.address {
-            wanted.entry(number).or_insert(&bind.place);
-        }
-    }
     let open = open_descriptors();
     let mut claimed = BTreeMap::new();
     let mut problems = Vec::new();
-    for (number, place) in wanted {
+    for (number, place) in wanted(config) {
         match take(number, &open) {
             Ok(descriptor) => {
                 claimed.insert(number, descriptor);
@@ -46,6 +35,42 @@ pub(crate) fn claim(config: &Config) -> Result<BTreeMap<i32, OwnedFd>, Vec<Probl
     } else {
         Err(problems)
     }
+}
+
+/// # Errors
+/// Each `fd@N` of a reloaded `config` that is not among those claimed at start: what has such a
+/// number by now is something of this process's own.
+pub(crate) fn knows(config: &Config, claimed: &BTreeSet<i32>) -> Result<(), Vec<Problem>> {
+    let unknown = wanted(config)
+        .into_iter()
+        .filter(|(number, _)| !claimed.contains(number));
+    let problems: Vec<_> = unknown
+        .map(|(number, place)| {
+            let message = format!("fd@{number} was not named when the process started; restart it");
+            Problem::error(place.clone(), message)
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+/// The numbers that binds in service name, each with its first place.
+fn wanted(config: &Config) -> BTreeMap<i32, &Place> {
+    let mut wanted = BTreeMap::new();
+    for bind in config
+        .frontends
+        .iter()
+        .filter(|frontend| !frontend.disabled)
+        .flat_map(|frontend| &frontend.binds)
+    {
+        if let BindAddress::Fd(number) = bind.address {
+            wanted.entry(number).or_insert(&bind.place);
+        }
+    }
+    wanted
 }
 
 /// The descriptors that this process has, the one that lists them left out.

@@ -1,6 +1,7 @@
 //! Everything that a start needs and that can be refused: loading, limits, sockets, files. It is
 //! done before the process goes to the background, and nothing is served until all of it stands.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use evenkeel_config::{Config, Loaded, Place, Problem};
@@ -8,6 +9,7 @@ use evenkeel_proxy::{Ownership, Sockets};
 
 use crate::admin::Bound;
 use crate::background::Pidfile;
+use crate::bind_report::Moment;
 use crate::cli::Options;
 use crate::diagnostics::say;
 use crate::limits::Limits;
@@ -21,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) loaded: Loaded,
     pub(crate) limits: Limits,
     pub(crate) sockets: Sockets,
+    /// The descriptors `fd@N` that were taken over.
+    pub(crate) claimed: BTreeSet<i32>,
     pub(crate) admin: Option<Bound>,
     pub(crate) pidfile: Option<Pidfile>,
 }
@@ -40,8 +44,20 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     }
     let loaded = files::load(options)?;
     report(&loaded.warnings);
+    report(&idle_options(options));
     accept_warnings(options, &loaded)?;
     Ok(loaded)
+}
+
+/// A warning for each option without effect. HAProxy has none to give, so that `-dW` does not
+/// count them.
+fn idle_options(options: &Options) -> Vec<Problem> {
+    let idle: BTreeSet<_> = options.without_effect.iter().collect();
+    let warn = |(option, why): &(&str, &str)| {
+        let message = format!("option '{option}' has no effect: {why}");
+        Problem::warning(Place::whole_file("evenkeel"), message)
+    };
+    idle.into_iter().map(warn).collect()
 }
 
 /// # Errors
@@ -63,28 +79,34 @@ pub(crate) fn accept_warnings(options: &Options, loaded: &Loaded) -> Result<(), 
 pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Problem>> {
     let config = &loaded.config;
     let refuse = |error: &dyn Display| whole(&options, error);
-    for (option, why) in &options.without_effect {
-        tracing::info!("option '{option}' has no effect: {why}");
-    }
     if !listens(config) && config.global.admin.is_none() {
         return Err(refuse(&NO_LISTENER));
     }
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
-    let ownership = match options.replaces {
-        Some(_) => Ownership::Shared,
-        None => Ownership::Exclusive,
+    let (ownership, moment) = match options.replaces {
+        Some(_) => (Ownership::Shared, Moment::TakeOver),
+        None => (Ownership::Exclusive, Moment::Start),
     };
-    let mut sockets = Sockets::new(inherit::claim(config)?);
+    let inherited = inherit::claim(config)?;
+    let claimed = inherited.keys().copied().collect();
+    let mut sockets = Sockets::new(inherited);
     let absent = sockets
         .bind(config, limits.threads, ownership)
-        .map_err(|errors| errors.iter().map(bind_report::refused).collect::<Vec<_>>())?;
+        .map_err(|errors| {
+            let refused = errors
+                .iter()
+                .map(|error| bind_report::refused(error, moment));
+            refused.collect::<Vec<_>>()
+        })?;
     absent.iter().map(bind_report::absent).for_each(say);
     let admin = config
         .global
         .admin
-        .map(|address| Bound::bind(address, ownership))
-        .transpose()
-        .map_err(|error| refuse(&error))?;
+        .map(|address| {
+            Bound::bind(address, ownership)
+                .map_err(|error| refuse(&bind_report::refused_admin(address, &error, moment)))
+        })
+        .transpose()?;
     let pidfile = config
         .global
         .pidfile
@@ -97,6 +119,7 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         loaded,
         limits,
         sockets,
+        claimed,
         admin,
         pidfile,
     })

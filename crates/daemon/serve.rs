@@ -1,6 +1,7 @@
 //! The control loop: it owns the proxy, and every signal, scrape, reload and tick comes to it as
 //! one event after the other.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
@@ -13,12 +14,13 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::admin::{self, Admin, Bound, Question};
 use crate::background::Parent;
+use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options};
 use crate::columns::View;
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::signals::{Signals, Wish};
-use crate::{Exit, bind_report, files, limits, notify, port_owner, prepare};
+use crate::{Exit, bind_report, files, inherit, limits, notify, port_owner, prepare};
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -74,6 +76,8 @@ type Loading = JoinHandle<Result<Loaded, Vec<Problem>>>;
 struct Control {
     options: Options,
     proxy: Proxy,
+    /// The descriptors `fd@N` that the start took over.
+    claimed: BTreeSet<i32>,
     logs: Logs,
     admin: Option<Admin>,
     ask: mpsc::Sender<Question>,
@@ -99,6 +103,7 @@ impl Control {
             loaded,
             limits,
             sockets,
+            claimed,
             admin,
             pidfile,
         } = prepared;
@@ -114,6 +119,7 @@ impl Control {
         let mut control = Self {
             options,
             proxy,
+            claimed,
             logs,
             admin: None,
             ask,
@@ -265,15 +271,18 @@ impl Control {
         prepare::accept_warnings(&self.options, &loaded)?;
         prepare::keeps_serving(&loaded.config, self.proxy.config())
             .map_err(|error| prepare::whole(&self.options, error))?;
+        inherit::knows(&loaded.config, &self.claimed)?;
         let limits =
             limits::settle(&loaded.config).map_err(|error| prepare::whole(&self.options, error))?;
         let wanted = loaded.config.global.admin;
         let keeps_admin = wanted == self.admin.as_ref().map(Admin::address);
         let bound = match wanted {
-            Some(address) if !keeps_admin => Some(
-                Bound::bind(address, Ownership::Exclusive)
-                    .map_err(|error| prepare::whole(&self.options, error))?,
-            ),
+            Some(address) if !keeps_admin => {
+                Some(Bound::bind(address, Ownership::Exclusive).map_err(|error| {
+                    let why = bind_report::refused_admin(address, &error, Moment::Reload);
+                    prepare::whole(&self.options, why)
+                })?)
+            }
             _ => None,
         };
         let warnings = loaded.warnings.len() as u64;
@@ -295,7 +304,10 @@ impl Control {
 
     fn refused(&self, error: &ReloadError) -> Vec<Problem> {
         match error {
-            ReloadError::Bind(errors) => errors.iter().map(bind_report::refused).collect(),
+            ReloadError::Bind(errors) => {
+                let refused = |error| bind_report::refused(error, Moment::Reload);
+                errors.iter().map(refused).collect()
+            }
             ReloadError::System(source) => {
                 prepare::whole(&self.options, format!("{error}: {source}"))
             }

@@ -98,3 +98,13 @@ fn an_address_that_is_taken() {
         "the port is taken by",
     );
 }
+
+#[test]
+fn a_descriptor_that_the_start_did_not_name() {
+    assert_refused(
+        |lab, front, server| {
+            config(lab, front, server).replace("    server", "    bind fd@9\n    server")
+        },
+        "fd@9 was not named when the process started; restart it",
+    );
+}

@@ -69,6 +69,18 @@ fn warnings_are_errors_with_dw() {
 }
 
 #[test]
+fn an_option_without_effect_is_told_and_no_reason_for_dw() {
+    let finished = check(GOOD, &["-dW", "-m", "100", "-dM", "-m", "200"]);
+    assert_eq!(finished.code(), 0);
+    let told: Vec<_> = finished.stderr.lines().collect();
+    let starts = ["-dM", "-m"].map(|o| format!("evenkeel: warning: option '{o}' has no effect: "));
+    assert_eq!(told.len(), starts.len(), "{told:?}");
+    for start in starts {
+        assert!(told.iter().any(|line| line.starts_with(&start)), "{told:?}");
+    }
+}
+
+#[test]
 fn quiet_says_nothing() {
     let finished = check("listen api\n    nonsense\n", &["-q"]);
     assert_eq!(

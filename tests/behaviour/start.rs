@@ -42,6 +42,37 @@ fn a_taken_port_names_its_owner() {
 }
 
 #[test]
+fn a_taken_admin_address_names_its_owner() {
+    let lab = Lab::new();
+    let origin = lab.origin("owner");
+    let owner = origin.address();
+    let directory = temporary_directory();
+    let file = directory.join("lb.cfg");
+    let text = format!(
+        "listen api\n    bind {}\n    server s1 127.0.0.1:1\n",
+        lab.address()
+    );
+    std::fs::write(&file, text).unwrap();
+    let admin = owner.to_string();
+    let finished = lab
+        .program()
+        .run(["-f", file.to_str().unwrap(), "--admin", &admin]);
+    assert_eq!(finished.code(), 1);
+    let said = &finished.stderr;
+    assert!(
+        said.contains(&format!(
+            "cannot serve metrics at {owner}: the port is taken by "
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("(pid {}); stop it first\n", std::process::id())),
+        "{said}"
+    );
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
 fn a_port_of_another_balancer_is_not_shared_by_accident() {
     let lab = Lab::new();
     let origin = lab.origin("a");
