@@ -308,11 +308,10 @@ fn series_go_with_their_proxy() {
     };
     let lb = lab.start(&section("before"));
     assert_eq!(visit(front), "a");
-    assert!(
-        get(lb.admin(), "/metrics")
-            .1
-            .contains("evenkeel_session_duration_seconds_count{proxy=\"before\"} 1")
-    );
+    let count = "evenkeel_session_duration_seconds_count{proxy=\"before\"} 1";
+    until("the session is counted", || {
+        get(lb.admin(), "/metrics").1.contains(count).then_some(())
+    });
 
     lb.reload(&section("after"));
 
