@@ -114,7 +114,7 @@ fn health_is_carried_over() {
             .filter(|message| message.text.contains("is DOWN"))
             .count()
     };
-    assert_eq!(downs(), 1);
+    until("the mark is logged", || (downs() == 1).then_some(()));
 
     lb.reload(&config(&lab, front, &servers));
 
