@@ -77,6 +77,8 @@ impl Listener {
             match self.accept_batch()? {
                 Batch::Empty => guard.clear_ready(),
                 Batch::More => tokio::task::yield_now().await,
+                // Nobody is held up yet: whoever comes next wakes us.
+                Batch::Full if !self.somebody_waits() => guard.clear_ready(),
                 Batch::Full => self.wait_for_room().await,
                 Batch::NoDescriptor(errno) => self.wait_for_descriptor(errno).await,
             }
@@ -153,7 +155,7 @@ impl Listener {
         let Err(gate) = Place::take(&self.frontend, self.bind).map(drop) else {
             return;
         };
-        if self.somebody_waits() && gate.count_reached().is_multiple_of(LIMIT_LOG_EVERY) {
+        if gate.count_reached().is_multiple_of(LIMIT_LOG_EVERY) {
             warn!(
                 frontend = self.frontend.config.name,
                 maxconn = gate.limit(),
