@@ -30,6 +30,19 @@ backend kubernetes-backend
 ",
     ),
     ("an empty file", "\n"),
+    (
+        "polling without a rest, and not",
+        "global\n    busy-polling\n    no busy-polling\n",
+    ),
+    (
+        "polling with a word too many",
+        "global\n    busy-polling on\n",
+    ),
+    (
+        "a pipe size that is none",
+        "global\n    tune.pipesize large\n",
+    ),
+    ("a pipe size that is missing", "global\n    tune.pipesize\n"),
     ("comments alone", "# nothing\n   # here\n"),
     ("a global section alone", "global\n    maxconn 100\n"),
     (

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Balance, CheckKind, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place, Problem,
-    RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, CheckKind, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place,
+    Problem, RelayMethod, SessionLogFormat,
 };
 
 /// A value and where it stands.
@@ -65,6 +65,9 @@ pub(crate) struct GlobalDraft {
     pub(crate) node: Maybe<String>,
     pub(crate) description: Maybe<String>,
     pub(crate) relay: Maybe<RelayMethod>,
+    pub(crate) pipe_bytes: Maybe<usize>,
+    pub(crate) busy_polling: Maybe<BusyPolling>,
+    pub(crate) busy_polling_share: Maybe<u8>,
     pub(crate) admin: Maybe<SocketAddr>,
 }
 

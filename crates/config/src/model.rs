@@ -77,6 +77,13 @@ pub struct Global {
     pub description: String,
     /// How bytes are moved.
     pub relay: RelayMethod,
+    /// `tune.pipesize`: what the kernel is asked to let a pipe hold that bytes are spliced through.
+    pub pipe_bytes: usize,
+    /// Whether a thread that has nothing to do asks the kernel again rather than sleep.
+    pub busy_polling: BusyPolling,
+    /// Most of one core, in percent (1-100), that polling may cost under [`BusyPolling::Auto`];
+    /// the other two have no use for it.
+    pub busy_polling_share: u8,
     /// Where /metrics, /healthz and /readyz are served; `None`: nowhere.
     pub admin: Option<SocketAddr>,
 }
@@ -90,6 +97,19 @@ pub enum RelayMethod {
     Copy,
     /// splice(2) through a kernel pipe.
     Splice,
+}
+
+/// What a thread does that has nothing to do. Waking a thread that sleeps costs a message more time
+/// than all else in a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusyPolling {
+    /// It polls for a moment before it sleeps, while that pays: within
+    /// [`Global::busy_polling_share`], and not at all while no connection says anything.
+    Auto,
+    /// It never sleeps: a whole core a thread, as HAProxy's `busy-polling`.
+    On,
+    /// It sleeps.
+    Off,
 }
 
 /// A set of listening addresses and what happens to connections accepted there.

@@ -1,10 +1,28 @@
-//! Times as HAProxy writes them: a number and a unit (manual, section 2.5).
+//! Times and sizes as HAProxy writes them: a number and a unit (manual, section 2.5).
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// HAProxy keeps times in milliseconds in 31 bits (24.8 days); a file that exceeds it does not
 /// load there either.
 const LONGEST_MS: u64 = i32::MAX as u64;
+
+/// What a pipe may be asked to hold: the kernel gives at least a page, and nobody more than this.
+pub(crate) const PIPE_BYTES: RangeInclusive<i64> = 4096..=1 << 30;
+
+/// Parses `1048576`, `1024k`, `1m`, `1g`.
+pub(crate) fn parse_bytes(text: &str) -> Option<i64> {
+    let (digits, unit) = split(text);
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        _ => return None,
+    };
+    let number: u32 = digits.parse().ok()?;
+    Some(i64::from(number) << shift)
+}
 
 /// Parses `30s`, `500ms`, `5000` (milliseconds), `1500us` (rounded up to a millisecond).
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
@@ -48,6 +66,25 @@ fn split(text: &str) -> (&str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("65536", Some(65_536)),
+            ("64k", Some(65_536)),
+            ("1M", Some(1_048_576)),
+            ("4294967295g", Some(4_294_967_295 << 30)),
+            ("4294967296", None),
+            ("1t", None),
+            ("1mb", None),
+            ("-1", None),
+            ("k", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_bytes(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn times() {

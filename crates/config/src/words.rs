@@ -1,7 +1,8 @@
 //! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
 
 use crate::{
-    Balance, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod,
+    SessionLogFormat,
 };
 
 /// A choice that is spelt as one word.
@@ -26,6 +27,7 @@ macro_rules! words {
 }
 
 words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
+words!(BusyPolling { Auto = "auto", On = "on", Off = "off" });
 words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });

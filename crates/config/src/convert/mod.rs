@@ -147,6 +147,21 @@ fn global(logs: &[LogDraft], global: &Global, default: &Global) -> Table {
     table.set_some("maxconn", global.maxconn);
     table.set_some("threads", global.threads);
     table.set_if(global.relay != default.relay, "relay", quoted(global.relay));
+    table.set_if(
+        global.pipe_bytes != default.pipe_bytes,
+        "pipe-bytes",
+        global.pipe_bytes,
+    );
+    table.set_if(
+        global.busy_polling != default.busy_polling,
+        "busy-polling",
+        quoted(global.busy_polling),
+    );
+    table.set_if(
+        global.busy_polling_share != default.busy_polling_share,
+        "busy-polling-share",
+        global.busy_polling_share,
+    );
     table.set_limit(
         "hard-stop-after",
         global.hard_stop_after,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use super::{Line, Reader};
 use crate::draft::{LogDraft, Maybe};
 use crate::resolve::did_you_mean;
+use crate::units::{PIPE_BYTES, parse_bytes};
 use crate::words::{FACILITIES, LEVELS, Word};
-use crate::{LogFormat, RelayMethod};
+use crate::{BusyPolling, LogFormat, RelayMethod};
 
 /// More threads than any machine has; HAProxy's own bound is lower.
 const MOST_THREADS: i64 = 4096;
@@ -61,6 +62,38 @@ pub(super) fn daemon(reader: &mut Reader<'_>, line: &Line<'_>) {
 pub(super) fn nosplice(reader: &mut Reader<'_>, line: &Line<'_>) {
     reader.no_more(line, 0);
     reader.draft.global.relay = Some(line.spanned(&line.words[0], RelayMethod::Copy));
+}
+
+pub(super) fn pipesize(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let Some(word) = reader.one(line) else {
+        return;
+    };
+    match parse_bytes(&word.text) {
+        // HAProxy's way of asking for the default.
+        Some(0) => reader.draft.global.pipe_bytes = None,
+        Some(bytes) if bytes <= *PIPE_BYTES.end() => {
+            let bytes = bytes.max(*PIPE_BYTES.start()) as usize;
+            reader.draft.global.pipe_bytes = Some(line.spanned(word, bytes));
+        }
+        // HAProxy reads anything, so that a file loads whatever stands here.
+        _ => {
+            let message = format!(
+                "'{}' has no effect: '{}' is no size of up to 1g; write bytes, as in 1048576 or 1m",
+                line.name, word.text
+            );
+            reader.warning(line.place(word), message);
+        }
+    }
+}
+
+pub(super) fn busy_polling(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    let polling = if line.negated {
+        BusyPolling::Off
+    } else {
+        BusyPolling::On
+    };
+    reader.draft.global.busy_polling = Some(line.spanned(&line.words[0], polling));
 }
 
 pub(super) fn hard_stop_after(reader: &mut Reader<'_>, line: &Line<'_>) {

@@ -12,15 +12,20 @@ use crate::draft::{
     BackendDraft, BindDraft, DefaultBackend, Draft, FrontendDraft, GlobalDraft, LogDraft, Maybe,
     ProxyLog, Spanned,
 };
+use crate::words::Word;
 use crate::{
-    BackendId, Bind, BindAddress, Config, Environment, Frontend, Global, IpVersions, Loaded,
-    LogAddress, LogFormat, LogTarget, Place, Problem, RelayMethod, SessionLog, SessionLogFormat,
-    Severity,
+    BackendId, Bind, BindAddress, BusyPolling, Config, Environment, Frontend, Global, IpVersions,
+    Loaded, LogAddress, LogFormat, LogTarget, Place, Problem, RelayMethod, SessionLog,
+    SessionLogFormat, Severity,
 };
 
 const DEFAULT_LOG_TAG: &str = "evenkeel";
 const DEFAULT_LOG_LENGTH: usize = 1024;
 const SYSLOG_PORT: u16 = 514;
+/// As much as a relay reads in one go.
+const DEFAULT_PIPE_BYTES: usize = 1 << 20;
+/// Percent of a core: three quarters stay for the work itself.
+const DEFAULT_POLLING_SHARE: u8 = 25;
 /// Identifier of the first proxy of a file, as in HAProxy.
 const FIRST_PROXY_ID: u32 = 2;
 
@@ -119,6 +124,16 @@ impl Resolver<'_> {
     }
 
     fn global(&mut self, draft: GlobalDraft) -> Global {
+        let busy_polling = value(draft.busy_polling).unwrap_or(BusyPolling::Auto);
+        if let Some(share) = &draft.busy_polling_share
+            && busy_polling != BusyPolling::Auto
+        {
+            let message = format!(
+                "'busy-polling-share' has no effect: only 'busy-polling' \"auto\" keeps to a share, and it is \"{}\"",
+                busy_polling.word()
+            );
+            self.warning(&share.place, message);
+        }
         Global {
             maxconn: value(draft.maxconn).filter(|&maxconn| maxconn > 0),
             threads: value(draft.threads),
@@ -135,6 +150,9 @@ impl Resolver<'_> {
             node: value(draft.node).unwrap_or_default(),
             description: value(draft.description).unwrap_or_default(),
             relay: value(draft.relay).unwrap_or(RelayMethod::Auto),
+            pipe_bytes: value(draft.pipe_bytes).unwrap_or(DEFAULT_PIPE_BYTES),
+            busy_polling,
+            busy_polling_share: value(draft.busy_polling_share).unwrap_or(DEFAULT_POLLING_SHARE),
             admin: value(draft.admin),
         }
     }

@@ -128,7 +128,25 @@ pub(super) static GLOBAL: Section = Section {
             "relay",
             "`auto`, `copy`, `splice`",
             "`auto`",
-            "How bytes are moved: through one buffer per thread, or inside the kernel.",
+            "How bytes are moved: `copy`, through one large buffer per thread; `splice`, through pipes inside the kernel; `auto`, as suits most.",
+        ),
+        key(
+            "pipe-bytes",
+            "bytes, 4096-1073741824",
+            "1048576",
+            "What the kernel is asked to let a pipe hold that bytes are spliced through. A process that is not root's gets no more than fs.pipe-max-size, and the usual 65536 once its user's pipes exceed fs.pipe-user-pages-soft.",
+        ),
+        key(
+            "busy-polling",
+            "`auto`, `on`, `off`",
+            "`auto`",
+            "What a thread does that has nothing to do. `off`: it sleeps, and the next message waits until it is awake. `on`: it never sleeps, which costs one core a thread. `auto`: it polls for some tens of microseconds first, as long as that pays, and not at all when nothing moves.",
+        ),
+        key(
+            "busy-polling-share",
+            "percent, 1-100",
+            "25",
+            "Most of one core that polling may cost, in `auto` alone.",
         ),
         key(
             "hard-stop-after",

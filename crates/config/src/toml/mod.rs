@@ -19,6 +19,7 @@ use self::proxies::{backend, frontend};
 use self::values::{flag, index, limit, must_be, text, whole, word};
 pub(crate) use self::values::{show_key, show_limit, show_text, show_time};
 use crate::draft::{Draft, GlobalDraft, LogDraft, Maybe, ProxyLog, Spanned};
+use crate::units::PIPE_BYTES;
 use crate::words::{FACILITIES, LEVELS};
 use crate::{LogFormat, Place, Problem, Source};
 
@@ -131,6 +132,15 @@ fn global(
         replace(&mut draft.maxconn, fields.take("maxconn", whole(ANY_COUNT)));
         replace(&mut draft.threads, fields.take("threads", whole(1..=1024)));
         replace(&mut draft.relay, fields.take("relay", word));
+        replace(
+            &mut draft.pipe_bytes,
+            fields.take("pipe-bytes", whole(PIPE_BYTES)),
+        );
+        replace(&mut draft.busy_polling, fields.take("busy-polling", word));
+        replace(
+            &mut draft.busy_polling_share,
+            fields.take("busy-polling-share", whole(1..=100)),
+        );
         replace(
             &mut draft.hard_stop_after,
             fields.take("hard-stop-after", limit),

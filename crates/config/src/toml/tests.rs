@@ -8,8 +8,9 @@ use proptest::prelude::{prop_assert, proptest};
 use proptest::sample::select;
 
 use crate::{
-    Balance, BindAddress, Config, Environment, IpVersions, Keepalive, LogAddress, LogFormat,
-    OnMarkedDown, Place, Redispatch, RelayMethod, ServerAddress, SessionLogFormat, Source, load,
+    Balance, BindAddress, BusyPolling, Config, Environment, IpVersions, Keepalive, Loaded,
+    LogAddress, LogFormat, OnMarkedDown, Place, Redispatch, RelayMethod, ServerAddress,
+    SessionLogFormat, Source, load,
 };
 
 pub(crate) const MINIMAL: &str = r#"
@@ -29,6 +30,9 @@ listen = "127.0.0.1:8405"
 maxconn = 9_000
 threads = 2
 relay = "splice"
+pipe-bytes = 262144
+busy-polling = "auto"
+busy-polling-share = 40
 hard-stop-after = "10m"
 spread-checks = 5
 log = ["stderr", { to = "10.0.0.5", format = "rfc5424", facility = "daemon",
@@ -141,6 +145,14 @@ fn load_files(files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
         .map_err(shown)
 }
 
+fn load_one(text: &str) -> Loaded {
+    let source = Source {
+        name: "lb.toml".into(),
+        text: text.into(),
+    };
+    load(&[source], &environment()).unwrap()
+}
+
 fn load_places(text: &str) -> Result<(), Vec<Place>> {
     let source = Source {
         name: "lb.toml".into(),
@@ -249,6 +261,27 @@ fn the_file_in_the_reference_loads() {
 }
 
 #[test]
+fn polling_that_is_not_auto_keeps_to_no_share() {
+    for (word, polling) in [("on", BusyPolling::On), ("off", BusyPolling::Off)] {
+        let global = format!("[global]\nbusy-polling = '{word}'\n");
+        let loaded = load_one(&format!("{global}{MINIMAL}"));
+        assert_eq!(loaded.config.global.busy_polling, polling);
+        assert_eq!(loaded.warnings, []);
+        let loaded = load_one(&format!("{global}busy-polling-share = 50\n{MINIMAL}"));
+        let [warning] = loaded.warnings.as_slice() else {
+            panic!("{:?}", loaded.warnings)
+        };
+        assert_eq!(
+            warning.to_string(),
+            format!(
+                "lb.toml:3:22: warning: 'busy-polling-share' has no effect: only 'busy-polling' \
+                 \"auto\" keeps to a share, and it is \"{word}\""
+            )
+        );
+    }
+}
+
+#[test]
 fn every_key_has_its_effect() {
     let config = config(EVERY_KEY);
     let global = &config.global;
@@ -257,6 +290,11 @@ fn every_key_has_its_effect() {
         (Some(9000), Some(2), true)
     );
     assert_eq!(global.relay, RelayMethod::Splice);
+    assert_eq!(global.pipe_bytes, 262_144);
+    assert_eq!(
+        (global.busy_polling, global.busy_polling_share),
+        (BusyPolling::Auto, 40)
+    );
     assert_eq!(
         (global.hard_stop_after, global.spread_checks),
         (Some(secs(600)), 5)

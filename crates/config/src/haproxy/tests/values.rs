@@ -321,6 +321,53 @@ fn the_process() {
 }
 
 #[test]
+fn pipes_and_polling() {
+    let global = |lines: &str| config(&format!("global\n{lines}\n")).global;
+    let unset = global("");
+    assert_eq!(unset.pipe_bytes, 1 << 20);
+    assert_eq!(unset.busy_polling, BusyPolling::Auto);
+    assert_eq!(unset.busy_polling_share, 25);
+    for (said, bytes) in [
+        ("262144", 262_144),
+        ("256k", 262_144),
+        ("2m", 2 << 20),
+        ("1g", 1 << 30),
+        ("1", 4096),
+        ("0", 1 << 20),
+    ] {
+        let global = global(&format!(" tune.pipesize {said}"));
+        assert_eq!(global.pipe_bytes, bytes, "{said}");
+    }
+    let polling = |lines| global(lines).busy_polling;
+    assert_eq!(polling(" busy-polling"), BusyPolling::On);
+    assert_eq!(polling(" no busy-polling"), BusyPolling::Off);
+    assert_eq!(polling(" busy-polling\n no busy-polling"), BusyPolling::Off);
+    check(
+        "global\n busy-polling on\n tune.pipesize\n tune.pipesize 1 2\n no tune.pipesize 1\n",
+        &[
+            "2:15: unexpected argument 'on' after 'busy-polling'",
+            "3:2: 'tune.pipesize' needs a value after it",
+            "4:18: unexpected argument '2' after 'tune.pipesize'",
+            "5:5: 'no' cannot stand before 'tune.pipesize'",
+        ],
+    );
+}
+
+/// HAProxy takes any word as a size, so a file with one must load.
+#[test]
+fn a_pipe_size_that_is_none_leaves_the_default() {
+    for word in ["large", "-1", "2g", "1048576x"] {
+        let loaded = load_text(&format!("global\n tune.pipesize {word}\n")).unwrap();
+        assert_eq!(loaded.config.global.pipe_bytes, 1 << 20, "{word}");
+        let warning = format!(
+            "lb.cfg:2:16: warning: 'tune.pipesize' has no effect: '{word}' is no size of up to 1g; \
+             write bytes, as in 1048576 or 1m"
+        );
+        assert!(lines(&loaded.warnings).contains(&warning), "{word}");
+    }
+}
+
+#[test]
 fn ids_and_several_files() {
     let loaded = load_all(&[
         (
