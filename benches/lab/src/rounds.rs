@@ -1,0 +1,108 @@
+//! Rounds: in each, every contestant has one turn, and another one has the first.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::contestant::Contestant;
+use crate::record::{Entrant, Record};
+use crate::stage::{Pace, Service, Stage, Threads, start_origin};
+use crate::topology::Topology;
+use crate::workload::{Sample, Workload};
+
+/// A contestant, and in how many of the first rounds it takes part.
+pub(crate) struct Entry {
+    pub(crate) contestant: Contestant,
+    pub(crate) rounds: usize,
+}
+
+/// Measures one workload.
+pub(crate) fn run(
+    workload: &'static Workload,
+    entries: &[Entry],
+    threads: Threads,
+    pace: Pace,
+    topology: &Topology,
+) -> Result<Record> {
+    let service = Service::seed(topology)?;
+    let _origin = start_origin(topology, threads, &service.servers)?;
+    let mut record = Record {
+        workload: workload.name.to_owned(),
+        threads: threads.count(),
+        window: pace.window.as_secs_f64(),
+        network: topology.describe(),
+        contestants: entries
+            .iter()
+            .map(|entry| entrant(&entry.contestant))
+            .collect(),
+        ..Record::default()
+    };
+    let rounds = entries.iter().map(|entry| entry.rounds).max().unwrap_or(0);
+    let began = Instant::now();
+    for round in 0..rounds {
+        let mut order: Vec<&Contestant> = entries
+            .iter()
+            .filter(|entry| round < entry.rounds)
+            .map(|entry| &entry.contestant)
+            .collect();
+        let first = round % order.len();
+        order.rotate_left(first);
+        for contestant in order {
+            match sample(workload, contestant, threads, pace, &service, topology) {
+                Ok(figures) => record.add(round, &contestant.name, figures),
+                Err(error) => {
+                    eprintln!(
+                        "{}, {}, round {round}: {error:#}",
+                        workload.name, contestant.name
+                    );
+                    record
+                        .failures
+                        .push(format!("{}, round {round}: {error:#}", contestant.name));
+                }
+            }
+        }
+        eprint!(
+            "\r{}, {}: round {} of {rounds}, {:.0} s ",
+            workload.name,
+            threads.describe(),
+            round + 1,
+            began.elapsed().as_secs_f64()
+        );
+    }
+    eprintln!();
+    Ok(record)
+}
+
+fn sample(
+    workload: &'static Workload,
+    contestant: &Contestant,
+    threads: Threads,
+    pace: Pace,
+    service: &Service,
+    topology: &Topology,
+) -> Result<Sample> {
+    let proxy = contestant.start(topology, threads, service)?;
+    let stage = Stage {
+        topology,
+        workload,
+        threads,
+        pace,
+        proxy,
+    };
+    (workload.measure)(&stage).with_context(|| {
+        let words = stage.proxy.last_words();
+        if words.is_empty() {
+            "measure".to_owned()
+        } else {
+            format!("measure; the balancer said: {words}")
+        }
+    })
+}
+
+fn entrant(contestant: &Contestant) -> Entrant {
+    Entrant {
+        name: contestant.name.clone(),
+        version: contestant.version.clone(),
+        about: contestant.about.to_owned(),
+    }
+}

@@ -1,0 +1,101 @@
+//! What is measured: one row here and one file each, in which stand the clients' side, how the
+//! figures are taken, and which balancers are worth the time.
+
+mod bulk;
+mod churn;
+mod idle;
+mod kept;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use crate::contestant::Variant;
+use crate::part::load::Load;
+use crate::stage::Stage;
+
+/// Figures of one contestant in one round, by the name of their metric.
+pub(crate) type Sample = BTreeMap<String, f64>;
+
+/// What a client keeps open until the bench has seen all it wants to see.
+pub(crate) type Kept = Box<dyn Any>;
+
+/// One way to use a balancer.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    /// A sentence for the report.
+    pub(crate) title: &'static str,
+    /// The figures, the most telling first.
+    pub(crate) metrics: &'static [Metric],
+    /// Which configurations mean something here, for a run of everything.
+    #[allow(dead_code, reason = "the run of everything comes next")]
+    pub(crate) variants: &'static [Variant],
+    /// The clients' side.
+    pub(crate) load: fn(&mut Load) -> Result<Kept>,
+    /// Takes one sample of the contestant on the stage.
+    pub(crate) measure: fn(&Stage<'_>) -> Result<Sample>,
+}
+
+/// A figure that a workload takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Metric {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) better: Better,
+}
+
+/// In which direction a metric improves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Better {
+    Lower,
+    Higher,
+}
+
+/// Every workload.
+pub(crate) const WORKLOADS: &[Workload] = &[
+    churn::CHURN,
+    kept::KEPT_1,
+    kept::KEPT_64,
+    bulk::BULK_1,
+    bulk::BULK_8,
+    idle::IDLE,
+];
+
+impl Workload {
+    pub(crate) fn named(name: &str) -> Result<&'static Workload> {
+        match WORKLOADS.iter().find(|workload| workload.name == name) {
+            Some(workload) => Ok(workload),
+            None => {
+                let names: Vec<&str> = WORKLOADS.iter().map(|workload| workload.name).collect();
+                bail!(
+                    "no workload is called {name:?}; there are {}",
+                    names.join(", ")
+                )
+            }
+        }
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> Option<&'static Metric> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+}
+
+const fn lower(name: &'static str, title: &'static str, unit: &'static str) -> Metric {
+    Metric {
+        name,
+        title,
+        unit,
+        better: Better::Lower,
+    }
+}
+
+const fn higher(name: &'static str, title: &'static str, unit: &'static str) -> Metric {
+    Metric {
+        name,
+        title,
+        unit,
+        better: Better::Higher,
+    }
+}
