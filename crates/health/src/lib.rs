@@ -14,5 +14,5 @@ mod watch;
 pub use machine::{Change, Machine, Phase, interval};
 pub use outcome::{CheckOutcome, CheckStatus};
 pub use probe::probe;
-pub use schedule::{FirstCheck, Spread, first_checks};
+pub use schedule::{Beat, FirstCheck, Spread, first_checks};
 pub use watch::{Report, watch};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use evenkeel_config::{Check, CheckKind, ServerAddress};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -119,8 +120,8 @@ fn system_text(error: &io::Error) -> String {
 }
 
 async fn connect(address: &ServerAddress) -> Result<(), Failure> {
-    let socket = match address {
-        ServerAddress::Inet(address) => start(&(*address).into()),
+    let target = match address {
+        ServerAddress::Inet(address) => SockAddr::from(*address),
         // A Unix socket's connect never stays under way: it is done or has failed.
         ServerAddress::Unix(path) => return connect_unix(path).map_err(Failure::Start),
         ServerAddress::Abstract(name) => {
@@ -128,24 +129,35 @@ async fn connect(address: &ServerAddress) -> Result<(), Failure> {
             return connect_unix(OsStr::from_bytes(&marked).as_ref()).map_err(Failure::Start);
         }
         // The reader demands a port for such a check; without one there is nothing to ask.
-        ServerAddress::Mapped { .. } => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "no port to check",
-        )),
+        ServerAddress::Mapped { .. } => {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "no port to check");
+            return Err(Failure::Start(error));
+        }
     };
+    let socket = start(&target).map_err(Failure::Start)?;
+    // The second call tells what became of the first. A server on this machine or behind a virtual
+    // link has answered by now, and needs no waiting for; asking the rest costs them a microsecond.
+    match socket.connect(&target) {
+        Ok(()) => return Ok(()),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::ALREADY) => {}
+        Err(error) => return Err(Failure::Answer(error)),
+    }
     // Registered with epoll only now: it reports a socket that is not connecting yet as hung up.
-    let stream = socket.and_then(|socket| TcpStream::from_std(socket.into()));
-    let stream = stream.map_err(Failure::Start)?;
+    let stream = TcpStream::from_std(socket.into()).map_err(Failure::Start)?;
     // Nothing between the server's SYN/ACK and the close may make the kernel send the ACK; its
     // own patience ends after some 40 to 200 ms.
-    stream.writable().await.map_err(Failure::Answer)?;
+    let wanted = Interest::WRITABLE | Interest::ERROR;
+    let ready = stream.ready(wanted).await.map_err(Failure::Answer)?;
+    if !ready.is_error() {
+        return Ok(());
+    }
     match stream.take_error() {
         Ok(None) => Ok(()),
         Ok(Some(error)) | Err(error) => Err(Failure::Answer(error)),
     }
 }
 
-/// A TCP connect under way that will end without an ACK.
+/// A TCP connect begun, or done, that will end without an ACK.
 fn start(target: &SockAddr) -> io::Result<Socket> {
     let socket = Socket::new(target.domain(), Type::STREAM.nonblocking().cloexec(), None)?;
     socket.set_tcp_quickack(false)?;
@@ -264,6 +276,37 @@ mod tests {
         silent.kind = CheckKind::TcpCheck;
         let info = " at initial connection step of tcp-check";
         expect(&silent, CheckStatus::L4Timeout, info).await;
+    }
+
+    /// The kernel asks a second time a second later: the answer comes when the check is waiting.
+    #[tokio::test]
+    async fn a_late_answer_counts_as_one_at_once() {
+        let full = || {
+            let (listener, address) = listener();
+            rustix::net::listen(&listener, 0).unwrap();
+            let fills_it = std::net::TcpStream::connect(address).unwrap();
+            (listener, address, fills_it)
+        };
+        let (makes_room, first, _fills_it) = full();
+        let (closes, second, _fills_that) = full();
+        let check = |address| Check {
+            connect_timeout: Duration::from_secs(10),
+            ..check(CheckKind::Connect, ServerAddress::Inet(address))
+        };
+        let (first, second) = (check(first), check(second));
+        let change = async {
+            drop(makes_room.accept().unwrap());
+            drop(closes);
+        };
+        // In this order: the servers are full when they are asked first.
+        let (passes, fails, ()) = tokio::join!(
+            biased;
+            expect(&first, CheckStatus::L4Ok, ""),
+            expect(&second, CheckStatus::L4Connection, "Connection refused"),
+            change,
+        );
+        let not_at_once = Duration::from_millis(500);
+        assert!(passes.duration > not_at_once && fails.duration > not_at_once);
     }
 
     #[tokio::test]

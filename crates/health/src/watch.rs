@@ -5,10 +5,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_config::Check;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::machine::{Change, Machine, interval};
-use crate::schedule::Spread;
+use crate::schedule::{Beat, Spread};
 use crate::{CheckOutcome, probe};
 
 /// What one check found and what it made of the server.
@@ -23,7 +23,8 @@ pub struct Report {
 }
 
 /// Checks one server for ever, the first time after `first_delay`, then counting from the end of
-/// the previous check. `publish` is called after every check.
+/// the previous check, each time at the moment of `beat` that is nearest. `publish` is called after
+/// every check.
 ///
 /// Dropping the future stops it at any point; the last published machine is then the whole state
 /// and a later call goes on from it.
@@ -32,6 +33,7 @@ pub async fn watch(
     machine: Machine,
     first_delay: Duration,
     spread: Spread,
+    beat: Beat,
     publish: impl FnMut(Report),
 ) -> Infallible {
     watch_with(
@@ -39,6 +41,7 @@ pub async fn watch(
         machine,
         first_delay,
         spread,
+        beat,
         || probe(&check),
         publish,
     )
@@ -50,6 +53,7 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
     mut machine: Machine,
     first_delay: Duration,
     mut spread: Spread,
+    beat: Beat,
     mut ask: impl FnMut() -> F,
     mut publish: impl FnMut(Report),
 ) -> Infallible {
@@ -64,7 +68,7 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
                 );
             }
             is_short = true;
-            sleep(check.fastinter).await;
+            sleep_until(beat.nearest(Instant::now(), check.fastinter)).await;
             continue;
         };
         is_short = false;
@@ -74,7 +78,8 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
             machine,
             change,
         });
-        sleep(spread.apply(interval(check, machine.phase()))).await;
+        let wait = spread.apply(interval(check, machine.phase()));
+        sleep_until(beat.nearest(Instant::now(), wait)).await;
     }
 }
 
@@ -82,7 +87,7 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
 mod tests {
     use std::cell::{Cell, RefCell};
 
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::CheckStatus;
@@ -131,6 +136,7 @@ mod tests {
             Machine::new(check.rise, check.fall),
             Duration::from_millis(first_ms),
             Spread::new(0, 0),
+            Beat::from(start),
             ask,
             |report: Report| {
                 let at = start.elapsed().as_millis();
@@ -199,6 +205,7 @@ mod tests {
             Machine::new(2, 3),
             Duration::ZERO,
             Spread::new(50, 1),
+            Beat::from(start),
             || std::future::ready(Some(outcome())),
             |_| times.push(start.elapsed().as_millis()),
         );
@@ -220,6 +227,7 @@ mod tests {
             Machine::new(1, 1),
             Duration::ZERO,
             Spread::new(0, 0),
+            Beat::from(Instant::now()),
             drop,
         );
         is_send(&watch);
@@ -245,6 +253,7 @@ mod tests {
             machine,
             Duration::ZERO,
             Spread::new(0, 0),
+            Beat::from(Instant::now()),
             ask,
             publish,
         );

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_config::{Bind, Config, RelayMethod, ServerAddress};
-use evenkeel_health::{Machine, Spread, first_checks, watch};
+use evenkeel_health::{Beat, Machine, Spread, first_checks, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -126,6 +126,7 @@ impl Generation {
     }
 
     fn start_checks(&self) {
+        let beat = Beat::from(tokio::time::Instant::now());
         for (seed, first) in (0..).zip(first_checks(&self.config.backends)) {
             let backend = self.backends[first.backend.0].clone();
             let server = &backend.servers[first.server];
@@ -140,7 +141,7 @@ impl Generation {
             let spread = Spread::new(self.config.global.spread_checks, seed);
             let index = first.server;
             self.checks().spawn(async move {
-                match watch(check, machine, first.delay, spread, |report| {
+                match watch(check, machine, first.delay, spread, beat, |report| {
                     backend.take(index, &report)
                 })
                 .await {}
