@@ -4,6 +4,9 @@
 
 mod backend;
 mod balance;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod cut;
 mod dial;
 mod end;

@@ -1,0 +1,62 @@
+//! What the project's own benches reach of this crate; no part of what it offers.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+
+use evenkeel_config::Balance;
+
+use crate::balance::{Entry, Picker};
+
+/// A picker under load: as many open connections as there are servers.
+pub struct Traffic {
+    picker: Picker,
+    open: VecDeque<usize>,
+    client: u32,
+}
+
+impl Traffic {
+    /// Servers of sixteen different weights, none of the same as its neighbour.
+    #[must_use]
+    pub fn new(balance: Balance, servers: usize) -> Self {
+        let entries: Vec<Entry> = (0..servers)
+            .map(|n| Entry {
+                weight: 10 + (n * 7 % 16) as u16,
+                backup: false,
+                usable: true,
+            })
+            .collect();
+        let mut traffic = Self {
+            picker: Picker::new(balance, &entries, false),
+            open: VecDeque::with_capacity(servers + 1),
+            client: 0,
+        };
+        for _ in 0..servers {
+            traffic.come();
+        }
+        traffic
+    }
+
+    /// The oldest connection ends and a new one, of another client, is given a server.
+    pub fn turn(&mut self) -> usize {
+        let oldest = self.open.pop_front();
+        self.picker
+            .closed(oldest.expect("as many are open as there are servers"));
+        self.come()
+    }
+
+    /// A server goes down or comes back.
+    pub fn set_usable(&mut self, server: usize, usable: bool) {
+        self.picker.set_usable(server, usable);
+    }
+
+    fn come(&mut self) -> usize {
+        // Addresses that differ in all their bits.
+        self.client = self.client.wrapping_add(0x9e37_79b9);
+        let client = IpAddr::V4(Ipv4Addr::from_bits(self.client));
+        let server = self.picker.pick(Some(client), None);
+        let server = server.expect("at most one server of several is down");
+        self.picker.opened(server);
+        self.open.push_back(server);
+        server
+    }
+}
