@@ -88,7 +88,6 @@ pub(crate) struct Outcome {
 
 impl Bar {
     /// The opponent, if it is a ratio.
-    #[cfg(test)]
     pub(crate) fn opponent(&self) -> Option<&'static str> {
         match self.limit {
             NotAbove(_, opponent) | NotBelow(_, opponent) => Some(opponent),

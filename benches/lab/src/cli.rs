@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bars::BARS;
+use crate::campaign::{self, Campaign};
 use crate::contestant::{self, Contestant};
-use crate::record::Record;
+use crate::record::{Keep, Record};
+use crate::report;
 use crate::rounds::{self, Entry};
 use crate::stage::{Pace, Threads};
 use crate::stats::{paired, summary};
@@ -15,16 +17,25 @@ use crate::topology;
 use crate::workload::{Better, WORKLOADS, Workload};
 
 const HELP: &str = "\
-evenkeel-bench compare WORKLOAD[,WORKLOAD...] OURS OPPONENT...   medians, and OURS over each OPPONENT
-evenkeel-bench list                                   workloads and contestants
+evenkeel-bench compare WORKLOAD[,...] OURS OPPONENT...   medians, and OURS over each OPPONENT
+evenkeel-bench run [WORKLOAD[,...]|all [CONTESTANT[,...]|all [ROUNDS]]]
+                              measures all of it and keeps the rounds in target/bench;
+                              ROUNDS are those of whom a bar compares, as --pairs
+evenkeel-bench report         draws docs/benchmarks.md from the rounds that are kept
+evenkeel-bench list           workloads and contestants
 
-  --rounds N      rounds, each contestant once in each (5)
-  --seconds S     length of a window (1)
-  --warm-up S     seconds before it (0.3)
-  --threads 1|2   nbthread 1 pinned to core 0, or nbthread 2 unpinned (1)
-  --save          keep the rounds for the report; --add: behind those that are kept already
+  --seconds S         length of a window (1)
+  --warm-up S         seconds before it (0.3)
+  --threads 1|2|both  nbthread 1 pinned to core 0, or nbthread 2 unpinned (compare: 1, run: both)
+  --rounds N          rounds of each contestant (5)
+  --pairs N           with run: rounds of evenkeel and of whom a bar compares it with (15)
+  --save              with compare: keep the rounds for the report
+  --add               keep them behind those that are kept already
 
-NAME=FILE is the contestant NAME with its program in FILE: evenkeel=target/other/evenkeel
+NAME=FILE is the contestant NAME with its program in FILE: evenkeel=target/other/evenkeel.
+EVENKEEL_BIN=FILE             the evenkeel to measure, if not the one beside the bench
+EVENKEEL_BENCH_HAPROXY3=FILE  a HAProxy 3.x to measure, too
+EVENKEEL_BENCH_NETWORK=loopback  no namespaces for client, balancer and servers
 ";
 
 /// Runs one command.
@@ -38,6 +49,17 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
                 .collect::<Result<_>>()?;
             compare(&workloads, contestants, &options)
         }
+        ["run", ref rest @ ..] if rest.len() <= 3 => {
+            let campaign = options.campaign(rest)?;
+            raise_descriptor_limit()?;
+            let topology = topology::enter()?;
+            let records = campaign::run(&campaign, &topology)?;
+            for record in &records {
+                print_bars(record);
+            }
+            ensure_complete(&records)
+        }
+        ["report"] => report::write(),
         ["list"] => {
             list();
             Ok(())
@@ -48,27 +70,50 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 struct Options {
     rounds: usize,
+    pairs: usize,
     pace: Pace,
-    threads: Threads,
+    /// None when nothing was said.
+    threads: Option<Vec<Threads>>,
     keep: Keep,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Nothing,
-    Instead,
-    Behind,
+impl Options {
+    /// What `run` is to measure: its words are workloads, contestants and pairs.
+    fn campaign(&self, words: &[&str]) -> Result<Campaign> {
+        let names = |place: usize| match words.get(place).copied() {
+            None | Some("all") => Vec::new(),
+            Some(list) => list.split(',').map(str::to_owned).collect(),
+        };
+        let pairs = match words.get(2) {
+            Some(text) => text.parse().context("ROUNDS are a number")?,
+            None => self.pairs,
+        };
+        Ok(Campaign {
+            workloads: names(0),
+            contestants: names(1),
+            threads: self.threads.clone().unwrap_or(Threads::ALL.to_vec()),
+            pairs,
+            rounds: self.rounds.min(pairs),
+            pace: self.pace,
+            keep: if self.keep == Keep::Behind {
+                Keep::Behind
+            } else {
+                Keep::Instead
+            },
+        })
+    }
 }
 
 fn options(args: &[String]) -> Result<(Vec<String>, Options)> {
     let mut words = Vec::new();
     let mut options = Options {
         rounds: 5,
+        pairs: 15,
         pace: Pace {
             warm_up: Duration::from_millis(300),
             window: Duration::from_secs(1),
         },
-        threads: Threads::OnePinned,
+        threads: None,
         keep: Keep::Nothing,
     };
     let mut args = args.iter();
@@ -78,13 +123,8 @@ fn options(args: &[String]) -> Result<(Vec<String>, Options)> {
             "--rounds" => options.rounds = value()?.parse().context("--rounds wants a number")?,
             "--seconds" => options.pace.window = seconds(value()?)?,
             "--warm-up" => options.pace.warm_up = seconds(value()?)?,
-            "--threads" => {
-                let count = value()?;
-                let found = Threads::ALL
-                    .into_iter()
-                    .find(|threads| threads.count().to_string() == *count);
-                options.threads = found.context("--threads wants 1 or 2")?;
-            }
+            "--pairs" => options.pairs = value()?.parse().context("--pairs wants a number")?,
+            "--threads" => options.threads = Some(threads(value()?)?),
             "--save" => options.keep = Keep::Instead,
             "--add" => options.keep = Keep::Behind,
             flag if flag.starts_with('-') => bail!("no option is called {flag}\n\n{HELP}"),
@@ -93,6 +133,16 @@ fn options(args: &[String]) -> Result<(Vec<String>, Options)> {
     }
     ensure!(options.rounds > 0, "--rounds wants at least 1");
     Ok((words, options))
+}
+
+/// The ways to use the machine that a word means.
+pub(crate) fn threads(word: &str) -> Result<Vec<Threads>> {
+    let all = Threads::ALL.into_iter();
+    let found: Vec<Threads> = all
+        .filter(|threads| word == "both" || threads.count().to_string() == word)
+        .collect();
+    ensure!(!found.is_empty(), "threads are 1, 2 or both, not {word:?}");
+    Ok(found)
 }
 
 fn seconds(text: &str) -> Result<Duration> {
@@ -120,7 +170,7 @@ fn list() {
 fn compare(workloads: &[&'static Workload], names: &[&str], options: &Options) -> Result<()> {
     raise_descriptor_limit()?;
     let topology = topology::enter()?;
-    println!("{}; {}", topology.describe(), options.threads.describe());
+    println!("{}", topology.describe());
     let entries: Vec<Entry> = names
         .iter()
         .map(|name| {
@@ -130,34 +180,44 @@ fn compare(workloads: &[&'static Workload], names: &[&str], options: &Options) -
             })
         })
         .collect::<Result<_>>()?;
-    let mut failed = 0;
-    for workload in workloads {
-        let record = rounds::run(workload, &entries, options.threads, options.pace, &topology)?;
-        print(&record, workload, names);
-        print_bars(&record);
-        failed += record.failures.len();
-        keep(record, options.keep)?;
+    let mut records = Vec::new();
+    for threads in options.threads.as_deref().unwrap_or(&[Threads::OnePinned]) {
+        for workload in workloads {
+            let record = rounds::run(workload, &entries, *threads, options.pace, &topology)?;
+            println!(
+                "\n{}: {}; {}",
+                workload.name,
+                workload.title,
+                threads.describe()
+            );
+            print(&record, workload, names);
+            print_bars(&record);
+            records.push(record);
+        }
     }
-    ensure!(failed == 0, "{failed} rounds came to nothing");
+    for record in &records {
+        record.clone().keep(options.keep)?;
+    }
+    ensure_complete(&records)
+}
+
+/// A round that came to nothing is a failure of the whole.
+pub(crate) fn ensure_complete(records: &[Record]) -> Result<()> {
+    let failures: Vec<&str> = records
+        .iter()
+        .flat_map(|record| &record.failures)
+        .map(String::as_str)
+        .collect();
+    ensure!(
+        failures.is_empty(),
+        "{} rounds came to nothing:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
     Ok(())
 }
 
-fn keep(record: Record, keep: Keep) -> Result<()> {
-    match keep {
-        Keep::Nothing => Ok(()),
-        Keep::Instead => record.save(),
-        Keep::Behind => match Record::load(&record.workload, record.threads)? {
-            None => record.save(),
-            Some(mut earlier) => {
-                earlier.append(record);
-                earlier.save()
-            }
-        },
-    }
-}
-
 fn print(record: &Record, workload: &Workload, names: &[&str]) {
-    println!("\n{}: {}", workload.name, workload.title);
     for metric in workload.metrics {
         let better = match metric.better {
             Better::Lower => "less is better",
@@ -191,12 +251,14 @@ fn print(record: &Record, workload: &Workload, names: &[&str]) {
 }
 
 /// The bars of one workload that the contestants decide.
-fn print_bars(record: &Record) {
+pub(crate) fn print_bars(record: &Record) {
     for bar in BARS.iter().filter(|bar| bar.workload == record.workload) {
         let outcome = bar.judge(record);
         if let Some(reached) = outcome.reached {
             println!(
-                "  bar: {} {}: {} ({:.3} [{:.3}, {:.3}])",
+                "  bar, {} nbthread {}, {} {}: {} ({:.3} [{:.3}, {:.3}])",
+                record.workload,
+                record.threads,
                 bar.metric,
                 bar.words(),
                 outcome.verdict.words(),
@@ -222,7 +284,7 @@ pub(crate) fn figure(value: f64) -> String {
 }
 
 /// As many descriptors as are allowed: a thousand connections have two thousand ends.
-fn raise_descriptor_limit() -> Result<()> {
+pub(crate) fn raise_descriptor_limit() -> Result<()> {
     let limits = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limits.maximum,

@@ -10,11 +10,13 @@
 )]
 
 mod bars;
+mod campaign;
 mod cli;
 mod contestant;
 mod part;
 mod process;
 mod record;
+mod report;
 mod rounds;
 mod stage;
 mod stats;
@@ -22,6 +24,16 @@ mod topology;
 mod workload;
 
 use std::process::ExitCode;
+
+pub use campaign::{Length, measure};
+pub use record::Series;
+
+/// Plays the part that a bench started this process for, if it did so: any program that calls
+/// [`measure`] asks this first.
+pub fn play_part() -> Option<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    (args.first().map(String::as_str) == Some(part::WORD)).then(|| main(args))
+}
 
 /// Runs the command that `args` hold: a bench, a report, or a part that a bench started.
 pub fn main(args: Vec<String>) -> ExitCode {

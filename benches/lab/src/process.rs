@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A process that ends with this value.
 pub(crate) struct Process {
@@ -71,9 +72,16 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Workers outlive a master that is killed; the master first, or it starts others.
+        let family = family(self.pid());
         // Only a process that has ended already refuses.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for worker in &family[1..] {
+            if let Some(worker) = i32::try_from(*worker).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(worker, Signal::KILL);
+            }
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::workload::Sample;
+use crate::topology::Topology;
+use crate::workload::{Sample, Workload};
 
 /// All rounds of one workload.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -17,12 +20,107 @@ pub(crate) struct Record {
     pub(crate) threads: u32,
     /// Seconds of a window.
     pub(crate) window: f64,
-    /// The network and the balancers' user.
-    pub(crate) network: String,
+    pub(crate) machine: Machine,
     pub(crate) contestants: Vec<Entrant>,
     pub(crate) samples: Vec<Taken>,
     /// Rounds of a contestant that came to nothing, and why.
     pub(crate) failures: Vec<String>,
+}
+
+/// The rounds of one contestant in one workload, by one figure, as times: of a rate, the time that
+/// one takes.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The workload, nbthread and the figure.
+    pub group: String,
+    /// The contestant.
+    pub name: String,
+    /// Round by round.
+    pub times: Vec<Duration>,
+}
+
+impl Record {
+    /// The first figures of everyone, where they are times.
+    pub(crate) fn series(&self) -> Vec<Series> {
+        let Ok(workload) = Workload::named(&self.workload) else {
+            return Vec::new();
+        };
+        let metrics = workload.metrics.iter().take(HEADLINES);
+        let all = metrics.flat_map(|metric| {
+            self.contestants
+                .iter()
+                .map(move |entrant| (metric, entrant))
+        });
+        all.filter_map(|(metric, entrant)| {
+            let values = self.values(&entrant.name, metric.name);
+            let times = values
+                .iter()
+                .map(|value| metric.time(*value))
+                .collect::<Option<Vec<Duration>>>()?;
+            let group = format!(
+                "{}, nbthread {}, {}",
+                workload.name, self.threads, metric.name
+            );
+            (!times.is_empty()).then(|| Series {
+                group,
+                name: entrant.name.clone(),
+                times,
+            })
+        })
+        .collect()
+    }
+}
+
+/// How many of a workload's figures are its headlines.
+pub(crate) const HEADLINES: usize = 2;
+
+/// What becomes of a run's rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Nothing,
+    /// In place of earlier ones.
+    Instead,
+    /// Behind earlier ones.
+    Behind,
+}
+
+/// Where and when it was measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    /// As the kernel calls it.
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+    /// The network and the balancers' user.
+    pub(crate) network: String,
+    /// Year, month and day, UTC.
+    pub(crate) day: String,
+}
+
+impl Machine {
+    /// The one that we are on.
+    pub(crate) fn this(topology: &Topology) -> Self {
+        let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = text
+            .lines()
+            .find_map(|line| line.strip_prefix("model name"));
+        let kernel = rustix::system::uname();
+        Machine {
+            processor: model
+                .unwrap_or("unknown")
+                .trim_start_matches([' ', '\t', ':'])
+                .to_owned(),
+            cores: thread::available_parallelism().map_or(1, usize::from),
+            kernel: format!(
+                "{} {} {}",
+                kernel.sysname().to_string_lossy(),
+                kernel.release().to_string_lossy(),
+                kernel.machine().to_string_lossy()
+            ),
+            network: topology.describe(),
+            day: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        }
+    }
 }
 
 /// Who took part.
@@ -111,8 +209,24 @@ impl Record {
             .with_context(|| format!("read {}", file.display()))
     }
 
-    /// Keeps it for the report.
-    pub(crate) fn save(&self) -> Result<()> {
+    /// Keeps it for the report, or does not; returns what then is kept.
+    pub(crate) fn keep(self, keep: Keep) -> Result<Self> {
+        let all = match keep {
+            Keep::Nothing => return Ok(self),
+            Keep::Instead => self,
+            Keep::Behind => match Record::load(&self.workload, self.threads)? {
+                None => self,
+                Some(mut earlier) => {
+                    earlier.append(self);
+                    earlier
+                }
+            },
+        };
+        all.save()?;
+        Ok(all)
+    }
+
+    fn save(&self) -> Result<()> {
         let file = path(&self.workload, self.threads);
         fs::create_dir_all(folder()).with_context(|| format!("create {}", folder().display()))?;
         let text = serde_json::to_string_pretty(self).context("what was measured")?;

@@ -1,13 +1,16 @@
 //! Rounds: in each, every contestant has one turn, and another one has the first.
 
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::contestant::Contestant;
-use crate::record::{Entrant, Record};
+use crate::process::output;
+use crate::record::{Entrant, Machine, Record};
 use crate::stage::{Pace, Service, Stage, Threads, start_origin};
-use crate::topology::Topology;
+use crate::topology::{Cores, Host, Topology};
 use crate::workload::{Sample, Workload};
 
 /// A contestant, and in how many of the first rounds it takes part.
@@ -30,7 +33,7 @@ pub(crate) fn run(
         workload: workload.name.to_owned(),
         threads: threads.count(),
         window: pace.window.as_secs_f64(),
-        network: topology.describe(),
+        machine: Machine::this(topology),
         contestants: entries
             .iter()
             .map(|entry| entrant(&entry.contestant))
@@ -48,7 +51,9 @@ pub(crate) fn run(
         let first = round % order.len();
         order.rotate_left(first);
         for contestant in order {
-            match sample(workload, contestant, threads, pace, &service, topology) {
+            match sample(
+                workload, contestant, round, threads, pace, &service, topology,
+            ) {
                 Ok(figures) => record.add(round, &contestant.name, figures),
                 Err(error) => {
                     eprintln!(
@@ -76,17 +81,20 @@ pub(crate) fn run(
 fn sample(
     workload: &'static Workload,
     contestant: &Contestant,
+    round: usize,
     threads: Threads,
     pace: Pace,
     service: &Service,
     topology: &Topology,
 ) -> Result<Sample> {
+    wait_until_free(topology, service.front)?;
     let proxy = contestant.start(topology, threads, service)?;
     let stage = Stage {
         topology,
         workload,
         threads,
         pace,
+        round,
         proxy,
     };
     (workload.measure)(&stage).with_context(|| {
@@ -106,3 +114,42 @@ fn entrant(contestant: &Contestant) -> Entrant {
         about: contestant.about.to_owned(),
     }
 }
+
+/// How long the kernel may take to bury an ended balancer's connections.
+const BURIAL: Duration = Duration::from_secs(10);
+
+/// Waits until nothing is left at the balancers' port of the one that was ended: the next one
+/// could not listen there or, worse, would share its connections with the last one.
+fn wait_until_free(topology: &Topology, front: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + BURIAL;
+    let port = format!(":{:04X}", front.port());
+    loop {
+        let table = output(
+            topology
+                .on(Host::Lb, Cores::Any, "cat")
+                .arg("/proc/net/tcp"),
+        )?;
+        let rows = table
+            .lines()
+            .skip(1)
+            .map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let mut left = rows.filter(|row| {
+            let [_, near, _, state, ..] = row[..] else {
+                return false;
+            };
+            near.ends_with(&port) && state != TIME_WAIT
+        });
+        let Some(row) = left.next() else {
+            return Ok(());
+        };
+        ensure!(
+            Instant::now() < deadline,
+            "{front} is still in use: {}",
+            row.join(" ")
+        );
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// The state's number in /proc/net/tcp; nobody is kept from listening by it.
+const TIME_WAIT: &str = "06";

@@ -75,15 +75,20 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// What the seed's file says.
+    /// What the seed's file says, on this network.
     pub(crate) fn seed(topology: &Topology) -> Result<Self> {
         let (front, servers) = topology.seed_addresses()?;
-        Ok(Service {
+        Ok(Service::of(front, servers))
+    }
+
+    /// The seed's checks and balance, with other addresses.
+    pub(crate) fn of(front: SocketAddr, servers: Vec<SocketAddr>) -> Self {
+        Service {
             front,
             servers,
             backend_lines: Vec::new(),
             server_options: "check fall 3 rise 2".to_owned(),
-        })
+        }
     }
 }
 
@@ -112,6 +117,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) workload: &'static Workload,
     pub(crate) threads: Threads,
     pub(crate) pace: Pace,
+    /// Counted from 0.
+    pub(crate) round: usize,
     pub(crate) proxy: Running,
 }
 
@@ -158,14 +165,16 @@ impl Stage<'_> {
     }
 
     /// Adds what the proxy uses while nobody asks it for anything: CPU milliseconds per second.
+    /// It varies little and takes long, so only the first rounds do it.
     pub(crate) fn at_rest(&self, sample: &mut Sample) -> Result<()> {
-        let Some(pid) = self.proxy.pid() else {
+        let Some(pid) = self.proxy.pid().filter(|_| self.round < RESTED_ROUNDS) else {
             return Ok(());
         };
         // What is left to do of the window may last a moment longer.
         wait(SETTLING);
         let meter = Meter::start(Some(pid))?;
-        wait(RESTING);
+        // Every server is checked once in two seconds.
+        wait(2 * self.pace.window);
         let (share, _) = meter.stop()?;
         if let Some(share) = share {
             sample.insert("rest".to_owned(), share * 1e3);
@@ -177,8 +186,8 @@ impl Stage<'_> {
 /// From the last answer until a balancer is taken to be at rest.
 const SETTLING: Duration = Duration::from_millis(100);
 
-/// For how long the CPU of a balancer at rest is measured: every server is checked once.
-const RESTING: Duration = Duration::from_secs(2);
+/// How many of the first rounds look at the balancer at rest.
+const RESTED_ROUNDS: usize = 3;
 
 /// Lets time pass: a measured span, not a wait for something.
 fn wait(span: Duration) {

@@ -314,7 +314,7 @@ impl Topology {
             &["-n", "servers"],
             "link set lo up\nlink set lb up\nlink set client up\n\
              addr add 10.0.1.11/32 dev lb\naddr add 10.0.1.12/32 dev lb\n\
-             route add 10.0.1.10/32 dev lb\nroute add 10.0.1.100/32 dev lb\n\
+             route add 10.0.1.10/32 dev lb\nroute add 10.0.1.100/32 via 10.0.1.10 dev lb\n\
              route add 10.0.1.200/32 dev client\n",
         )
     }
@@ -346,8 +346,12 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net.ipv4.conf.default.rp_filter", "0"),
 ];
 
-const LB_6443: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 10)), 6443);
-const SERVERS_6443: [SocketAddr; 2] = [
+/// The balancer's address in the seed.
+pub(crate) const LB_6443: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 10)), 6443);
+
+/// The masters' addresses in the seed.
+pub(crate) const SERVERS_6443: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 11)), 6443),
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 1, 12)), 6443),
 ];

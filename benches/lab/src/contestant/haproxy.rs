@@ -46,8 +46,10 @@ pub(crate) fn configuration(variant: Variant, threads: Threads, service: &Servic
     );
     match variant {
         Variant::Busy => text += "    busy-polling\n",
+        // Without a limit HAProxy wants descriptors for a quarter of maxconn in pipes, past what
+        // it may have; eight flows need sixteen.
         Variant::Tuned => {
-            text += "    tune.pipesize 1048576\n\n\
+            text += "    tune.pipesize 1048576\n    maxpipes 64\n\n\
                      defaults\n    mode tcp\n    option splice-request\n    option splice-response\n";
         }
         Variant::Seed | Variant::None => {}

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::{self, Process, output};
 use crate::stage::{Service, Threads};
-use crate::topology::Topology;
+use crate::topology::{LB_6443, SERVERS_6443, Topology};
 
 /// How a balancer is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,79 +57,23 @@ const fn row(name: &'static str, program: Program, variant: Variant, about: &'st
     }
 }
 
+#[rustfmt::skip]
 const ROWS: &[Row] = &[
-    row(
-        "evenkeel",
-        Program::Evenkeel,
-        Variant::Seed,
-        "the seed's haproxy.cfg",
-    ),
-    row(
-        "haproxy",
-        Program::Haproxy,
-        Variant::Seed,
-        "the seed's haproxy.cfg",
-    ),
-    row(
-        "haproxy-tuned",
-        Program::Haproxy,
-        Variant::Tuned,
-        "with option splice-request, option splice-response, tune.pipesize 1048576",
-    ),
-    row(
-        "haproxy-busy",
-        Program::Haproxy,
-        Variant::Busy,
-        "with busy-polling",
-    ),
-    row(
-        "haproxy3",
-        Program::Haproxy3,
-        Variant::Seed,
-        "the seed's haproxy.cfg",
-    ),
-    row(
-        "haproxy3-tuned",
-        Program::Haproxy3,
-        Variant::Tuned,
-        "tuned as haproxy-tuned",
-    ),
-    row(
-        "haproxy3-busy",
-        Program::Haproxy3,
-        Variant::Busy,
-        "with busy-polling",
-    ),
-    row(
-        "evenkeel-tuned",
-        Program::Evenkeel,
-        Variant::Tuned,
-        "haproxy-tuned's file",
-    ),
-    row(
-        "evenkeel-busy",
-        Program::Evenkeel,
-        Variant::Busy,
-        "haproxy-busy's file",
-    ),
-    row(
-        "nginx",
-        Program::Nginx,
-        Variant::Seed,
-        "stream module, as Debian has it, one worker a thread",
-    ),
-    row(
-        "direct",
-        Program::Direct,
-        Variant::None,
-        "no balancer: the clients ask one server",
-    ),
-    row(
-        "nftables",
-        Program::Nftables,
-        Variant::None,
-        "the kernel forwards, DNAT to each server in turn",
-    ),
+    row("evenkeel", Program::Evenkeel, Variant::Seed, "the seed's haproxy.cfg"),
+    row("evenkeel-tuned", Program::Evenkeel, Variant::Tuned, "the file of haproxy-tuned"),
+    row("evenkeel-busy", Program::Evenkeel, Variant::Busy, "the file of haproxy-busy"),
+    row("haproxy", Program::Haproxy, Variant::Seed, "the seed's haproxy.cfg"),
+    row("haproxy-tuned", Program::Haproxy, Variant::Tuned,
+        "with option splice-request, option splice-response, tune.pipesize 1048576"),
+    row("haproxy-busy", Program::Haproxy, Variant::Busy, "with busy-polling"),
+    row("haproxy3", Program::Haproxy3, Variant::Seed, "the seed's haproxy.cfg"),
+    row("haproxy3-tuned", Program::Haproxy3, Variant::Tuned, "the file of haproxy-tuned"),
+    row("haproxy3-busy", Program::Haproxy3, Variant::Busy, "the file of haproxy-busy"),
+    row("nginx", Program::Nginx, Variant::Seed,
+        "stream module with its defaults, one worker for each thread of the others"),
+    row("nftables", Program::Nftables, Variant::None,
+        "no process: the kernel forwards, DNAT to each server in turn"),
+    row("direct", Program::Direct, Variant::None, "no balancer: the clients ask a server"),
 ];
 
 /// The evenkeel to measure, when it is not the one beside the bench.
@@ -154,6 +98,15 @@ pub(crate) struct Contestant {
 /// The names of all rows.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
+}
+
+/// The whole haproxy.cfg of a variant, as it is on the seed's network with one thread.
+pub(crate) fn seed_configuration(variant: Variant) -> String {
+    haproxy::configuration(
+        variant,
+        Threads::OnePinned,
+        &Service::of(LB_6443, SERVERS_6443.to_vec()),
+    )
 }
 
 impl Contestant {

@@ -30,7 +30,7 @@ pub(super) const BULK_1: Workload = Workload {
     name: "bulk1",
     title: "one endless answer",
     metrics: METRICS,
-    variants: &[Variant::Seed, Variant::Tuned],
+    variants: &[Variant::Seed, Variant::Tuned, Variant::None],
     load: |load| flow(load, 1),
     measure,
 };
@@ -39,7 +39,7 @@ pub(super) const BULK_8: Workload = Workload {
     name: "bulk8",
     title: "eight endless answers",
     metrics: METRICS,
-    variants: &[Variant::Seed, Variant::Tuned],
+    variants: &[Variant::Seed, Variant::Tuned, Variant::None],
     load: |load| flow(load, 8),
     measure,
 };

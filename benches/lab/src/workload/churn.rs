@@ -26,7 +26,7 @@ pub(super) const CHURN: Workload = Workload {
         lower("p50", "connect to last byte, p50", "µs"),
         lower("p99", "connect to last byte, p99", "µs"),
     ],
-    variants: &[Variant::Seed],
+    variants: &[Variant::Seed, Variant::None],
     load,
     measure,
 };

@@ -27,7 +27,7 @@ pub(super) const KEPT_1: Workload = Workload {
     name: "kept1",
     title: "200 B and 1 KB to and fro on one connection",
     metrics: METRICS,
-    variants: &[Variant::Seed, Variant::Busy],
+    variants: &[Variant::Seed, Variant::Busy, Variant::None],
     load: |load| converse(load, 1),
     measure,
 };
@@ -36,7 +36,7 @@ pub(super) const KEPT_64: Workload = Workload {
     name: "kept64",
     title: "200 B and 1 KB to and fro on 64 connections",
     metrics: METRICS,
-    variants: &[Variant::Seed, Variant::Busy],
+    variants: &[Variant::Seed, Variant::Busy, Variant::None],
     load: |load| converse(load, 64),
     measure,
 };

@@ -8,6 +8,7 @@ mod kept;
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -29,7 +30,6 @@ pub(crate) struct Workload {
     /// The figures, the most telling first.
     pub(crate) metrics: &'static [Metric],
     /// Which configurations mean something here, for a run of everything.
-    #[allow(dead_code, reason = "the run of everything comes next")]
     pub(crate) variants: &'static [Variant],
     /// The clients' side.
     pub(crate) load: fn(&mut Load) -> Result<Kept>,
@@ -79,6 +79,22 @@ impl Workload {
 
     pub(crate) fn metric(&self, name: &str) -> Option<&'static Metric> {
         self.metrics.iter().find(|metric| metric.name == name)
+    }
+}
+
+impl Metric {
+    /// The figure as a time; None when it is none.
+    pub(crate) fn time(&self, value: f64) -> Option<Duration> {
+        let seconds = match self.unit {
+            "s" => value,
+            "ms" => value / 1e3,
+            "µs" => value / 1e6,
+            "1/s" => 1.0 / value,
+            // Of a gigabyte.
+            "Gbit/s" => 8.0 / value,
+            _ => return None,
+        };
+        Duration::try_from_secs_f64(seconds).ok()
     }
 }
 
