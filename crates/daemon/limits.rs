@@ -11,8 +11,8 @@ const PER_CONNECTION: u64 = 2;
 const FOR_THE_PROCESS: u64 = 64;
 /// A thread's epoll, its wakers and timers.
 const PER_THREAD: u64 = 32;
-/// The empty pipes that a thread keeps for its next flows, two descriptors each.
-const PER_SPLICING_THREAD: u64 = 128;
+/// The pipes of a thread that may splice, two descriptors each.
+const PER_SPLICING_THREAD: u64 = 32;
 /// A thread's socket of a bind and the duplicate that is accepted from; during a reload the
 /// duplicate of the next generation, too.
 const PER_BIND_AND_THREAD: u64 = 3;
@@ -92,8 +92,8 @@ fn reserve(config: &Config, threads: usize) -> u64 {
         .filter(|s| s.check.is_some())
         .count();
     let pipes = match config.global.relay {
-        RelayMethod::Splice => PER_SPLICING_THREAD,
-        RelayMethod::Auto | RelayMethod::Copy => 0,
+        RelayMethod::Auto | RelayMethod::Splice => PER_SPLICING_THREAD,
+        RelayMethod::Copy => 0,
     };
     let per_thread = PER_THREAD + pipes + PER_BIND_AND_THREAD * binds as u64;
     FOR_THE_PROCESS + per_thread * threads + checks as u64

@@ -26,6 +26,7 @@ fn traffic_is_counted_once_and_where_it_was() {
     let held = Peer::connect(front);
     let metrics = until_metrics(&lb, "the held session is counted", |metrics| {
         metrics.value("haproxy_backend_current_sessions", "proxy=be") == 1.0
+            && metrics.value("haproxy_server_sessions_total", "proxy=be,server=s1") == 4.0
     });
 
     for (name, labels) in [

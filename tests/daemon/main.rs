@@ -223,7 +223,7 @@ fn a_daemon_that_cannot_start_is_told_by_its_parent() {
     std::fs::write(
         &file,
         format!(
-            "global\n    maxconn 1\n    nbthread 1\nlisten api\n    bind {}:{first}-{}\n    server a 127.0.0.1:1\n",
+            "global\n    maxconn 1\n    nbthread 1\n    nosplice\nlisten api\n    bind {}:{first}-{}\n    server a 127.0.0.1:1\n",
             lab.ip(),
             first + 99
         ),

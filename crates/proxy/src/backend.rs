@@ -66,7 +66,7 @@ pub(crate) struct Backend {
     pub(crate) servers: Vec<Arc<Server>>,
     picker: Mutex<Picker>,
     pub(crate) log: Sink,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     kill: Cut,
     connect_seconds: metrics::Histogram,
     pub(crate) session_seconds: metrics::Histogram,
@@ -361,6 +361,21 @@ impl Backend {
         lease.signals.dialing.wait().await;
         if !self.may_move(&lease.server, retries) {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// What becomes of a connection that the system then refuses what it needs.
+    pub(crate) fn out_of_resources(
+        &self,
+        connection: Connection,
+        error: &std::io::Error,
+    ) -> Failure {
+        let Connection { lease, effort, .. } = connection;
+        self.note_shortage(&lease.server, error);
+        Failure {
+            end: End::ConnectResource,
+            server: Some(lease.server.clone()),
+            effort,
         }
     }
 

@@ -1,26 +1,45 @@
-//! What ends sessions from outside: a token that wakes them, and a flag beside it that they look
-//! at whenever they are awake, since asking the token takes a lock that all of them share.
+//! What ends sessions from outside: a flag that they look at whenever they are awake, a token that
+//! wakes those who wait in a task, and an alarm that has every thread look at its established
+//! sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-/// Ends what waits for it, once and for all.
+/// Tells every data-plane thread that something was cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Alarm(Arc<watch::Sender<()>>);
+
+impl Alarm {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(())))
+    }
+
+    /// Changes with each cut.
+    pub(crate) fn listen(&self) -> watch::Receiver<()> {
+        self.0.subscribe()
+    }
+}
+
+/// Ends what looks at it or waits for it, once and for all.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     is_cut: Arc<AtomicBool>,
     token: CancellationToken,
     /// What ends this one too.
     parent: Option<Arc<AtomicBool>>,
+    alarm: Alarm,
 }
 
 impl Cut {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(alarm: &Alarm) -> Self {
         Self {
             is_cut: Arc::default(),
             token: CancellationToken::new(),
             parent: None,
+            alarm: alarm.clone(),
         }
     }
 
@@ -30,6 +49,7 @@ impl Cut {
             is_cut: Arc::default(),
             token: self.token.child_token(),
             parent: Some(self.is_cut.clone()),
+            alarm: self.alarm.clone(),
         }
     }
 
@@ -37,6 +57,7 @@ impl Cut {
         // Before anybody is woken to look.
         self.is_cut.store(true, SeqCst);
         self.token.cancel();
+        self.alarm.0.send_replace(());
     }
 
     /// Takes no lock.
@@ -56,13 +77,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_ends_alone_or_with_its_parent() {
-        let parent = Cut::new();
+        let alarm = Alarm::new();
+        let mut ears = alarm.listen();
+        let parent = Cut::new(&alarm);
         let (first, second) = (parent.child(), parent.child());
         first.cut();
         first.wait().await;
         assert!(first.is_cut() && !parent.is_cut() && !second.is_cut());
+        assert!(ears.has_changed().is_ok_and(|has| has));
+        ears.mark_unchanged();
         parent.cut();
         second.wait().await;
         assert!(second.is_cut());
+        assert!(ears.has_changed().is_ok_and(|has| has));
     }
 }

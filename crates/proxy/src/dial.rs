@@ -1,15 +1,20 @@
 //! One try to connect to a server.
 
-use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::OwnedFd;
 
 use evenkeel_config::{Keepalive, ServerAddress};
+use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
+};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, UnixStream};
 
-use crate::relay::Stream;
+use crate::reactor::WRITABLE;
+use crate::relay::{Kind, Stream};
 
 /// What a new connection to a server is given.
 #[derive(Clone, Copy, Debug)]
@@ -37,25 +42,47 @@ pub(crate) async fn dial(
             })?;
             dial_tcp(SocketAddr::new(*ip, port), options).await
         }
-        ServerAddress::Unix(path) => Ok(UnixStream::connect(path).await?.into()),
-        ServerAddress::Abstract(name) => {
-            let marked = [b"\0", name.as_slice()].concat();
-            Ok(UnixStream::connect(OsStr::from_bytes(&marked))
-                .await?
-                .into())
-        }
+        ServerAddress::Unix(path) => dial_unix(&SocketAddrUnix::new(path)?),
+        ServerAddress::Abstract(name) => dial_unix(&SocketAddrUnix::new_abstract_name(name)?),
     }
 }
 
 async fn dial_tcp(address: SocketAddr, options: Options) -> io::Result<Stream> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    socket.set_nodelay(true)?;
-    apply(SockRef::from(&socket), options)?;
-    Ok(socket.connect(address).await?.into())
+    let fd = socket(family)?;
+    apply(SockRef::from(&fd), options)?;
+    match connect(&fd, &address) {
+        Ok(()) => return Ok(Stream::dialled(fd, Kind::Tcp)),
+        Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    // A server on this machine, or very near, has answered already.
+    let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec::default()))?;
+    let seen = fds[0].revents();
+    let stream = Stream::dialled(fd, Kind::Tcp);
+    if seen.is_empty() {
+        stream.watch(EventFlags::empty())?.wait(WRITABLE).await;
+    }
+    if seen != PollFlags::OUT {
+        sockopt::socket_error(&stream)??;
+    }
+    Ok(stream)
+}
+
+/// A connect that does not wait: the system refuses it where the server's queue is full.
+fn dial_unix(address: &SocketAddrUnix) -> io::Result<Stream> {
+    let fd = socket(AddressFamily::UNIX)?;
+    connect(&fd, address)?;
+    Ok(Stream::dialled(fd, Kind::Unix))
+}
+
+fn socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    Ok(socket_with(family, SocketType::STREAM, flags, None)?)
 }
 
 /// Sets what is set only where it was asked for.
@@ -82,7 +109,6 @@ pub(crate) fn apply(socket: SockRef<'_>, options: Options) -> io::Result<()> {
 
 /// Whether a failed try says something of this machine rather than of the server.
 pub(crate) fn is_local_shortage(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     let local = [
         Errno::MFILE,
         Errno::NFILE,

@@ -19,7 +19,7 @@ use crate::cut::Cut;
 use crate::gate::Gate;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
-use crate::relay::{Limits, Method};
+use crate::relay::{Limits, Method, Terms};
 use crate::server::{Server, ServerState};
 use crate::session::{Frontend, limits};
 use crate::sockets::Listening;
@@ -61,7 +61,7 @@ pub(crate) struct Generation {
 impl Generation {
     /// Puts `config` together with what is `carried` over; nothing runs yet.
     pub(crate) fn new(config: Config, carried: &Carried, shared: &Arc<Shared>) -> Self {
-        let kill = Cut::new();
+        let kill = Cut::new(&shared.alarm);
         let now = Instant::now();
         let backends: Vec<Arc<Backend>> = config
             .backends
@@ -319,14 +319,21 @@ fn new_frontend(
         }
         None => Arc::new(FrontendStats::new(limit)),
     };
-    let method = match config.global.relay {
-        RelayMethod::Auto | RelayMethod::Copy => Method::Copy,
-        RelayMethod::Splice => Method::Splice,
+    let terms = Terms {
+        limits: frontend
+            .default_backend
+            .map_or_else(Limits::default, |id| limits(frontend, config.backend(id))),
+        method: match config.global.relay {
+            RelayMethod::Auto => Method::Auto,
+            RelayMethod::Copy => Method::Copy,
+            RelayMethod::Splice => Method::Splice,
+        },
+        pipe_bytes: config.global.pipe_bytes.min(largest_pipe()),
     };
     Arc::new(Frontend {
         stats,
         backend: frontend.default_backend.map(|id| backends[id.0].clone()),
-        method,
+        terms,
         log: shared.logs.sink(&frontend.log.targets, &frontend.log.tag),
         shared: shared.clone(),
         bind_gates: frontend
@@ -335,10 +342,16 @@ fn new_frontend(
             .map(|bind| bind.maxconn.map(Gate::new))
             .collect(),
         kill: kill.clone(),
-        limits: frontend
-            .default_backend
-            .map_or_else(Limits::default, |id| limits(frontend, config.backend(id))),
-        relayed: metrics::counter!("evenkeel_relayed_bytes_total", "method" => method.name()),
+        copied: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "copy"),
+        spliced: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "splice"),
         config: frontend.clone(),
     })
+}
+
+/// What an unprivileged process may have a pipe hold (proc_sys_fs(5)).
+fn largest_pipe() -> usize {
+    let text = std::fs::read_to_string("/proc/sys/fs/pipe-max-size");
+    text.ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1 << 20)
 }

@@ -10,17 +10,20 @@ pub mod bench;
 mod cut;
 mod dial;
 mod end;
+mod engine;
 mod gate;
 mod generation;
 mod listener;
 mod log;
 mod observe;
 mod proxy;
+mod reactor;
 mod relay;
 mod server;
 mod session;
 mod snapshot;
 mod sockets;
+mod spin;
 mod stats;
 mod workers;
 
@@ -34,5 +37,7 @@ pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
 pub(crate) struct Shared {
     pub(crate) stats: stats::ProcessStats,
     pub(crate) held: relay::Held,
+    /// Rings when sessions are cut.
+    pub(crate) alarm: cut::Alarm,
     pub(crate) logs: Logs,
 }

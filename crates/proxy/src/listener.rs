@@ -2,24 +2,24 @@
 //! Who finds no room waits in the kernel's accept queue.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 use socket2::Socket;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-use crate::relay::Stream;
+use crate::reactor::{READABLE, Source};
+use crate::relay::{Kind, Stream};
 use crate::session::{Accepted, Frontend, Place, serve};
 
 /// How long to wait for a descriptor to come free before trying again.
@@ -67,18 +67,25 @@ impl Listener {
     }
 
     async fn accept_all(&self) -> io::Result<()> {
-        let ready = self.register()?;
+        let watched = Source::register(&self.socket, EventFlags::empty())?;
+        let accepted = self.accept_from(&watched).await;
+        // The socket is another name of one that the process may keep listening on.
+        watched.forget(&self.socket);
+        accepted
+    }
+
+    async fn accept_from(&self, watched: &Source) -> io::Result<()> {
         loop {
-            let mut guard = tokio::select! {
+            tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                guard = ready.readable() => guard?,
-            };
+                () = watched.wait(READABLE) => {}
+            }
             match self.accept_batch()? {
-                Batch::Empty => guard.clear_ready(),
+                Batch::Empty => watched.clear(EventFlags::IN),
                 Batch::More => tokio::task::yield_now().await,
                 // Nobody is held up yet: whoever comes next wakes us.
-                Batch::Full if !self.somebody_waits() => guard.clear_ready(),
+                Batch::Full if !self.somebody_waits() => watched.clear(EventFlags::IN),
                 Batch::Full => self.wait_for_room().await,
                 Batch::NoDescriptor(errno) => self.wait_for_descriptor(errno).await,
             }
@@ -95,19 +102,6 @@ impl Listener {
         Ok(())
     }
 
-    /// Registers the socket with the runtime, for its readiness alone: the runtime's own listeners
-    /// can only accept, and whether we may is to be asked in between.
-    #[allow(
-        unsafe_code,
-        reason = "the runtime has no safe way to watch a socket that it does not own"
-    )]
-    fn register(&self) -> io::Result<AsyncFd<BorrowedFd<'_>>> {
-        let socket = self.socket.as_fd();
-        // SAFETY: the descriptor is open and the same for as long as `self.socket` lives, which the
-        // returned value borrows.
-        Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
-    }
-
     fn accept_batch(&self) -> io::Result<Batch> {
         for _ in 0..ACCEPT_BATCH {
             let Ok(place) = Place::take(&self.frontend, self.bind) else {
@@ -120,7 +114,7 @@ impl Listener {
                         peer,
                         place,
                     };
-                    drop(self.sessions.spawn(serve(accepted)));
+                    self.serve(accepted);
                 }
                 Err(Errno::WOULDBLOCK) => return Ok(Batch::Empty),
                 Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
@@ -136,18 +130,25 @@ impl Listener {
         Ok(Batch::More)
     }
 
-    fn accept_one(&self) -> Result<(Stream, Option<std::net::SocketAddr>), Errno> {
+    /// Has a client served. Mostly its server is near and connected at once, and the engine has
+    /// the session by then: only one that waits becomes a task.
+    fn serve(&self, accepted: Accepted) {
+        let mut session = Box::pin(serve(accepted, self.sessions.token()));
+        let mut at_once = Context::from_waker(Waker::noop());
+        if session.as_mut().poll(&mut at_once).is_pending() {
+            drop(tokio::spawn(session));
+        }
+    }
+
+    fn accept_one(&self) -> Result<(Stream, Option<SocketAddr>), Errno> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let to_errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::NOMEM);
         if self.is_unix {
             let fd = accept_with(&self.socket, flags)?;
-            let stream = UnixStream::from_std(fd.into()).map_err(to_errno)?;
-            return Ok((stream.into(), None));
+            return Ok((Stream::accepted(fd, Kind::Unix), None));
         }
         let (fd, peer) = acceptfrom_with(&self.socket, flags)?;
-        let peer = peer.and_then(|peer| std::net::SocketAddr::try_from(peer).ok());
-        let stream = TcpStream::from_std(fd.into()).map_err(to_errno)?;
-        Ok((stream.into(), peer))
+        let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+        Ok((Stream::accepted(fd, Kind::Tcp), peer))
     }
 
     /// Waits for a place; a full gate is counted once for each time that it stops us.

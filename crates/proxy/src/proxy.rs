@@ -7,9 +7,11 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use evenkeel_config::Config;
 
+use crate::cut::Alarm;
 use crate::generation::{Carried, Generation};
 use crate::relay::{HELD_LIMIT_BYTES, Held};
 use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
+use crate::spin::Spinning;
 use crate::stats::ProcessStats;
 use crate::workers::Workers;
 use crate::{Logs, Shared};
@@ -46,6 +48,7 @@ pub struct Proxy {
     draining: Vec<Arc<Generation>>,
     pub(crate) threads: usize,
     pub(crate) is_stopping: bool,
+    spinning: Arc<Spinning>,
     // Last: tasks are told to end before their threads are.
     workers: Workers,
 }
@@ -61,10 +64,12 @@ impl Proxy {
         let shared = Arc::new(Shared {
             stats: ProcessStats::new(settings.maxconn),
             held: Held::new(HELD_LIMIT_BYTES),
+            alarm: Alarm::new(),
             logs: settings.logs,
         });
         let threads = settings.threads.max(1);
-        let mut workers = Workers::new();
+        let spinning = Arc::new(Spinning::new(&config.global));
+        let mut workers = Workers::new(spinning.clone(), shared.alarm.clone());
         workers.grow(threads)?;
         let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);
@@ -76,6 +81,7 @@ impl Proxy {
             draining: Vec::new(),
             threads,
             is_stopping: false,
+            spinning,
             workers,
         })
     }
@@ -107,6 +113,7 @@ impl Proxy {
             }
         };
         self.shared.stats.gate.set_limit(maxconn);
+        self.spinning.set(&config.global);
         self.threads = threads;
         let mut next = Generation::new(config, &self.current.carry(), &self.shared);
         self.current.stop_checks();

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
 use evenkeel_config::SessionLogFormat;
+use rustix::event::epoll::EventFlags;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Shared;
 use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease, client_ip};
 use crate::cut::Cut;
 use crate::end::End;
+use crate::engine;
 use crate::gate::Gate;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
-use crate::relay::{Job, Limits, Method, Stream, Tally, Witness, relay};
+use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::server::Server;
 use crate::stats::FrontendStats;
 
@@ -23,15 +26,16 @@ pub(crate) struct Frontend {
     pub(crate) config: config::Frontend,
     pub(crate) stats: Arc<FrontendStats>,
     pub(crate) backend: Option<Arc<Backend>>,
-    pub(crate) method: Method,
+    pub(crate) terms: Terms,
     pub(crate) log: Sink,
     pub(crate) shared: Arc<Shared>,
     /// The limits of the `bind` lines that have one of their own, by their place in the section.
     pub(crate) bind_gates: Vec<Option<Gate>>,
-    pub(crate) limits: Limits,
-    /// Cancelled when the whole generation is to end.
+    /// Cut when the whole generation is to end.
     pub(crate) kill: Cut,
-    pub(crate) relayed: metrics::Counter,
+    /// Bytes that were copied, and those that were spliced.
+    pub(crate) copied: metrics::Counter,
+    pub(crate) spliced: metrics::Counter,
 }
 
 /// An accepted connection that has its place within every `maxconn`.
@@ -120,49 +124,57 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// Serves one connection to its end. The future is what an open session costs in memory, so it
-/// holds nothing twice.
-#[allow(
-    clippy::manual_async_fn,
-    reason = "an async fn would hold its argument twice"
-)]
-pub(crate) fn serve(mut accepted: Accepted) -> impl Future<Output = ()> + Send {
-    async move {
-        let started = (SystemTime::now(), Instant::now());
-        let frontend = &accepted.place.frontend;
-        begin(&accepted.place, &accepted.stream, accepted.peer);
-        let outcome = match &frontend.backend {
-            Some(backend) => {
-                let _open = backend.state.stats.open.raise();
-                backend.state.stats.begin(frontend.shared.stats.epoch);
-                // Boxed: an established session, which may last for days, does not carry the size
-                // of its connect.
-                let mut connected =
-                    Box::pin(connect(backend, &accepted.stream, accepted.peer)).await;
-                match connected {
-                    // By reference: moved out, the connection would be held twice.
-                    Ok(ref mut connection) => run(frontend, &mut accepted.stream, connection).await,
-                    Err(failure) => Outcome {
-                        unsent: accepted.stream.discard_pending(),
-                        ..failure.into()
-                    },
+/// Takes one connection as far as a server, where the engine takes it over, or to its end.
+/// `tracked` is the session's mark in the generation that waits for it.
+pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
+    let started = (SystemTime::now(), Instant::now());
+    let Accepted {
+        stream,
+        peer,
+        place,
+    } = accepted;
+    begin(&place, &stream, peer);
+    let failure = match &place.frontend.backend {
+        Some(backend) => {
+            let open = Open::new(backend);
+            match establish(backend, &stream, peer).await {
+                Ok(connection) => {
+                    let Connection {
+                        stream: server,
+                        lease,
+                        effort,
+                        took,
+                    } = connection;
+                    let established = Established {
+                        started,
+                        peer,
+                        effort,
+                        connect: took,
+                        open,
+                        lease,
+                        place,
+                        tracked,
+                    };
+                    established.count_connect();
+                    let now = Instant::now();
+                    engine::adopt(Relay::new(stream, server, Box::new(established), now));
+                    return;
                 }
+                Err(failure) => failure,
             }
-            None => Failure {
-                end: End::NoServer,
-                server: None,
-                effort: Effort::default(),
-            }
-            .into(),
-        };
-        let Accepted {
-            stream,
-            peer,
-            place,
-        } = accepted;
-        drop(stream);
-        finish(&place, peer, started, &outcome);
-    }
+        }
+        None => Failure {
+            end: End::NoServer,
+            server: None,
+            effort: Effort::default(),
+        },
+    };
+    let outcome = Outcome {
+        unsent: stream.discard_pending(),
+        ..failure.into()
+    };
+    drop(stream);
+    finish(&place, peer, started, &outcome);
 }
 
 fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
@@ -181,7 +193,8 @@ fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
     }
 }
 
-async fn connect(
+/// Connects the client to a server and has both sides watched.
+async fn establish(
     backend: &Arc<Backend>,
     stream: &Stream,
     peer: Option<SocketAddr>,
@@ -191,85 +204,130 @@ async fn connect(
     } else {
         0
     };
-    backend
-        .connect(Client {
-            stream,
-            address: client_ip(peer),
-            port,
-        })
-        .await
+    let client = Client {
+        stream,
+        address: client_ip(peer),
+        port,
+    };
+    let connection = backend.connect(client).await?;
+    // Both have room to write: nothing was written yet.
+    let watched = connection
+        .stream
+        .watch(EventFlags::OUT)
+        .and_then(|_| stream.watch(EventFlags::OUT));
+    match watched {
+        Ok(_) => Ok(connection),
+        Err(error) => Err(backend.out_of_resources(connection, &error)),
+    }
 }
 
-/// Relays between the client and its server.
-#[allow(
-    clippy::manual_async_fn,
-    reason = "an async fn would hold its arguments twice"
-)]
-fn run<'a>(
-    frontend: &'a Frontend,
-    client: &'a mut Stream,
-    connection: &'a mut Connection,
-) -> impl Future<Output = Outcome> + Send + 'a {
-    async move {
+/// A session counted as open in its backend; until dropped.
+struct Open(Arc<Backend>);
+
+impl Open {
+    fn new(backend: &Arc<Backend>) -> Self {
+        let stats = &backend.state.stats;
+        stats.open.rise();
+        stats.begin(backend.shared.stats.epoch);
+        Self(backend.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.state.stats.open.fall();
+    }
+}
+
+/// What an established session is beside its two streams. There is one for each open session, for
+/// days perhaps: it holds nothing twice.
+struct Established {
+    started: (SystemTime, Instant),
+    peer: Option<SocketAddr>,
+    effort: Effort,
+    connect: Duration,
+    open: Open,
+    lease: Lease,
+    place: Place,
+    tracked: TaskTrackerToken,
+}
+
+impl Established {
+    fn count_connect(&self) {
         let Lease {
-            backend,
-            server,
-            signals,
-        } = &connection.lease;
+            backend, server, ..
+        } = &self.lease;
         backend.count(server, |stats| {
-            stats.queue_time.add(connection.effort.waited);
-            stats.connect_time.add(connection.took);
+            stats.queue_time.add(self.effort.waited);
+            stats.connect_time.add(self.connect);
         });
-        let link = Link {
-            frontend,
-            backend,
-            server,
-        };
-        let job = Job {
-            limits: &frontend.limits,
-            cut: &signals.sessions,
-            held: &frontend.shared.held,
-            witness: &link,
-        };
-        let Tally { up, down, end } =
-            relay(frontend.method, client, &mut connection.stream, &job).await;
-        Outcome {
-            end,
-            server: Some(connection.lease.server.clone()),
-            effort: connection.effort,
-            connect: Some(connection.took),
-            bytes: (up, down),
-            unsent: 0,
-        }
     }
 }
 
-/// What follows an established session.
-struct Link<'a> {
-    frontend: &'a Frontend,
-    backend: &'a Backend,
-    server: &'a Server,
-}
-
-impl Witness for Link<'_> {
-    fn moved(&self, up: u64, down: u64) {
-        self.frontend.stats.bytes.add(up, down);
-        self.backend
-            .count(self.server, |stats| stats.bytes.add(up, down));
-        self.frontend
-            .shared
-            .stats
-            .bytes_out
-            .fetch_add(up + down, Relaxed);
-        self.frontend.relayed.increment(up + down);
+impl Witness for Established {
+    fn terms(&self) -> &Terms {
+        &self.place.frontend.terms
     }
 
-    fn cause(&self) -> End {
-        if self.frontend.kill.is_cut() {
-            End::Killed
+    fn held(&self) -> &Held {
+        &self.place.frontend.shared.held
+    }
+
+    fn cut(&self) -> Option<End> {
+        if !self.lease.signals.sessions.is_cut() {
+            None
+        } else if self.place.frontend.kill.is_cut() {
+            Some(End::Killed)
         } else {
-            End::ServerDown
+            Some(End::ServerDown)
         }
+    }
+
+    fn moved(&self, moved: &Moved) {
+        let &Moved { up, down, spliced } = moved;
+        let frontend = &self.place.frontend;
+        let Lease {
+            backend, server, ..
+        } = &self.lease;
+        frontend.stats.bytes.add(up, down);
+        backend.count(server, |stats| stats.bytes.add(up, down));
+        let all = up + down;
+        frontend.shared.stats.bytes_out.fetch_add(all, Relaxed);
+        if spliced < all {
+            frontend.copied.increment(all - spliced);
+        }
+        if spliced > 0 {
+            frontend.spliced.increment(spliced);
+        }
+    }
+
+    fn ended(self: Box<Self>, tally: Tally, client: Stream, server: Stream) {
+        let Self {
+            started,
+            peer,
+            effort,
+            connect,
+            open,
+            lease,
+            place,
+            tracked,
+        } = *self;
+        let outcome = Outcome {
+            end: tally.end,
+            server: Some(lease.server.clone()),
+            effort,
+            connect: Some(connect),
+            bytes: (tally.up, tally.down),
+            unsent: 0,
+        };
+        // Closed and given back before the line is written: its counts are of the others.
+        drop(server);
+        drop(lease);
+        drop(open);
+        drop(client);
+        finish(&place, peer, started, &outcome);
+        drop(place);
+        drop(tracked);
     }
 }
 
@@ -333,4 +391,19 @@ fn finish(
         is_redispatched: outcome.effort.is_redispatched,
     };
     frontend.log.session(log.format, &record);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an established session is beside its record in the engine, in bytes.
+    const LARGEST: usize = 256;
+
+    #[test]
+    fn what_outlives_a_connect_is_small() {
+        let bytes = size_of::<Established>();
+        println!("an established session takes {bytes} bytes beside its record");
+        assert!(bytes <= LARGEST, "{bytes} bytes");
+    }
 }

@@ -125,21 +125,7 @@ pub(crate) struct Level {
     peak: AtomicU32,
 }
 
-/// One that is counted in a [`Level`] while it lives.
-pub(crate) struct Raised<'a>(&'a Level);
-
-impl Drop for Raised<'_> {
-    fn drop(&mut self) {
-        self.0.fall();
-    }
-}
-
 impl Level {
-    pub(crate) fn raise(&self) -> Raised<'_> {
-        self.rise();
-        Raised(self)
-    }
-
     pub(crate) fn rise(&self) {
         let now = self.now.fetch_add(1, Relaxed) + 1;
         self.peak.fetch_max(now, Relaxed);

@@ -2,12 +2,19 @@
 //! generations spawn their tasks on them.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::JoinHandle;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::cut::Alarm;
+use crate::engine::Driver;
+use crate::reactor;
+use crate::spin::Spinning;
 
 /// How many wake-ups of tasks may pass before a busy thread looks at its sockets again.
 const EVENT_INTERVAL: u32 = 31;
@@ -17,6 +24,8 @@ const EVENT_INTERVAL: u32 = 31;
 pub(crate) struct Workers {
     workers: Vec<Worker>,
     stop: CancellationToken,
+    spinning: Arc<Spinning>,
+    alarm: Alarm,
 }
 
 #[derive(Debug)]
@@ -28,10 +37,12 @@ struct Worker {
 }
 
 impl Workers {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(spinning: Arc<Spinning>, alarm: Alarm) -> Self {
         Self {
             workers: Vec::new(),
             stop: CancellationToken::new(),
+            spinning,
+            alarm,
         }
     }
 
@@ -45,10 +56,12 @@ impl Workers {
                 .event_interval(EVENT_INTERVAL)
                 .build()?;
             let handle = runtime.handle().clone();
-            let stop = self.stop.clone();
+            let epoll = reactor::new_epoll()?;
+            let (stop, spinning) = (self.stop.clone(), self.spinning.clone());
+            let alarm = self.alarm.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("data-{}", self.workers.len() + 1))
-                .spawn(move || runtime.block_on(stop.cancelled()))?;
+                .spawn(move || runtime.block_on(work(epoll, spinning, alarm, stop)))?;
             let answered = Arc::new(AtomicBool::new(true));
             self.workers.push(Worker {
                 handle,
@@ -81,6 +94,22 @@ impl Workers {
         }
         all_answered
     }
+}
+
+/// What a data-plane thread does until it is stopped. Without what drives its sessions it is of no
+/// use, and neither is a process that goes on without it.
+async fn work(epoll: OwnedFd, spinning: Arc<Spinning>, alarm: Alarm, stop: CancellationToken) {
+    let driving = tokio::spawn(async move { Driver::new(epoll, spinning)?.run(&alarm).await });
+    let failed = tokio::select! {
+        () = stop.cancelled() => return,
+        failed = driving => failed,
+    };
+    match failed {
+        Ok(Ok(never)) => match never {},
+        Ok(Err(error)) => error!(%error, "a data-plane thread cannot go on"),
+        Err(error) => error!(%error, "a data-plane thread cannot go on"),
+    }
+    std::process::abort();
 }
 
 impl Drop for Workers {

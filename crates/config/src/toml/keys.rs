@@ -128,13 +128,13 @@ pub(super) static GLOBAL: Section = Section {
             "relay",
             "`auto`, `copy`, `splice`",
             "`auto`",
-            "How bytes are moved: `copy`, through one large buffer per thread; `splice`, through pipes inside the kernel; `auto`, as suits most.",
+            "How bytes are moved: `copy`, through one large buffer per thread; `splice`, through pipes inside the kernel; `auto`, each transfer as suits it: bulk by splice, the rest by copy.",
         ),
         key(
             "pipe-bytes",
             "bytes, 4096-1073741824",
             "1048576",
-            "What the kernel is asked to let a pipe hold that bytes are spliced through. A process that is not root's gets no more than fs.pipe-max-size, and the usual 65536 once its user's pipes exceed fs.pipe-user-pages-soft.",
+            "What the kernel is asked to let a pipe hold that bytes are spliced through. A process that is not root's gets no more than fs.pipe-max-size, and no pipe of this size once its user's pipes exceed fs.pipe-user-pages-soft: what would go through it is copied.",
         ),
         key(
             "busy-polling",
@@ -146,7 +146,7 @@ pub(super) static GLOBAL: Section = Section {
             "busy-polling-share",
             "percent, 1-100",
             "25",
-            "Most of one core that polling may cost, in `auto` alone.",
+            "Most of one core that polling may cost all threads together, beyond what sleeping would have cost, in `auto` alone.",
         ),
         key(
             "hard-stop-after",

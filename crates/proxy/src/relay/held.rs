@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 /// Bytes that all connections together may hold back before reading pauses. Enough for some
 /// hundred stalled bulk flows, small beside any machine that runs a control plane.
@@ -28,9 +28,14 @@ impl Held {
         }
     }
 
-    /// Whether a flow may read now; if not, `cx` is woken once it may.
-    fn may_read(&self, cx: &Context<'_>) -> bool {
-        if self.bytes.load(SeqCst) < self.limit {
+    /// Whether all connections together hold what they may.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.bytes.load(SeqCst) >= self.limit
+    }
+
+    /// Whether a flow may hold more now; if not, `room` is woken once it may.
+    pub(crate) fn may_read(&self, room: &Waker) -> bool {
+        if !self.is_tight() {
             return true;
         }
         self.reached.fetch_add(1, Relaxed);
@@ -38,12 +43,21 @@ impl Held {
             .parked
             .lock()
             .expect("no panic while the list is locked");
-        if !parked.iter().any(|waker| waker.will_wake(cx.waker())) {
-            parked.push(cx.waker().clone());
+        if !parked.iter().any(|waker| waker.will_wake(room)) {
+            parked.push(room.clone());
         }
         drop(parked);
         // Bytes may have been taken between the look and the parking.
-        self.bytes.load(SeqCst) < self.limit
+        !self.is_tight()
+    }
+
+    /// One flow that held `before` bytes holds `after` now.
+    pub(crate) fn change(&self, before: usize, after: usize) {
+        if after > before {
+            self.bytes.fetch_add(after - before, SeqCst);
+        } else if after < before {
+            self.sub(before - after);
+        }
     }
 
     fn sub(&self, bytes: usize) {
@@ -68,44 +82,6 @@ impl Held {
     }
 }
 
-/// One flow's share of the process's sum; gives it back on drop.
-#[derive(Debug)]
-pub(crate) struct HeldShare<'a> {
-    held: &'a Held,
-    bytes: usize,
-}
-
-impl<'a> HeldShare<'a> {
-    pub(crate) fn none(held: &'a Held) -> Self {
-        Self { held, bytes: 0 }
-    }
-
-    pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes > self.bytes {
-            self.held.bytes.fetch_add(bytes - self.bytes, SeqCst);
-        } else if bytes < self.bytes {
-            self.held.sub(self.bytes - bytes);
-        }
-        self.bytes = bytes;
-    }
-
-    /// Whether all connections together hold what they may.
-    pub(crate) fn is_tight(&self) -> bool {
-        self.held.bytes.load(SeqCst) >= self.held.limit
-    }
-
-    /// Whether the flow may read more; if not, `cx` is woken once it may.
-    pub(crate) fn may_grow(&self, cx: &Context<'_>) -> bool {
-        self.held.may_read(cx)
-    }
-}
-
-impl Drop for HeldShare<'_> {
-    fn drop(&mut self) {
-        self.set(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,13 +100,11 @@ mod tests {
     fn a_parked_flow_is_woken_once_bytes_are_taken() {
         let (held, count) = (Held::new(10), Arc::new(Count::default()));
         let waker = Waker::from(count.clone());
-        let cx = Context::from_waker(&waker);
-        let mut share = HeldShare::none(&held);
-        share.set(10);
-        assert!(!held.may_read(&cx));
-        share.set(9);
+        held.change(0, 10);
+        assert!(held.is_tight() && !held.may_read(&waker));
+        held.change(10, 9);
         assert_eq!(count.0.load(Relaxed), 1);
-        assert!(held.may_read(&cx));
+        assert!(held.may_read(&waker));
         assert_eq!((held.bytes(), held.reached()), (9, 1));
     }
 }

@@ -1,31 +1,26 @@
 //! Moves bytes between a client and a server until the session ends, with half-closes, resets and
-//! backpressure carried through. How one batch of bytes moves is a [`Mover`]'s affair: `copy` or
-//! `splice`; everything else is here and the same for both.
+//! backpressure carried through. A state machine: [`Relay::turn`] moves what can be moved now and
+//! says what it waits for; the engine calls it whenever that may have come.
 
 mod copy;
 mod held;
+mod mover;
 mod splice;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use pin_project_lite::pin_project;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::WaitForCancellationFuture;
+use rustix::event::epoll::EventFlags;
 
-use self::copy::Copy;
-use self::held::HeldShare;
 pub(crate) use self::held::{HELD_LIMIT_BYTES, Held};
-use self::splice::Splice;
-pub(crate) use self::stream::{Gone, Stream};
-use crate::cut::Cut;
+use self::mover::Mover;
+pub(crate) use self::stream::{Gone, Kind, Stream};
 use crate::end::End;
+use crate::reactor::Side;
 
 /// What a flow may read until its last write was taken whole: bounds what a stalled receiver
 /// holds back.
@@ -51,21 +46,45 @@ pub(crate) struct Limits {
     pub(crate) server_fin: Option<Duration>,
 }
 
-/// What a relay needs to know beside its two streams.
-pub(crate) struct Job<'a> {
-    pub(crate) limits: &'a Limits,
-    /// Ends the session from outside; the witness then knows why.
-    pub(crate) cut: &'a Cut,
-    pub(crate) held: &'a Held,
-    pub(crate) witness: &'a (dyn Witness + Send + Sync),
+/// How bytes are moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Each flow as suits it: bulk transfers by splice, the rest by copy.
+    Auto,
+    Copy,
+    Splice,
 }
 
-/// Who follows a session from outside.
-pub(crate) trait Witness {
-    /// `up` more bytes reached the server, `down` more the client.
-    fn moved(&self, up: u64, down: u64);
-    /// Why the session was cut.
-    fn cause(&self) -> End;
+/// What holds for all sessions of a kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) limits: Limits,
+    pub(crate) method: Method,
+    /// What a pipe holds that bytes are spliced through.
+    pub(crate) pipe_bytes: usize,
+}
+
+/// Who follows a session from outside, and takes it over once it has ended.
+pub(crate) trait Witness: Send {
+    fn terms(&self) -> &Terms;
+    fn held(&self) -> &Held;
+    /// What the session ends with if it was cut from outside.
+    fn cut(&self) -> Option<End>;
+    /// These bytes reached the other side.
+    fn moved(&self, moved: &Moved);
+    /// The session has ended; dropping the streams closes them as it did.
+    fn ended(self: Box<Self>, tally: Tally, client: Stream, server: Stream);
+}
+
+/// Bytes that reached the other side in one turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    /// From client to server.
+    pub(crate) up: u64,
+    /// From server to client.
+    pub(crate) down: u64,
+    /// How many of both were spliced; the others were copied.
+    pub(crate) spliced: u64,
 }
 
 /// What a session moved and how it ended.
@@ -78,48 +97,7 @@ pub(crate) struct Tally {
     pub(crate) end: End,
 }
 
-/// How bytes are moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    Copy,
-    Splice,
-}
-
-impl Method {
-    /// The name in metrics.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Splice => "splice",
-        }
-    }
-}
-
-/// Relays until the session ends. The streams are to be dropped then, which closes them as the
-/// session ended.
-pub(crate) async fn relay(
-    method: Method,
-    client: &mut Stream,
-    server: &mut Stream,
-    job: &Job<'_>,
-) -> Tally {
-    match method {
-        Method::Copy => Relay::<Copy>::new(client, server, job).await,
-        Method::Splice => Relay::<Splice>::new(client, server, job).await,
-    }
-}
-
-/// Moves one batch at a time from a source to a destination and holds what was not taken.
-trait Mover: Default {
-    /// With nothing held: reads at most `limit` bytes and writes what the destination takes.
-    fn carry(&mut self, from: &Stream, to: &Stream, limit: usize) -> Result<Batch, Fault>;
-    /// Writes what is held; returns the bytes taken.
-    fn flush(&mut self, to: &Stream) -> Result<usize, Fault>;
-    /// Bytes read and not yet written.
-    fn held(&self) -> usize;
-}
-
-/// What [`Mover::carry`] did.
+/// What one batch did.
 enum Batch {
     /// The source has nothing to read now.
     Dry,
@@ -136,10 +114,23 @@ enum Fault {
     Destination(#[allow(dead_code, reason = "for debugging")] io::Error),
 }
 
+/// What a session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// An event, or this moment.
+    Wait(Option<Instant>),
+    /// Nothing: it has only left the others their turn.
+    Turn(Option<Instant>),
+    /// That others' receivers take something; the waker is called then.
+    Room(Option<Instant>),
+    /// It has ended.
+    End(End),
+}
+
 /// One direction of a session.
-struct Flow<'a, M> {
-    mover: M,
-    share: HeldShare<'a>,
+#[derive(Debug)]
+struct Flow {
+    mover: Mover,
     stage: Stage,
     pace: Pace,
     /// Whether the destination is what the flow waits for.
@@ -149,7 +140,7 @@ struct Flow<'a, M> {
 }
 
 /// How a flow's receiver took the last write.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
     /// There was none yet.
     Fresh,
@@ -159,196 +150,216 @@ enum Pace {
     Lags,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Open,
-    /// The source ended; what is held still has to go out.
-    Ending,
-    /// Everything is delivered, the destination was told.
+    /// Everything is delivered and the source ended.
     Done,
 }
 
-/// What one turn of a flow moved.
-#[derive(Clone, Copy, Default)]
-struct Turn {
-    read: bool,
-    wrote: u64,
+/// Why a flow stopped for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Halt {
+    /// It waits for an event, or for nothing any more.
+    Still,
+    /// It has had its turn.
+    Spent,
+    /// All connections together hold what they may.
+    Full,
 }
 
-impl<'a, M: Mover> Flow<'a, M> {
-    fn new(held: &'a Held) -> Self {
-        Self {
-            mover: M::default(),
-            share: HeldShare::none(held),
-            stage: Stage::Open,
-            pace: Pace::Fresh,
-            is_blocked: false,
-            bytes: 0,
+/// What one turn of a flow did.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    has_read: bool,
+    wrote: u64,
+    spliced: u64,
+}
+
+impl Turn {
+    fn note(&mut self, written: usize, method: Method) {
+        self.wrote += written as u64;
+        if method == Method::Splice {
+            self.spliced += written as u64;
         }
     }
+}
 
-    /// Moves what can be moved now; wakes `cx` when more can be.
+impl Flow {
+    const NEW: Self = Self {
+        mover: Mover::NEW,
+        stage: Stage::Open,
+        pace: Pace::Fresh,
+        is_blocked: false,
+        bytes: 0,
+    };
+
+    /// Moves what can be moved now.
     fn turn(
         &mut self,
-        from: &Stream,
-        to: &Stream,
-        cx: &mut Context<'_>,
-    ) -> (Turn, Result<(), Fault>) {
+        from: &mut Stream,
+        to: &mut Stream,
+        witness: &dyn Witness,
+        room: &Waker,
+    ) -> (Turn, Result<Halt, Fault>) {
         let mut turn = Turn::default();
-        let result = match self.advance(from, to, cx, &mut turn) {
-            Poll::Ready(Err(fault)) => Err(fault),
-            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
-        };
+        let held_before = self.mover.held();
+        let halt = self.advance(from, to, witness, room, &mut turn);
+        witness.held().change(held_before, self.mover.held());
         self.bytes += turn.wrote;
-        (turn, result)
+        (turn, halt)
     }
 
     fn advance(
         &mut self,
-        from: &Stream,
-        to: &Stream,
-        cx: &mut Context<'_>,
+        from: &mut Stream,
+        to: &mut Stream,
+        witness: &dyn Witness,
+        room: &Waker,
         turn: &mut Turn,
-    ) -> Poll<Result<(), Fault>> {
+    ) -> Result<Halt, Fault> {
         let mut batches = 0;
         loop {
             if self.mover.held() > 0 {
                 self.is_blocked = true;
-                ready!(to.poll_write_ready(cx)).map_err(Fault::Destination)?;
-                turn.wrote += self.mover.flush(to)? as u64;
-                self.share.set(self.mover.held());
+                if !to.is_writable() {
+                    return Ok(Halt::Still);
+                }
+                let (written, method) = self.mover.flush(to)?;
+                turn.note(written, method);
                 continue;
             }
             self.is_blocked = false;
-            match self.stage {
-                Stage::Done => return Poll::Ready(Ok(())),
-                Stage::Ending => {
-                    self.stage = Stage::Done;
-                    return Poll::Ready(Ok(()));
-                }
-                Stage::Open => {}
+            if self.stage == Stage::Done || !from.is_readable() {
+                return Ok(Halt::Still);
             }
             if batches == BATCHES_PER_TURN {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                return Ok(Halt::Spent);
             }
-            let limit = match (self.pace, self.share.is_tight()) {
-                // Woken once the others' receivers took something.
-                (Pace::Lags, true) if !self.share.may_grow(cx) => return Poll::Pending,
+            let held = witness.held();
+            let limit = match (self.pace, held.is_tight()) {
+                (Pace::Lags, true) if !held.may_read(room) => return Ok(Halt::Full),
                 (_, true) => TIGHT_READ_BYTES,
                 (Pace::KeepsUp, false) => FULL_READ_BYTES,
                 (Pace::Fresh | Pace::Lags, false) => CAUTIOUS_READ_BYTES,
             };
-            ready!(from.poll_read_ready(cx)).map_err(Fault::Source)?;
-            match self.mover.carry(from, to, limit)? {
+            let (batch, method) = self.mover.carry(from, to, limit, witness.terms())?;
+            match batch {
                 Batch::Dry => {}
-                Batch::EndOfStream => self.stage = Stage::Ending,
+                Batch::EndOfStream => self.stage = Stage::Done,
                 Batch::Moved { read, written } => {
                     batches += 1;
-                    turn.read = true;
-                    turn.wrote += written as u64;
+                    turn.has_read = true;
+                    turn.note(written, method);
                     self.pace = if read == written {
                         Pace::KeepsUp
                     } else {
                         Pace::Lags
                     };
-                    self.share.set(self.mover.held());
                 }
             }
         }
     }
 }
 
-pin_project! {
-    /// A session's two directions, its clock, and what ends it from outside. A future of its own
-    /// rather than an async function: there is one for each open session, and it is kept small.
-    struct Relay<'a, M> {
-        #[pin]
-        ended: WaitForCancellationFuture<'a>,
-        cut: &'a Cut,
-        // A task is woken by the same waker all its life: telling the token once is enough.
-        is_registered: bool,
-        sides: Sides<'a, M>,
-    }
+/// A session's two sides and directions, and its clock. There is one for each open session: it is
+/// kept small.
+pub(crate) struct Relay {
+    client: Stream,
+    server: Stream,
+    up: Flow,
+    down: Flow,
+    /// When each side was last active.
+    client_active: Instant,
+    server_active: Instant,
+    witness: Box<dyn Witness>,
 }
 
-impl<'a, M: Mover> Relay<'a, M> {
-    fn new(client: &'a mut Stream, server: &'a mut Stream, job: &Job<'a>) -> Self {
+impl Relay {
+    pub(crate) fn new(
+        client: Stream,
+        server: Stream,
+        witness: Box<dyn Witness>,
+        now: Instant,
+    ) -> Self {
         Self {
-            ended: job.cut.wait(),
-            cut: job.cut,
-            is_registered: false,
-            sides: Sides {
-                client,
-                server,
-                up: Flow::new(job.held),
-                down: Flow::new(job.held),
-                idle: None,
-                limits: job.limits,
-                witness: job.witness,
-            },
+            client,
+            server,
+            up: Flow::NEW,
+            down: Flow::NEW,
+            client_active: now,
+            server_active: now,
+            witness,
         }
     }
-}
 
-impl<M: Mover> Future for Relay<'_, M> {
-    type Output = Tally;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Tally> {
-        let this = self.project();
-        let is_first = !std::mem::replace(this.is_registered, true);
-        let end = if is_first && this.ended.poll(cx).is_ready() || this.cut.is_cut() {
-            this.sides.witness.cause()
-        } else {
-            ready!(this.sides.poll(cx))
-        };
-        Poll::Ready(this.sides.finish(end))
+    /// From now on events of both sides go to session number `session`.
+    pub(crate) fn give_to(&mut self, session: u32) {
+        self.client.give_to(session, Side::Client);
+        self.server.give_to(session, Side::Server);
     }
-}
 
-struct Sides<'a, M> {
-    client: &'a mut Stream,
-    server: &'a mut Stream,
-    up: Flow<'a, M>,
-    down: Flow<'a, M>,
-    idle: Option<Idle>,
-    limits: &'a Limits,
-    witness: &'a (dyn Witness + Send + Sync),
-}
+    /// Takes note of an event; its turn is to follow.
+    pub(crate) fn note(&mut self, side: Side, flags: EventFlags) {
+        match side {
+            Side::Client => self.client.note(flags),
+            Side::Server => self.server.note(flags),
+        }
+    }
 
-/// When each side was last active, and the timer that looks.
-struct Idle {
-    client: Instant,
-    server: Instant,
-    /// The moment the timer looks next; limits that moved further away are seen then.
-    timer: Pin<Box<Sleep>>,
-}
+    /// Whether it is to end, from outside.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.witness.cut().is_some()
+    }
 
-impl<M: Mover> Sides<'_, M> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let (up, up_result) = self.up.turn(self.client, self.server, cx);
-        let (down, down_result) = self.down.turn(self.server, self.client, cx);
+    /// Moves what can be moved now. `room` is woken once a flow that could not hold any more may
+    /// go on.
+    pub(crate) fn turn(&mut self, now: Instant, room: &Waker) -> Next {
+        if let Some(end) = self.witness.cut() {
+            return Next::End(end);
+        }
+        let witness = &*self.witness;
+        let (up, up_halt) = self
+            .up
+            .turn(&mut self.client, &mut self.server, witness, room);
+        let (down, down_halt) = self
+            .down
+            .turn(&mut self.server, &mut self.client, witness, room);
         if up.wrote + down.wrote > 0 {
-            self.witness.moved(up.wrote, down.wrote);
+            witness.moved(&Moved {
+                up: up.wrote,
+                down: down.wrote,
+                spliced: up.spliced + down.spliced,
+            });
         }
-        match (up_result, down_result) {
+        let (up_halt, down_halt) = match (up_halt, down_halt) {
             (Err(Fault::Source(_)), _) | (_, Err(Fault::Destination(_))) => {
-                return Poll::Ready(End::ClientReset);
+                return Next::End(End::ClientReset);
             }
             (Err(Fault::Destination(_)), _) | (_, Err(Fault::Source(_))) => {
-                return Poll::Ready(End::ServerReset);
+                return Next::End(End::ServerReset);
             }
-            (Ok(()), Ok(())) => {}
-        }
-        let was_open = (self.up.stage, self.down.stage);
-        if was_open == (Stage::Done, Stage::Done) {
-            return Poll::Ready(End::Closed);
+            (Ok(up), Ok(down)) => (up, down),
+        };
+        if (self.up.stage, self.down.stage) == (Stage::Done, Stage::Done) {
+            return Next::End(End::Closed);
         }
         self.tell_half_close();
-        if *self.limits == Limits::default() {
-            return Poll::Pending;
+        if up.has_read || down.wrote > 0 {
+            self.client_active = now;
         }
-        self.poll_idle(cx, up, down)
+        if down.has_read || up.wrote > 0 {
+            self.server_active = now;
+        }
+        let due = match self.due(now) {
+            Ok(due) => due,
+            Err(end) => return Next::End(end),
+        };
+        match (up_halt, down_halt) {
+            (Halt::Spent, _) | (_, Halt::Spent) => Next::Turn(due),
+            (Halt::Full, _) | (_, Halt::Full) => Next::Room(due),
+            (Halt::Still, Halt::Still) => Next::Wait(due),
+        }
     }
 
     /// Passes a finished direction's end on to its destination, once.
@@ -361,72 +372,46 @@ impl<M: Mover> Sides<'_, M> {
         }
     }
 
-    /// Whether a side has been idle for too long (HAProxy manual, `timeout client`): bytes from it
-    /// or to it count as activity; only a side that is waited for can be late.
-    fn poll_idle(&mut self, cx: &mut Context<'_>, up: Turn, down: Turn) -> Poll<End> {
-        let now = Instant::now();
-        let is_first = self.idle.is_none();
-        let idle = self.idle.get_or_insert_with(|| Idle {
-            client: now,
-            server: now,
-            timer: Box::pin(sleep_until(now)),
-        });
-        if up.read || down.wrote > 0 {
-            idle.client = now;
-        }
-        if down.read || up.wrote > 0 {
-            idle.server = now;
-        }
+    /// When a side will have been idle for too long, or the end if one has (HAProxy manual,
+    /// `timeout client`): bytes from it or to it count as activity; only a side that is waited for
+    /// can be late.
+    fn due(&self, now: Instant) -> Result<Option<Instant>, End> {
+        let limits = &self.witness.terms().limits;
         let limit = |is_shut: bool, fin: Option<Duration>, usual: Option<Duration>| {
             if is_shut { fin.or(usual) } else { usual }
         };
         let client_is_awaited = self.up.stage == Stage::Open || self.down.is_blocked;
         let server_is_awaited = self.down.stage == Stage::Open || self.up.is_blocked;
-        let client_due = limit(
-            self.client.is_shut(),
-            self.limits.client_fin,
-            self.limits.client,
-        )
-        .filter(|_| client_is_awaited)
-        .map(|limit| idle.client + limit);
-        let server_due = limit(
-            self.server.is_shut(),
-            self.limits.server_fin,
-            self.limits.server,
-        )
-        .filter(|_| server_is_awaited)
-        .map(|limit| idle.server + limit);
-        let Some(due) = [client_due, server_due].into_iter().flatten().min() else {
-            return Poll::Pending;
-        };
-        loop {
-            // An earlier look is harmless; a later one is not.
-            if is_first || due < idle.timer.deadline() {
-                idle.timer.as_mut().reset(due);
-            }
-            ready!(idle.timer.as_mut().poll(cx));
-            let now = Instant::now();
-            if client_due.is_some_and(|due| due <= now) {
-                return Poll::Ready(End::ClientTimeout);
-            }
-            if server_due.is_some_and(|due| due <= now) {
-                return Poll::Ready(End::ServerTimeout);
-            }
-            idle.timer.as_mut().reset(due);
+        let client_due = limit(self.client.is_shut(), limits.client_fin, limits.client)
+            .filter(|_| client_is_awaited)
+            .map(|limit| self.client_active + limit);
+        let server_due = limit(self.server.is_shut(), limits.server_fin, limits.server)
+            .filter(|_| server_is_awaited)
+            .map(|limit| self.server_active + limit);
+        if client_due.is_some_and(|due| due <= now) {
+            return Err(End::ClientTimeout);
         }
+        if server_due.is_some_and(|due| due <= now) {
+            return Err(End::ServerTimeout);
+        }
+        Ok([client_due, server_due].into_iter().flatten().min())
     }
 
-    /// Closes both sides as the session ended: a reset travels on as a reset.
-    fn finish(&mut self, end: End) -> Tally {
+    /// Hands everything back as the session ended: a reset travels on as a reset.
+    pub(crate) fn finish(self, end: End) {
         match end {
             End::ClientReset => self.server.reset_on_close(),
             End::ServerReset => self.client.reset_on_close(),
             _ => {}
         }
-        Tally {
+        for flow in [&self.up, &self.down] {
+            self.witness.held().change(flow.mover.held(), 0);
+        }
+        let tally = Tally {
             up: self.up.bytes,
             down: self.down.bytes,
             end,
-        }
+        };
+        self.witness.ended(tally, self.client, self.server);
     }
 }

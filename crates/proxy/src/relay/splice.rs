@@ -10,123 +10,156 @@ use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-use super::copy::Copy;
-use super::{Batch, FULL_READ_BYTES, Fault, Mover, Stream};
+use super::{Batch, Fault, Stream};
 
-/// Empty pipes kept per thread; more are closed. Each may pin its size in kernel memory.
-const SPARE_PIPES: usize = 64;
-/// What a pipe is asked to hold; the kernel may grant less to an unprivileged process
-/// (fs.pipe-user-pages-soft, pipe(7)).
-const PIPE_BYTES: usize = FULL_READ_BYTES;
+/// Pipes of a thread, lent and spare: a thread moves one batch at a time, so that only receivers
+/// which do not keep up hold one for longer, and for those copying does as well.
+const MOST_PIPES: usize = 16;
+/// Batches that are copied after the kernel refused a pipe, before it is asked again.
+const BATCHES_AFTER_REFUSAL: u32 = 256;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    static PIPES: RefCell<Pipes> = const { RefCell::new(Pipes { spare: Vec::new(), open: 0, wait: 0 }) };
+}
+
+/// The pipes of this thread that are not in use.
+struct Pipes {
+    spare: Vec<Pipe>,
+    /// Spare and lent.
+    open: usize,
+    /// Batches to go before the kernel is asked for a pipe again.
+    wait: u32,
 }
 
 #[derive(Debug)]
 struct Pipe {
     out: OwnedFd,
     into: OwnedFd,
+    bytes: usize,
 }
 
 impl Pipe {
-    /// A spare pipe or a new one.
-    fn borrow() -> io::Result<Self> {
-        if let Some(pipe) = SPARE.with_borrow_mut(Vec::pop) {
-            return Ok(pipe);
+    /// A spare pipe of about `bytes`, or a new one; `None` past the budget that an unprivileged
+    /// process has (fs.pipe-user-pages-soft, pipe(7)): a smaller pipe moves fewer bytes for each
+    /// call than copying does.
+    fn borrow(bytes: usize) -> Option<Self> {
+        // A reload may have changed the size.
+        while let Some(pipe) = PIPES.with_borrow_mut(|pipes| pipes.spare.pop()) {
+            if pipe.bytes == bytes {
+                return Some(pipe);
+            }
         }
-        let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
-        // Past the user's budget the kernel refuses and the pipe keeps its default size.
-        let _ = fcntl_setpipe_size(&into, PIPE_BYTES);
-        Ok(Self { out, into })
+        PIPES.with_borrow_mut(|pipes| {
+            if pipes.open == MOST_PIPES {
+                return None;
+            }
+            if pipes.wait > 0 {
+                pipes.wait -= 1;
+                return None;
+            }
+            match open(bytes) {
+                Ok((out, into)) => {
+                    pipes.open += 1;
+                    Some(Self { out, into, bytes })
+                }
+                Err(_) => {
+                    pipes.wait = BATCHES_AFTER_REFUSAL;
+                    None
+                }
+            }
+        })
     }
 
     /// Takes an empty pipe back.
     fn give_back(self) {
-        SPARE.with_borrow_mut(|spare| {
-            if spare.len() < SPARE_PIPES {
-                spare.push(self);
+        PIPES.with_borrow_mut(|pipes| pipes.spare.push(self));
+    }
+}
+
+fn open(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (out, into) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC)?;
+    fcntl_setpipe_size(&into, bytes)?;
+    Ok((out, into))
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // With its thread, the whole account ends.
+        let _ = PIPES.try_with(|pipes| {
+            if let Ok(mut pipes) = pipes.try_borrow_mut() {
+                pipes.open -= 1;
             }
         });
     }
 }
 
-/// Splices; what was not taken stays in the pipe. Where no pipe can be had, copies.
-#[derive(Debug, Default)]
-pub(super) struct Splice {
-    /// There only while bytes are in it.
-    pipe: Option<Pipe>,
-    held: usize,
-    copy: Copy,
+/// What was read and not taken, in its pipe.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    pipe: Pipe,
+    bytes: usize,
 }
 
-impl Mover for Splice {
-    fn carry(&mut self, from: &Stream, to: &Stream, limit: usize) -> Result<Batch, Fault> {
-        let Ok(pipe) = Pipe::borrow() else {
-            return self.copy.carry(from, to, limit);
-        };
-        let read = from
-            .try_read(|fd| {
-                Ok(splice(
-                    fd,
-                    None,
-                    &pipe.into,
-                    None,
-                    limit,
-                    SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
-                )?)
-            })
-            .map_err(Fault::Source);
-        let read = match read {
-            Ok(Some(read)) if read > 0 => read,
-            other => {
-                pipe.give_back();
-                return match other? {
-                    None => Ok(Batch::Dry),
-                    Some(_) => Ok(Batch::EndOfStream),
-                };
-            }
-        };
-        self.pipe = Some(pipe);
-        self.held = read;
-        let written = self.flush(to)?;
-        Ok(Batch::Moved { read, written })
-    }
+/// Reads at most `limit` bytes and writes what the destination takes. `None` where no pipe can be
+/// had.
+pub(super) fn carry(
+    from: &mut Stream,
+    to: &mut Stream,
+    limit: usize,
+    pipe_bytes: usize,
+) -> Option<Result<(Batch, Option<Leftover>), Fault>> {
+    let pipe = Pipe::borrow(pipe_bytes)?;
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    let read = from.try_read(|fd| splice(fd, None, &pipe.into, None, limit, flags));
+    let read = match read {
+        Ok(Some(read)) if read > 0 => read,
+        other => {
+            pipe.give_back();
+            return Some(match other {
+                Err(error) => Err(Fault::Source(error)),
+                Ok(None) => Ok((Batch::Dry, None)),
+                Ok(Some(_)) => Ok((Batch::EndOfStream, None)),
+            });
+        }
+    };
+    let mut leftover = Leftover { pipe, bytes: read };
+    Some(leftover.flush(to).map(|written| {
+        let batch = Batch::Moved { read, written };
+        (batch, leftover.or_give_back())
+    }))
+}
 
-    fn flush(&mut self, to: &Stream) -> Result<usize, Fault> {
-        let Some(pipe) = &self.pipe else {
-            return self.copy.flush(to);
-        };
+impl Leftover {
+    /// Writes what the destination takes now; returns how much that was.
+    pub(super) fn flush(&mut self, to: &mut Stream) -> Result<usize, Fault> {
         let mut written = 0;
         // One splice moves at most what the socket takes in one go; the pipe may hold more.
-        while self.held > 0 {
-            let moved = to
-                .try_write(|fd| {
-                    Ok(splice(
-                        &pipe.out,
-                        None,
-                        fd,
-                        None,
-                        self.held,
-                        SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
-                    )?)
-                })
-                .map_err(Fault::Destination)?;
-            match moved {
+        while self.bytes > 0 {
+            to.before_write();
+            let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+            let moved =
+                to.try_write(|fd| splice(&self.pipe.out, None, fd, None, self.bytes, flags));
+            match moved.map_err(Fault::Destination)? {
                 Some(moved) if moved > 0 => {
                     written += moved;
-                    self.held -= moved;
+                    self.bytes -= moved;
                 }
-                _ => return Ok(written),
+                _ => break,
             }
-        }
-        if let Some(pipe) = self.pipe.take() {
-            pipe.give_back();
         }
         Ok(written)
     }
 
-    fn held(&self) -> usize {
-        self.held + self.copy.held()
+    /// Itself while there is something left; else its pipe is free for others.
+    pub(super) fn or_give_back(self) -> Option<Self> {
+        if self.bytes > 0 {
+            return Some(self);
+        }
+        self.pipe.give_back();
+        None
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes
     }
 }

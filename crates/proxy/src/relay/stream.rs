@@ -1,21 +1,47 @@
-//! One side of a session: a TCP or Unix stream of the runtime, tried without waiting.
+//! One side of a session: a TCP or Unix socket, tried without waiting.
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::task::{Context, Poll};
-
-use rustix::net::{RecvFlags, Shutdown, recv};
-use socket2::SockRef;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send};
+use socket2::SockRef;
+
+use crate::reactor::{READABLE, Side, Source, WRITABLE};
 
 /// One side of a session.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    io: Io,
+    /// `None`: nobody waited for it yet. Before the descriptor, which is closed right after.
+    source: OnceLock<Source>,
+    fd: OwnedFd,
+    /// What an established session's stream is ready for, as far as is known.
+    ready: EventFlags,
+    kind: Kind,
+    nodelay: NoDelay,
     is_shut: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp,
+    Unix,
+}
+
+/// Whether the kernel sends small segments at once (tcp(7), `TCP_NODELAY`). It always does so with
+/// the first write of a connection, so that one which makes no other is spared the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NoDelay {
+    /// To be set, nothing was written yet.
+    Due,
+    /// To be set before the next write.
+    Next,
+    /// Set, or of no use.
+    Done,
 }
 
 /// How a peer left that nothing was read from.
@@ -27,101 +53,144 @@ pub(crate) enum Gone {
     Reset,
 }
 
-#[derive(Debug)]
-enum Io {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl From<TcpStream> for Stream {
-    fn from(stream: TcpStream) -> Self {
-        Self {
-            io: Io::Tcp(stream),
-            is_shut: false,
-        }
-    }
-}
-
-impl From<UnixStream> for Stream {
-    fn from(stream: UnixStream) -> Self {
-        Self {
-            io: Io::Unix(stream),
-            is_shut: false,
-        }
-    }
-}
-
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.io {
-            Io::Tcp(stream) => stream.as_fd(),
-            Io::Unix(stream) => stream.as_fd(),
-        }
+        self.fd.as_fd()
     }
 }
 
 impl Stream {
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.io {
-            Io::Tcp(stream) => stream.poll_read_ready(cx),
-            Io::Unix(stream) => stream.poll_read_ready(cx),
+    /// A socket that was accepted; it has `TCP_NODELAY` from the one that listens.
+    pub(crate) fn accepted(fd: OwnedFd, kind: Kind) -> Self {
+        Self {
+            source: OnceLock::new(),
+            fd,
+            ready: EventFlags::empty(),
+            kind,
+            nodelay: NoDelay::Done,
+            is_shut: false,
         }
     }
 
-    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.io {
-            Io::Tcp(stream) => stream.poll_write_ready(cx),
-            Io::Unix(stream) => stream.poll_write_ready(cx),
+    /// A socket that connects, or has connected.
+    pub(crate) fn dialled(fd: OwnedFd, kind: Kind) -> Self {
+        let nodelay = match kind {
+            Kind::Tcp => NoDelay::Due,
+            Kind::Unix => NoDelay::Done,
+        };
+        Self {
+            nodelay,
+            ..Self::accepted(fd, kind)
         }
+    }
+
+    /// Watches the socket from now on, `ready` being known of it.
+    pub(crate) fn watch(&self, ready: EventFlags) -> io::Result<&Source> {
+        match self.source.get() {
+            Some(source) => Ok(source),
+            None => {
+                let source = Source::register(&self.fd, ready)?;
+                Ok(self.source.get_or_init(|| source))
+            }
+        }
+    }
+
+    /// From now on events go to session number `session`.
+    pub(crate) fn give_to(&mut self, session: u32, side: Side) {
+        let source = self.source.get();
+        let source = source.expect("a stream is watched before it is established");
+        self.ready = source.give_to(session, side);
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn note(&mut self, flags: EventFlags) {
+        self.ready.insert(flags);
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.ready.intersects(READABLE)
+    }
+
+    pub(crate) fn is_writable(&self) -> bool {
+        self.ready.intersects(WRITABLE)
+    }
+
+    /// Reads into `buffer`; `None` when there is nothing to read.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let room = buffer.len();
+        let read = self.try_read(|fd| Ok(recv(fd, buffer, RecvFlags::empty())?.0))?;
+        if read.is_some_and(|read| read < room) {
+            // Spares the read that would say so; but for an end that came along.
+            self.ready.remove(EventFlags::IN);
+        }
+        Ok(read)
+    }
+
+    /// Writes of `bytes` what there is room for.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.before_write();
+        let written = self.try_write(|fd| send(fd, bytes, SendFlags::NOSIGNAL))?;
+        let written = written.unwrap_or(0);
+        if written < bytes.len() {
+            self.ready.remove(EventFlags::OUT);
+        }
+        Ok(written)
+    }
+
+    /// To be called before each write.
+    pub(crate) fn before_write(&mut self) {
+        self.nodelay = match self.nodelay {
+            NoDelay::Due => NoDelay::Next,
+            NoDelay::Next => {
+                // Fails only on a socket that is gone, which the write tells.
+                let _ = rustix::net::sockopt::set_tcp_nodelay(&self.fd, true);
+                NoDelay::Done
+            }
+            NoDelay::Done => return,
+        };
     }
 
     /// Runs `operation`, which reads without waiting; `None` when there is nothing to read.
     pub(crate) fn try_read<T>(
-        &self,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+        &mut self,
+        operation: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<Option<T>> {
-        self.try_io(Interest::READABLE, operation)
+        self.attempt(EventFlags::IN, operation)
     }
 
     /// Runs `operation`, which writes without waiting; `None` when there is no room.
     pub(crate) fn try_write<T>(
-        &self,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+        &mut self,
+        operation: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<Option<T>> {
-        self.try_io(Interest::WRITABLE, operation)
+        self.attempt(EventFlags::OUT, operation)
     }
 
-    /// Notes that everything readable was read, which spares the read that would say so. A FIN or
-    /// RST that came along stays noted.
-    pub(crate) fn was_read_dry(&self) {
-        // The closure's only purpose is its WouldBlock.
-        let _ = self.try_read(|_| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-    }
-
-    fn try_io<T>(
-        &self,
-        interest: Interest,
-        operation: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    fn attempt<T>(
+        &mut self,
+        what: EventFlags,
+        operation: impl FnOnce(BorrowedFd<'_>) -> Result<T, Errno>,
     ) -> io::Result<Option<T>> {
-        let fd = self.as_fd();
-        let result = match &self.io {
-            Io::Tcp(stream) => stream.try_io(interest, || operation(fd)),
-            Io::Unix(stream) => stream.try_io(interest, || operation(fd)),
-        };
-        match result {
+        match operation(self.as_fd()) {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            // Interrupted counts as "nothing now": readiness is kept, the caller comes again.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
+            Err(Errno::WOULDBLOCK) => {
+                self.ready.remove(what);
+                Ok(None)
+            }
+            // Nothing now: readiness is kept, the caller comes again.
+            Err(Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// This machine's end, when it has an IP address.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        match &self.io {
-            Io::Tcp(stream) => stream.local_addr().ok(),
-            Io::Unix(_) => None,
+        match self.kind {
+            Kind::Tcp => {
+                let address = rustix::net::getsockname(&self.fd).ok()?;
+                SocketAddr::try_from(address).ok()
+            }
+            Kind::Unix => None,
         }
     }
 
@@ -133,8 +202,8 @@ impl Stream {
         let mut buffer = [0; 4096];
         let mut discarded = 0;
         for _ in 0..MOST_READS {
-            match self.try_read(|fd| Ok(rustix::io::read(fd, &mut buffer)?)) {
-                Ok(Some(read)) if read > 0 => discarded += read as u64,
+            match recv(&self.fd, &mut buffer, RecvFlags::empty()) {
+                Ok((_, read)) if read > 0 => discarded += read as u64,
                 _ => break,
             }
         }
@@ -144,25 +213,23 @@ impl Stream {
     /// Waits until the peer is gone: it broke the connection off, or closed it without having
     /// sent anything. One that sent something may have closed its half and wait for the answer.
     pub(crate) async fn gone(&self) -> Gone {
-        let mut interest = Interest::READABLE | Interest::ERROR;
+        let Ok(source) = self.watch(EventFlags::empty()) else {
+            // Whoever goes on with this stream will be told, too.
+            return std::future::pending().await;
+        };
         loop {
-            let ready = match &self.io {
-                Io::Tcp(stream) => stream.ready(interest).await,
-                Io::Unix(stream) => stream.ready(interest).await,
-            };
-            // An error of the wait itself means that the runtime is going away: the session too.
-            let Ok(ready) = ready else {
-                return Gone::Reset;
-            };
-            if ready.is_error() {
+            source.wait(READABLE).await;
+            if source.ready().intersects(EventFlags::ERR) {
                 return Gone::Reset;
             }
-            let peek = |fd: BorrowedFd<'_>| Ok(recv(fd, &mut [0; 1], RecvFlags::PEEK)?.0);
-            match self.try_read(peek) {
-                Ok(None) => {}
-                Ok(Some(0)) => return Gone::Ended,
+            match recv(&self.fd, &mut [0; 1], RecvFlags::PEEK) {
+                Ok((_, 0)) => return Gone::Ended,
+                Ok(_) => {
+                    source.wait(EventFlags::ERR).await;
+                    return Gone::Reset;
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => source.clear(EventFlags::IN),
                 Err(_) => return Gone::Reset,
-                Ok(Some(_)) => interest = Interest::ERROR,
             }
         }
     }
@@ -175,14 +242,14 @@ impl Stream {
     pub(crate) fn shut_write(&mut self) {
         self.is_shut = true;
         // ENOTCONN: the peer reset meanwhile, which the next read or write tells.
-        let _ = rustix::net::shutdown(&*self, Shutdown::Write);
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
 
     /// Makes the coming close send a RST.
     pub(crate) fn reset_on_close(&self) {
-        if let Io::Tcp(stream) = &self.io {
+        if self.kind == Kind::Tcp {
             // Fails only on a socket that is gone, where there is nobody to tell.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
         }
     }
 }

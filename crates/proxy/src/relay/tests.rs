@@ -1,41 +1,104 @@
 //! The relay between real sockets: whatever the two ends do in whatever order, every byte arrives
 //! or the same end does, by either method.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rustix::event::epoll::EventFlags;
 use socket2::SockRef;
+use tokio::sync::oneshot;
 
 use super::*;
+use crate::cut::{Alarm, Cut};
+use crate::engine::{self, Driver};
+use crate::reactor;
+use crate::spin::Spinning;
 use crate::stats::Bytes;
 
 /// Longer than any step here takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-const METHODS: [Method; 2] = [Method::Copy, Method::Splice];
+const METHODS: [Method; 3] = [Method::Auto, Method::Copy, Method::Splice];
 
 /// A relay in a thread of its own, and the two ends to play with.
 struct Rig {
     ends: [TcpStream; 2],
     cut: Cut,
-    held: std::sync::Arc<Held>,
+    held: Arc<Held>,
+    allocations: Arc<AtomicU64>,
     tally: mpsc::Receiver<Tally>,
 }
 
-/// Counts as the product does.
-#[derive(Default)]
-struct Seen(Bytes);
+/// Counts the allocations of each thread.
+struct CountingAllocator;
 
-impl Witness for Seen {
-    fn moved(&self, up: u64, down: u64) {
-        self.0.add(up, down);
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+#[allow(unsafe_code, reason = "an allocator is unsafe to implement")]
+// SAFETY: everything is left to the system's allocator, as it came.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that ends may allocate still.
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
     }
 
-    fn cause(&self) -> End {
-        End::Killed
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// Counts as the product does.
+struct Seen {
+    terms: Terms,
+    cut: Cut,
+    held: Arc<Held>,
+    bytes: Bytes,
+    /// What the relay's thread had allocated when bytes were moved last.
+    allocations: Arc<AtomicU64>,
+    tally: mpsc::Sender<Tally>,
+    ended: Option<oneshot::Sender<()>>,
+}
+
+impl Witness for Seen {
+    fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    fn held(&self) -> &Held {
+        &self.held
+    }
+
+    fn cut(&self) -> Option<End> {
+        self.cut.is_cut().then_some(End::Killed)
+    }
+
+    fn moved(&self, moved: &Moved) {
+        assert!(moved.spliced <= moved.up + moved.down);
+        self.bytes.add(moved.up, moved.down);
+        self.allocations.store(ALLOCATIONS.get(), SeqCst);
+    }
+
+    fn ended(mut self: Box<Self>, tally: Tally, client: Stream, server: Stream) {
+        let Bytes { inward, outward } = &self.bytes;
+        assert_eq!(inward.load(Relaxed), tally.up, "counted once");
+        assert_eq!(outward.load(Relaxed), tally.down);
+        drop((client, server));
+        let _ = self.tally.send(tally);
+        let _ = self.ended.take().expect("it ends once").send(());
     }
 }
 
@@ -58,36 +121,49 @@ fn pair() -> (TcpStream, TcpStream) {
 impl Rig {
     fn new(method: Method, limits: Limits, held_limit: usize) -> Self {
         let ((client, client_in), (server, server_in)) = (pair(), pair());
-        let cut = Cut::new();
-        let held = std::sync::Arc::new(Held::new(held_limit));
+        let alarm = Alarm::new();
+        let cut = Cut::new(&alarm);
+        let held = Arc::new(Held::new(held_limit));
         let (send, tally) = mpsc::channel();
-        let (token, shared) = (cut.clone(), held.clone());
+        let (end, ended) = oneshot::channel();
+        let allocations = Arc::new(AtomicU64::new(0));
+        let seen = Seen {
+            terms: Terms {
+                limits,
+                method,
+                pipe_bytes: 1 << 20,
+            },
+            cut: cut.clone(),
+            held: held.clone(),
+            bytes: Bytes::default(),
+            allocations: allocations.clone(),
+            tally: send,
+            ended: Some(end),
+        };
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            let tally = runtime.block_on(async {
-                let stream = |io| Stream::from(tokio::net::TcpStream::from_std(io).unwrap());
-                let (mut client, mut server) = (stream(client_in), stream(server_in));
-                let seen = Seen::default();
-                let job = Job {
-                    limits: &limits,
-                    cut: &token,
-                    held: &shared,
-                    witness: &seen,
-                };
-                let tally = relay(method, &mut client, &mut server, &job).await;
-                assert_eq!(seen.0.inward.into_inner(), tally.up, "counted once");
-                assert_eq!(seen.0.outward.into_inner(), tally.down);
-                tally
+            runtime.block_on(async {
+                let spinning = Arc::new(Spinning::off());
+                let driver = Driver::new(reactor::new_epoll().unwrap(), spinning).unwrap();
+                let client = Stream::accepted(client_in.into(), Kind::Tcp);
+                let server = Stream::dialled(server_in.into(), Kind::Tcp);
+                client.watch(EventFlags::OUT).unwrap();
+                server.watch(EventFlags::OUT).unwrap();
+                engine::adopt(Relay::new(client, server, Box::new(seen), Instant::now()));
+                tokio::select! {
+                    failed = driver.run(&alarm) => panic!("{failed:?}"),
+                    _ = ended => {}
+                }
             });
-            let _ = send.send(tally);
         });
         Self {
             ends: [client, server],
             cut,
             held,
+            allocations,
             tally,
         }
     }
@@ -252,6 +328,35 @@ fn a_reset_after_a_half_close_reaches_who_goes_on_writing() {
             "{method:?}: writing to a client that is gone fails"
         );
         assert_eq!(rig.tally().end, End::ClientReset);
+    }
+}
+
+#[test]
+fn an_established_session_allocates_nothing_while_it_moves_bytes() {
+    for method in METHODS {
+        let rig = Rig::without_limits(method);
+        let mut sent = 0;
+        let mut exchange = |rounds: u64, bytes: usize| {
+            for _ in 0..rounds {
+                for (from, to) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+                    send(&rig.ends[from], from, sent, bytes).unwrap();
+                    let mut got = 0;
+                    while got < bytes as u64 {
+                        let rest = bytes - got as usize;
+                        got += receive(&rig.ends[to], from, sent + got, rest)
+                            .unwrap()
+                            .unwrap();
+                    }
+                }
+                sent += bytes as u64;
+            }
+            rig.allocations.load(SeqCst)
+        };
+        // The thread's buffer, lists and pipes come with the first bytes.
+        exchange(20, 100_000);
+        let before = exchange(20, 1_000);
+        assert_eq!(exchange(1_000, 1_000), before, "{method:?}, small messages");
+        assert_eq!(exchange(100, 100_000), before, "{method:?}, large ones");
     }
 }
 
