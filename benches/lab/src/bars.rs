@@ -19,9 +19,11 @@ pub(crate) enum Limit {
     NotBelow(f64, &'static str),
     /// Our figure alone, in the metric's unit.
     Own(f64),
+    /// Our figure over another one of ours.
+    NotAboveOwn(f64, &'static str),
 }
 
-use Limit::{NotAbove, NotBelow, Own};
+use Limit::{NotAbove, NotAboveOwn, NotBelow, Own};
 
 const fn bar(workload: &'static str, metric: &'static str, limit: Limit) -> Bar {
     Bar {
@@ -50,6 +52,10 @@ pub(crate) const BARS: &[Bar] = &[
     bar("bulk1", "cpu", NotAbove(1.05, "haproxy-tuned")),
     bar("bulk8", "cpu", NotAbove(1.05, "haproxy-tuned")),
     bar("idle", "memory", NotAbove(0.30, "haproxy")),
+    bar("failover-reset", "failed", Own(0.0)),
+    bar("reload", "lost", Own(0.0)),
+    bar("reload", "around", NotAboveOwn(2.0, "usual")),
+    bar("checks", "cpu", NotAbove(0.80, "haproxy")),
 ];
 
 /// Who has to clear the bars.
@@ -91,7 +97,7 @@ impl Bar {
     pub(crate) fn opponent(&self) -> Option<&'static str> {
         match self.limit {
             NotAbove(_, opponent) | NotBelow(_, opponent) => Some(opponent),
-            Own(_) => None,
+            Own(_) | NotAboveOwn(..) => None,
         }
     }
 
@@ -100,6 +106,7 @@ impl Bar {
         match self.limit {
             NotAbove(limit, opponent) => format!("at most {limit:.2} x {opponent}"),
             NotBelow(limit, opponent) => format!("at least {limit:.2} x {opponent}"),
+            NotAboveOwn(limit, other) => format!("at most {limit:.2} x its own {other}"),
             Own(limit) => {
                 let metric = Workload::named(self.workload)
                     .ok()
@@ -126,6 +133,11 @@ impl Bar {
                 limit,
             ),
             Own(limit) => (record.range(OURS, self.metric), true, limit),
+            NotAboveOwn(limit, other) => {
+                let ours = record.values(OURS, self.metric);
+                let pairs: Vec<_> = ours.into_iter().zip(record.values(OURS, other)).collect();
+                (paired(&pairs), true, limit)
+            }
         };
         let verdict = match reached {
             None => Verdict::NotMeasured,
@@ -175,6 +187,9 @@ mod tests {
                 bar.workload,
                 bar.metric
             );
+            if let NotAboveOwn(_, other) = bar.limit {
+                assert!(workload.metric(other).is_some(), "{other}");
+            }
             for name in bar.opponent().into_iter().chain([OURS]) {
                 assert!(crate::contestant::names().any(|row| row == name), "{name}");
             }

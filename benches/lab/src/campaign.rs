@@ -51,6 +51,10 @@ fn ensure_something(record: &Record) -> Result<()> {
         "{}: nothing was measured",
         workload.name
     );
+    let may_be_nothing = |name: &str| {
+        let metric = workload.metric(name);
+        metric.is_some_and(|metric| metric.may_be_nothing)
+    };
     for sample in &record.samples {
         ensure!(
             !sample.figures.is_empty(),
@@ -59,9 +63,8 @@ fn ensure_something(record: &Record) -> Result<()> {
             sample.contestant
         );
         for (name, value) in &sample.figures {
-            // Who is not asked anything may well use nothing.
             ensure!(
-                value.is_finite() && (*value > 0.0 || name == "rest"),
+                value.is_finite() && (*value > 0.0 || may_be_nothing(name)),
                 "{}, {}: {name} is {value}",
                 workload.name,
                 sample.contestant
@@ -149,6 +152,15 @@ struct Leg {
     entries: Vec<Entry>,
 }
 
+impl Leg {
+    /// About how long it takes.
+    fn time(&self, pace: Pace) -> Duration {
+        let window = pace.window * self.workload.scene.windows;
+        let samples: usize = self.entries.iter().map(|entry| entry.rounds).sum();
+        (pace.warm_up + window + AROUND_A_SAMPLE) * u32::try_from(samples).unwrap_or(u32::MAX)
+    }
+}
+
 /// Measures all of it; returns what was kept.
 pub(crate) fn run(campaign: &Campaign, topology: &Topology) -> Result<Vec<Record>> {
     let began = Instant::now();
@@ -158,11 +170,11 @@ pub(crate) fn run(campaign: &Campaign, topology: &Topology) -> Result<Vec<Record
         .flat_map(|leg| &leg.entries)
         .map(|entry| entry.rounds)
         .sum();
-    let each = campaign.pace.warm_up + campaign.pace.window + AROUND_A_SAMPLE;
+    let time: Duration = legs.iter().map(|leg| leg.time(campaign.pace)).sum();
     println!(
         "{}\n{samples} samples, about {:.0} minutes",
         topology.describe(),
-        (each * u32::try_from(samples).unwrap_or(u32::MAX)).as_secs_f64() / 60.0
+        time.as_secs_f64() / 60.0
     );
     let mut records = Vec::new();
     for leg in &legs {
@@ -204,7 +216,10 @@ fn plan(campaign: &Campaign, topology: &Topology) -> Result<Vec<Leg>> {
         for workload in &workloads {
             let mut taking_part = there.clone();
             if campaign.contestants.is_empty() {
-                taking_part.retain(|one| workload.variants.contains(&one.variant));
+                taking_part.retain(|one| {
+                    workload.variants.contains(&one.variant)
+                        && (workload.scene.suits)(one.program, topology)
+                });
             }
             let entries: Vec<Entry> = taking_part
                 .into_iter()
@@ -218,6 +233,10 @@ fn plan(campaign: &Campaign, topology: &Topology) -> Result<Vec<Leg>> {
                 })
                 .filter(|entry| entry.rounds > 0)
                 .collect();
+            if entries.is_empty() && campaign.workloads.is_empty() {
+                eprintln!("nobody can do {} here", workload.name);
+                continue;
+            }
             ensure!(
                 !entries.is_empty(),
                 "nobody takes part in {}",

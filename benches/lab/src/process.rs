@@ -59,12 +59,18 @@ impl Process {
         }
     }
 
-    /// The end of what it wrote.
-    pub(crate) fn last_words(&self) -> String {
+    /// What it wrote.
+    pub(crate) fn said(&self) -> String {
         let mut text = String::new();
         if let Some(mut file) = self.log.as_ref().and_then(|log| File::open(log).ok()) {
             let _ = file.read_to_string(&mut text);
         }
+        text
+    }
+
+    /// The end of what it wrote.
+    pub(crate) fn last_words(&self) -> String {
+        let text = self.said();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }

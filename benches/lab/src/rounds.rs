@@ -1,5 +1,6 @@
 //! Rounds: in each, every contestant has one turn, and another one has the first.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use crate::process::output;
 use crate::record::{Entrant, Machine, Record};
 use crate::stage::{Pace, Service, Stage, Threads, start_origin};
 use crate::topology::{Cores, Host, Topology};
-use crate::workload::{Sample, Workload};
+use crate::workload::{Sample, Servers, Workload};
 
 /// A contestant, and in how many of the first rounds it takes part.
 pub(crate) struct Entry {
@@ -27,8 +28,21 @@ pub(crate) fn run(
     pace: Pace,
     topology: &Topology,
 ) -> Result<Record> {
-    let service = Service::seed(topology)?;
-    let _origin = start_origin(topology, threads, &service.servers)?;
+    let service = (workload.scene.service)(topology)?;
+    let _origin = match workload.scene.servers {
+        Servers::OneProcess => Some(start_origin(topology, threads, &service.servers)?),
+        Servers::ProcessEach => None,
+    };
+    let (entries, others): (Vec<&Entry>, Vec<&Entry>) = entries
+        .iter()
+        .partition(|entry| (workload.scene.suits)(entry.contestant.program, topology));
+    for entry in others {
+        eprintln!(
+            "{} does not take part in {}",
+            entry.contestant.name, workload.name
+        );
+    }
+    ensure!(!entries.is_empty(), "nobody can do {} here", workload.name);
     let mut record = Record {
         workload: workload.name.to_owned(),
         threads: threads.count(),
@@ -88,6 +102,14 @@ fn sample(
     topology: &Topology,
 ) -> Result<Sample> {
     wait_until_free(topology, service.front)?;
+    let own = match workload.scene.servers {
+        Servers::OneProcess => &[][..],
+        Servers::ProcessEach => &service.servers,
+    };
+    let servers = own
+        .iter()
+        .map(|server| start_origin(topology, threads, &[*server]))
+        .collect::<Result<_>>()?;
     let proxy = contestant.start(topology, threads, service)?;
     let stage = Stage {
         topology,
@@ -95,6 +117,8 @@ fn sample(
         threads,
         pace,
         round,
+        service,
+        servers: RefCell::new(servers),
         proxy,
     };
     (workload.measure)(&stage).with_context(|| {

@@ -1,6 +1,7 @@
 //! One contestant at work: the balancer between standing servers and the clients of one workload,
 //! and the figures of one window.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::ChildStdout;
@@ -10,9 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::contestant::Running;
-use crate::part::{self, load};
+use crate::part::{self, load, origin};
 use crate::process::{Meter, Process};
-use crate::topology::{Cores, Host, Topology};
+use crate::topology::{Cores, Host, Silence, Topology};
 use crate::workload::{Sample, Workload};
 
 /// How the balancer is given the machine.
@@ -72,6 +73,21 @@ pub(crate) struct Service {
     pub(crate) backend_lines: Vec<String>,
     /// What stands behind the address of each `server` line.
     pub(crate) server_options: String,
+    pub(crate) maxconn: u32,
+    pub(crate) started_as: StartedAs,
+}
+
+/// Room for the workload with most connections, within 20,000 descriptors.
+const MAXCONN: u32 = 9_500;
+
+/// How HAProxy, and evenkeel in its place, is told to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartedAs {
+    /// One process, `-db`.
+    Worker,
+    /// With a master that can reload, as Debian's unit has it: `-W`. (Its `-Ws` is that and a word
+    /// to systemd.)
+    Master,
 }
 
 impl Service {
@@ -88,6 +104,8 @@ impl Service {
             servers,
             backend_lines: Vec::new(),
             server_options: "check fall 3 rise 2".to_owned(),
+            maxconn: MAXCONN,
+            started_as: StartedAs::Worker,
         }
     }
 }
@@ -103,13 +121,21 @@ pub(crate) fn start_origin(
     command
         .args([part::WORD, "origin"])
         .args(addresses.iter().map(SocketAddr::to_string));
-    let log = topology.folder.join("origin.log");
+    let name = addresses.first().context("servers have addresses")?.ip();
+    let log = topology.folder.join(format!("origin-{name}.log"));
     let mut origin = Process::start(command, &log)?;
-    // The clients wait until they are served; a wrong address shows here.
-    thread::park_timeout(Duration::from_millis(20));
-    origin.assert_running().context("the servers")?;
+    let deadline = Instant::now() + LISTENING_PATIENCE;
+    while !origin.last_words().contains(origin::LISTENING) {
+        // A wrong address shows here.
+        origin.assert_running().context("the servers")?;
+        ensure!(Instant::now() < deadline, "the servers do not listen");
+        thread::park_timeout(Duration::from_millis(1));
+    }
     Ok(origin)
 }
+
+/// How long servers may take until they listen.
+const LISTENING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A contestant that serves, and how it is to be used.
 pub(crate) struct Stage<'a> {
@@ -119,10 +145,36 @@ pub(crate) struct Stage<'a> {
     pub(crate) pace: Pace,
     /// Counted from 0.
     pub(crate) round: usize,
+    pub(crate) service: &'a Service,
+    /// The processes of servers that this sample has for itself.
+    pub(crate) servers: RefCell<Vec<Process>>,
     pub(crate) proxy: Running,
 }
 
 impl Stage<'_> {
+    /// How long the workload's window is.
+    pub(crate) fn span(&self) -> Duration {
+        self.pace.window * self.workload.scene.windows
+    }
+
+    /// Ends the process of a server: who connects to it from now on is refused.
+    pub(crate) fn kill_server(&self, index: usize) -> Result<()> {
+        let mut servers = self.servers.borrow_mut();
+        ensure!(
+            index < servers.len(),
+            "this sample has {} servers of its own",
+            servers.len()
+        );
+        drop(servers.remove(index));
+        Ok(())
+    }
+
+    /// Lets all packets to a server be lost, until the value returned is dropped.
+    pub(crate) fn silence_server(&self, index: usize) -> Result<Silence> {
+        let server = self.service.servers.get(index).context("such a server")?;
+        self.topology.silence(server.ip())
+    }
+
     /// Starts the workload's clients.
     pub(crate) fn clients(&self) -> Result<Clients> {
         let this = std::env::current_exe().context("this program's file")?;
@@ -133,7 +185,7 @@ impl Stage<'_> {
             .args([part::WORD, "load", self.workload.name])
             .arg(self.proxy.target.to_string())
             .arg(self.pace.warm_up.as_millis().to_string())
-            .arg(self.pace.window.as_millis().to_string());
+            .arg(self.span().as_millis().to_string());
         let mut process = Process::start_piped(command)?;
         let stdout = process
             .child()
@@ -190,7 +242,7 @@ const SETTLING: Duration = Duration::from_millis(100);
 const RESTED_ROUNDS: usize = 3;
 
 /// Lets time pass: a measured span, not a wait for something.
-fn wait(span: Duration) {
+pub(crate) fn wait(span: Duration) {
     let until = Instant::now() + span;
     while let Some(left) = until
         .checked_duration_since(Instant::now())
@@ -214,13 +266,18 @@ impl Clients {
 
     /// Tells clients that wait for it to go on.
     pub(crate) fn go_on(&mut self) -> Result<()> {
+        self.tell("")
+    }
+
+    /// Tells the clients something.
+    pub(crate) fn tell(&mut self, line: &str) -> Result<()> {
         let stdin = self
             .process
             .child()
             .stdin
             .as_mut()
             .context("clients read from a pipe")?;
-        writeln!(stdin).context("tell the clients")
+        writeln!(stdin, "{line}").context("tell the clients")
     }
 
     /// Waits for the end of the window.

@@ -208,6 +208,21 @@ impl Topology {
         self.wires == Wires::Veth
     }
 
+    /// Whether packets to one server can be lost while others arrive.
+    pub(crate) fn can_silence(&self) -> bool {
+        self.wires == Wires::Veth
+    }
+
+    /// Loses all packets to a server: its host no longer has the address, and says so to nobody.
+    pub(crate) fn silence(&self, server: IpAddr) -> Result<Silence> {
+        ensure!(self.can_silence(), "on loopback nothing can be lost");
+        batch(
+            &["-n", Host::Servers.name()],
+            &format!("addr del {server}/32 dev lb\nroute add blackhole {server}/32\n"),
+        )?;
+        Ok(Silence { server })
+    }
+
     /// Where the balancer listens, and the two servers behind it.
     pub(crate) fn seed_addresses(&self) -> Result<(SocketAddr, Vec<SocketAddr>)> {
         Ok(match self.wires {
@@ -327,6 +342,21 @@ impl Topology {
             script += &format!("echo '{value}' >/proc/sys/{path} || exit 1\n");
         }
         output(self.on(host, Cores::Any, "sh").args(["-c", &script])).map(drop)
+    }
+}
+
+/// A server whose packets are lost as long as this value lives.
+pub(crate) struct Silence {
+    server: IpAddr,
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        let server = self.server;
+        let lines = format!("route del blackhole {server}/32\naddr add {server}/32 dev lb\n");
+        if let Err(error) = batch(&["-n", Host::Servers.name()], &lines) {
+            eprintln!("{server} stays silent: {error:#}");
+        }
     }
 }
 

@@ -6,16 +6,13 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use super::{Contestant, Running, Variant};
+use super::{Contestant, Program, Running, Variant};
 use crate::process::Process;
-use crate::stage::{Service, Threads};
+use crate::stage::{Service, StartedAs, Threads};
 use crate::topology::{Host, Topology};
 
 /// What everything is measured with.
 const SEED: &str = include_str!("../../../../config/seed.cfg");
-
-/// Room for the workload with most connections, within 20,000 descriptors.
-const MAXCONN: u32 = 9_500;
 
 pub(super) fn start(
     contestant: &Contestant,
@@ -30,19 +27,26 @@ pub(super) fn start(
         .context("write its configuration")?;
     let mut command =
         topology.unprivileged_on(Host::Lb, threads.balancer_cores(), &contestant.file);
-    command.arg("-db").arg("-f").arg(&file);
+    let how = match service.started_as {
+        StartedAs::Worker => "-db",
+        StartedAs::Master => "-W",
+    };
+    command.arg(how).arg("-f").arg(&file);
     let log = topology.folder.join("balancer.log");
-    Ok(Running::process(
-        service.front,
-        Process::start(command, &log)?,
-    ))
+    let mut running = Running::process(service.front, Process::start(command, &log)?);
+    running.reloaded = match contestant.program {
+        Program::Evenkeel => "reloaded",
+        _ => "Former worker",
+    };
+    Ok(running)
 }
 
 /// The whole file.
 pub(crate) fn configuration(variant: Variant, threads: Threads, service: &Service) -> String {
     let mut text = format!(
-        "global\n    nbthread {}\n    maxconn {MAXCONN}\n",
-        threads.count()
+        "global\n    nbthread {}\n    maxconn {}\n",
+        threads.count(),
+        service.maxconn
     );
     match variant {
         Variant::Busy => text += "    busy-polling\n",

@@ -16,6 +16,7 @@ pub(super) fn direct(service: &Service) -> Result<Running> {
     Ok(Running {
         target,
         process: None,
+        reloaded: "",
         _told: None,
     })
 }
@@ -54,6 +55,7 @@ pub(super) fn forward(topology: &Topology, service: &Service) -> Result<Running>
     Ok(Running {
         target: service.front,
         process: None,
+        reloaded: "",
         _told: Some(rules),
     })
 }

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::{self, Process, output};
 use crate::stage::{Service, Threads};
@@ -223,6 +224,8 @@ pub(crate) struct Running {
     /// Where the clients go.
     pub(crate) target: SocketAddr,
     process: Option<Process>,
+    /// What it says when it has reloaded; empty: it cannot.
+    reloaded: &'static str,
     /// What the kernel was told, to be taken back.
     _told: Option<kernel::Rules>,
 }
@@ -232,6 +235,7 @@ impl Running {
         Running {
             target,
             process: Some(process),
+            reloaded: "",
             _told: None,
         }
     }
@@ -239,6 +243,19 @@ impl Running {
     /// The process between client and servers, if one is there.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::pid)
+    }
+
+    /// Tells it to read its configuration again.
+    pub(crate) fn reload(&self) -> Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.and_then(Pid::from_raw).context("no process to tell")?;
+        kill_process(pid, Signal::USR2).context("SIGUSR2")
+    }
+
+    /// Whether it says that it did.
+    pub(crate) fn has_reloaded(&self) -> bool {
+        let said = self.process.as_ref().map(Process::said);
+        said.is_some_and(|said| !self.reloaded.is_empty() && said.contains(self.reloaded))
     }
 
     /// Memory that is the process's own.

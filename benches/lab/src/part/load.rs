@@ -19,7 +19,7 @@ use rustix::time::Timespec;
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{ANSWER_BYTES, answers, request};
-use crate::workload::Workload;
+use crate::workload::{Sample, Workload};
 
 /// The line that says that the window has begun.
 pub(crate) const BEGIN: &str = "begin";
@@ -51,6 +51,8 @@ pub(crate) struct Counted {
     pub(crate) p999: f64,
     /// Requests that failed in warm-up or window, by what the kernel said.
     pub(crate) failures: BTreeMap<String, u64>,
+    /// What the workload's own clients worked out.
+    pub(crate) figures: Sample,
 }
 
 impl Counted {
@@ -74,6 +76,7 @@ pub(crate) fn run(
         warm_up,
         window,
         starts: Instant::now(),
+        began: None,
         counting: Counting::WarmUp,
         latency: Histogram::new_with_max(LONGEST.as_nanos() as u64, 3).context("histogram")?,
         counted: Counted::default(),
@@ -96,6 +99,7 @@ pub(crate) struct Load {
     warm_up: Duration,
     window: Duration,
     starts: Instant,
+    began: Option<Instant>,
     counting: Counting,
     latency: Histogram<u64>,
     counted: Counted,
@@ -177,18 +181,40 @@ impl Load {
     /// From here on things are counted.
     fn begin(&mut self) -> Result<()> {
         announce(BEGIN)?;
-        self.counting = Counting::Since(Instant::now());
+        let now = Instant::now();
+        self.began = Some(now);
+        self.counting = Counting::Since(now);
         Ok(())
+    }
+
+    /// When the window began, once it has.
+    pub(crate) fn window_began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    /// How long the window is.
+    pub(crate) fn window(&self) -> Duration {
+        self.window
+    }
+
+    /// Tells the bench a figure of the workload's own.
+    pub(crate) fn figure(&mut self, name: &str, value: f64) {
+        self.counted.figures.insert(name.to_owned(), value);
     }
 
     /// As `begin`, once the bench has seen what was before.
     pub(crate) fn begin_when_told(&mut self) -> Result<()> {
         announce(BEGIN)?;
-        io::stdin()
-            .read_line(&mut String::new())
-            .context("standard input")?;
+        self.told()?;
         self.counting = Counting::Since(Instant::now());
         Ok(())
+    }
+
+    /// Waits for a line of the bench.
+    pub(crate) fn told(&self) -> Result<String> {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).context("standard input")?;
+        Ok(line)
     }
 
     /// From here on nothing is counted any more.

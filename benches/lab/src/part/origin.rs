@@ -13,6 +13,9 @@ use rustix::time::Timespec;
 
 use super::exchange::{ANSWER_BYTES, ENDLESS, REQUEST_BYTES, asked};
 
+/// What is said once every address is listened at.
+pub(crate) const LISTENING: &str = "listening";
+
 /// Connections that wait in the kernel.
 const BACKLOG: i32 = 16_384;
 
@@ -40,6 +43,7 @@ pub(crate) fn serve(addresses: &[SocketAddr]) -> Result<()> {
             .listen(address)
             .with_context(|| format!("listen at {address}"))?;
     }
+    println!("{LISTENING}");
     origin.run()
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::{Kept, Metric, Sample, Workload, higher, lower};
+use super::{Kept, Metric, Sample, Scene, Workload, higher, lower};
 use crate::contestant::Variant;
 use crate::part::exchange::{ENDLESS, REQUEST_BYTES, request};
 use crate::part::load::Load;
@@ -31,6 +31,7 @@ pub(super) const BULK_1: Workload = Workload {
     title: "one endless answer",
     metrics: METRICS,
     variants: &[Variant::Seed, Variant::Tuned, Variant::None],
+    scene: Scene::SEED,
     load: |load| flow(load, 1),
     measure,
 };
@@ -40,6 +41,7 @@ pub(super) const BULK_8: Workload = Workload {
     title: "eight endless answers",
     metrics: METRICS,
     variants: &[Variant::Seed, Variant::Tuned, Variant::None],
+    scene: Scene::SEED,
     load: |load| flow(load, 8),
     measure,
 };

@@ -7,7 +7,7 @@ use anyhow::Result;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::{Kept, Sample, Workload, higher, lower};
+use super::{Kept, Sample, Scene, Workload, higher, lower};
 use crate::contestant::Variant;
 use crate::part::exchange::{ANSWER_BYTES, REQUEST_BYTES, answers, request};
 use crate::part::load::Load;
@@ -27,6 +27,7 @@ pub(super) const CHURN: Workload = Workload {
         lower("p99", "connect to last byte, p99", "µs"),
     ],
     variants: &[Variant::Seed, Variant::None],
+    scene: Scene::SEED,
     load,
     measure,
 };
@@ -39,13 +40,13 @@ fn measure(stage: &Stage<'_>) -> Result<Sample> {
 }
 
 /// One short connection.
-struct Visit {
+pub(super) struct Visit {
     socket: OwnedFd,
-    number: u64,
-    began: Instant,
+    pub(super) number: u64,
+    pub(super) began: Instant,
     sent: bool,
     received: usize,
-    answer: [u8; ANSWER_BYTES],
+    pub(super) answer: [u8; ANSWER_BYTES],
 }
 
 fn load(load: &mut Load) -> Result<Kept> {
@@ -86,7 +87,7 @@ fn load(load: &mut Load) -> Result<Kept> {
 }
 
 impl Visit {
-    fn begin(load: &Load, number: u64, token: usize) -> rustix::io::Result<Self> {
+    pub(super) fn begin(load: &Load, number: u64, token: usize) -> rustix::io::Result<Self> {
         let began = Instant::now();
         let socket = load.connect()?;
         let mut visit = Visit {
@@ -115,7 +116,7 @@ impl Visit {
     }
 
     /// True once the whole answer is here.
-    fn go_on(&mut self) -> rustix::io::Result<bool> {
+    pub(super) fn go_on(&mut self) -> rustix::io::Result<bool> {
         if !self.sent {
             self.ask()?;
             return Ok(false);

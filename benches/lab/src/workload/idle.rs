@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::{Kept, Sample, Workload, lower};
+use super::{Kept, Sample, Scene, Workload, lower, none};
 use crate::contestant::Variant;
 use crate::part::exchange::{ANSWER_BYTES, REQUEST_BYTES, answers, request};
 use crate::part::load::Load;
@@ -31,9 +31,10 @@ pub(super) const IDLE: Workload = Workload {
     metrics: &[
         lower("memory", "the proxy's private memory per connection", "KiB"),
         lower("accept", "until all have been served once", "ms"),
-        lower("rest", "proxy CPU per second once nothing is asked", "ms"),
+        none("rest", "proxy CPU per second once nothing is asked", "ms"),
     ],
     variants: &[Variant::Seed],
+    scene: Scene::SEED,
     load,
     measure,
 };

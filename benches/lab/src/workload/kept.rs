@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, sockopt};
 
-use super::{Kept, Metric, Sample, Workload, higher, lower};
+use super::{Kept, Metric, Sample, Scene, Workload, higher, lower, none};
 use crate::contestant::Variant;
 use crate::part::exchange::{ANSWER_BYTES, REQUEST_BYTES, answers, request};
 use crate::part::load::Load;
@@ -20,7 +20,7 @@ const METRICS: &[Metric] = &[
     lower("cpu", "proxy CPU per request", "µs"),
     higher("rate", "requests", "1/s"),
     lower("system", "whole system's CPU per request", "µs"),
-    lower("rest", "proxy CPU per second once nothing is asked", "ms"),
+    none("rest", "proxy CPU per second once nothing is asked", "ms"),
 ];
 
 pub(super) const KEPT_1: Workload = Workload {
@@ -28,6 +28,7 @@ pub(super) const KEPT_1: Workload = Workload {
     title: "200 B and 1 KB to and fro on one connection",
     metrics: METRICS,
     variants: &[Variant::Seed, Variant::Busy, Variant::None],
+    scene: Scene::SEED,
     load: |load| converse(load, 1),
     measure,
 };
@@ -37,6 +38,7 @@ pub(super) const KEPT_64: Workload = Workload {
     title: "200 B and 1 KB to and fro on 64 connections",
     metrics: METRICS,
     variants: &[Variant::Seed, Variant::Busy, Variant::None],
+    scene: Scene::SEED,
     load: |load| converse(load, 64),
     measure,
 };

@@ -2,9 +2,13 @@
 //! figures are taken, and which balancers are worth the time.
 
 mod bulk;
+mod checks;
 mod churn;
+mod failover;
 mod idle;
 mod kept;
+mod reload;
+mod stream;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,9 +16,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::contestant::Variant;
+use crate::contestant::{Program, Variant};
 use crate::part::load::Load;
-use crate::stage::Stage;
+use crate::stage::{Service, Stage};
+use crate::topology::Topology;
 
 /// Figures of one contestant in one round, by the name of their metric.
 pub(crate) type Sample = BTreeMap<String, f64>;
@@ -31,10 +36,41 @@ pub(crate) struct Workload {
     pub(crate) metrics: &'static [Metric],
     /// Which configurations mean something here, for a run of everything.
     pub(crate) variants: &'static [Variant],
+    pub(crate) scene: Scene,
     /// The clients' side.
     pub(crate) load: fn(&mut Load) -> Result<Kept>,
     /// Takes one sample of the contestant on the stage.
     pub(crate) measure: fn(&Stage<'_>) -> Result<Sample>,
+}
+
+/// What is around the balancer.
+pub(crate) struct Scene {
+    /// What it balances.
+    pub(crate) service: fn(&Topology) -> Result<Service>,
+    pub(crate) servers: Servers,
+    /// Who can do what is asked, on this network.
+    pub(crate) suits: fn(Program, &Topology) -> bool,
+    /// How many windows of the pace make one of this workload.
+    pub(crate) windows: u32,
+}
+
+/// Who the servers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Servers {
+    /// One process for all of them and all rounds.
+    OneProcess,
+    /// A process each, for one sample: they may end before it does.
+    ProcessEach,
+}
+
+impl Scene {
+    /// What the seed's file says.
+    const SEED: Scene = Scene {
+        service: Service::seed,
+        servers: Servers::OneProcess,
+        suits: |_, _| true,
+        windows: 1,
+    };
 }
 
 /// A figure that a workload takes.
@@ -44,6 +80,8 @@ pub(crate) struct Metric {
     pub(crate) title: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) better: Better,
+    /// Whether 0 is a figure, rather than a sign that nothing was measured.
+    pub(crate) may_be_nothing: bool,
 }
 
 /// In which direction a metric improves.
@@ -61,6 +99,11 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     bulk::BULK_1,
     bulk::BULK_8,
     idle::IDLE,
+    failover::RESET,
+    failover::SEED,
+    failover::SILENT,
+    reload::RELOAD,
+    checks::CHECKS,
 ];
 
 impl Workload {
@@ -104,6 +147,7 @@ const fn lower(name: &'static str, title: &'static str, unit: &'static str) -> M
         title,
         unit,
         better: Better::Lower,
+        may_be_nothing: false,
     }
 }
 
@@ -113,5 +157,14 @@ const fn higher(name: &'static str, title: &'static str, unit: &'static str) -> 
         title,
         unit,
         better: Better::Higher,
+        may_be_nothing: false,
+    }
+}
+
+/// As `lower`, and 0 is the best.
+const fn none(name: &'static str, title: &'static str, unit: &'static str) -> Metric {
+    Metric {
+        may_be_nothing: true,
+        ..lower(name, title, unit)
     }
 }
