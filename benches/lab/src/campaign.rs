@@ -204,6 +204,7 @@ fn plan(campaign: &Campaign, topology: &Topology) -> Result<Vec<Leg>> {
         for name in contestant::names() {
             match Contestant::find(name, topology) {
                 Ok(contestant) => there.push(contestant),
+                Err(why) if name == OURS => return Err(why),
                 Err(why) => eprintln!("{name} does not take part: {why:#}"),
             }
         }

@@ -72,7 +72,7 @@ impl Process {
     pub(crate) fn last_words(&self) -> String {
         let text = self.said();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(10)..].join("\n")
+        lines[lines.len().saturating_sub(4)..].join("\n")
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Series {
 }
 
 impl Record {
-    /// The first figures of everyone, where they are times.
+    /// The first figures of everyone, where they are times longer than none.
     pub(crate) fn series(&self) -> Vec<Series> {
         let Ok(workload) = Workload::named(&self.workload) else {
             return Vec::new();
@@ -55,7 +55,7 @@ impl Record {
             let values = self.values(&entrant.name, metric.name);
             let times = values
                 .iter()
-                .map(|value| metric.time(*value))
+                .map(|value| metric.time(*value).filter(|time| !time.is_zero()))
                 .collect::<Option<Vec<Duration>>>()?;
             let group = format!(
                 "{}, nbthread {}, {}",

@@ -197,10 +197,15 @@ impl Topology {
             Wires::Loopback => "client, balancer and servers on loopback",
         };
         let user = match self.user {
-            Some((uid, _)) => format!("balancers run as the unprivileged user {uid}"),
-            None => "balancers run as the user of the bench".to_owned(),
+            Some(_) => "balancers run as an unprivileged user",
+            None => "balancers run as the user of the bench, who is not root",
         };
         format!("{network}; {user}")
+    }
+
+    /// Whether balancers run as the root of a user namespace, who can become nobody else.
+    pub(crate) fn is_root_of_no_one(&self) -> bool {
+        self.user.is_none() && rustix::process::geteuid().is_root()
     }
 
     /// Whether the kernel can be told to forward.
@@ -262,6 +267,7 @@ impl Topology {
             ]);
         }
         if let Cores::Only(core) = cores {
+            let core = core.min(last_core());
             words.extend([
                 "taskset".into(),
                 "--cpu-list".into(),
@@ -360,6 +366,13 @@ impl Drop for Silence {
     }
 }
 
+impl Drop for Topology {
+    fn drop(&mut self) {
+        // Inside namespaces the file system goes with them; what is left in place is a few files.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
 /// What every namespace is set to.
 const SETTINGS: &[(&str, &str)] = &[
     // Ports that somebody listens on are never the near end of a connection.
@@ -408,6 +421,12 @@ fn unprivileged() -> Result<(u32, u32)> {
         }
     }
     bail!("/etc/passwd has neither haproxy nor nobody")
+}
+
+/// The highest number that a core has here.
+fn last_core() -> u32 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores - 1).unwrap_or(0)
 }
 
 /// Feeds `lines` to one `ip -batch -`.

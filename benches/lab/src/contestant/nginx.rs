@@ -24,8 +24,11 @@ pub(super) fn start(
     fs::create_dir_all(&folder).context("a folder for nginx")?;
     topology.hand_over(&folder)?;
     let file = folder.join("nginx.conf");
-    fs::write(&file, configuration(&folder, threads, service))
-        .context("write its configuration")?;
+    fs::write(
+        &file,
+        configuration(&folder, threads, service, topology.is_root_of_no_one()),
+    )
+    .context("write its configuration")?;
     let mut command =
         topology.unprivileged_on(Host::Lb, threads.balancer_cores(), &contestant.file);
     command.arg("-c").arg(&file).args(["-e", "stderr"]);
@@ -45,14 +48,15 @@ pub(super) fn check_module() -> Result<()> {
     Ok(())
 }
 
-fn configuration(folder: &Path, threads: Threads, service: &Service) -> String {
+fn configuration(folder: &Path, threads: Threads, service: &Service, stays: bool) -> String {
     let mut servers = String::new();
     for address in &service.servers {
         let _ = writeln!(servers, "        server {address};");
     }
+    let user = if stays { "user root root;\n" } else { "" };
     format!(
         "load_module {STREAM_MODULE};
-daemon off;
+{user}daemon off;
 worker_processes {workers};
 pid {folder}/pid;
 error_log stderr warn;

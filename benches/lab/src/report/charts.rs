@@ -97,6 +97,7 @@ fn draw_panel<B: DrawingBackend>(
         .bold_line_style(RGBColor(232, 234, 236))
         .axis_style(RGBColor(150, 156, 162))
         .x_labels(5)
+        .x_label_formatter(&|value| value.to_string())
         .y_labels(bars.len())
         .label_style(label(12))
         .y_label_formatter(&|value| match value {

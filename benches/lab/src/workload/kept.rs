@@ -13,20 +13,18 @@ use crate::part::exchange::{ANSWER_BYTES, REQUEST_BYTES, answers, request};
 use crate::part::load::Load;
 use crate::stage::Stage;
 
-const METRICS: &[Metric] = &[
-    lower("p50", "request to last byte, p50", "µs"),
-    lower("p99", "request to last byte, p99", "µs"),
-    lower("p999", "request to last byte, p99.9", "µs"),
-    lower("cpu", "proxy CPU per request", "µs"),
-    higher("rate", "requests", "1/s"),
-    lower("system", "whole system's CPU per request", "µs"),
-    none("rest", "proxy CPU per second once nothing is asked", "ms"),
-];
+const P50: Metric = lower("p50", "request to last byte, p50", "µs");
+const P99: Metric = lower("p99", "request to last byte, p99", "µs");
+const P999: Metric = lower("p999", "request to last byte, p99.9", "µs");
+const CPU: Metric = lower("cpu", "proxy CPU per request", "µs");
+const RATE: Metric = higher("rate", "requests", "1/s");
+const SYSTEM: Metric = lower("system", "whole system's CPU per request", "µs");
+const REST: Metric = none("rest", "proxy CPU per second once nothing is asked", "ms");
 
 pub(super) const KEPT_1: Workload = Workload {
     name: "kept1",
     title: "200 B and 1 KB to and fro on one connection",
-    metrics: METRICS,
+    metrics: &[P50, P99, P999, CPU, RATE, SYSTEM, REST],
     variants: &[Variant::Seed, Variant::Busy, Variant::None],
     scene: Scene::SEED,
     load: |load| converse(load, 1),
@@ -36,7 +34,7 @@ pub(super) const KEPT_1: Workload = Workload {
 pub(super) const KEPT_64: Workload = Workload {
     name: "kept64",
     title: "200 B and 1 KB to and fro on 64 connections",
-    metrics: METRICS,
+    metrics: &[CPU, P99, P50, P999, RATE, SYSTEM, REST],
     variants: &[Variant::Seed, Variant::Busy, Variant::None],
     scene: Scene::SEED,
     load: |load| converse(load, 64),
