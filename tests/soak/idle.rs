@@ -18,7 +18,7 @@ const MANY: usize = 9_000;
 const DESCRIPTORS: u32 = 20_000;
 
 /// What an idle connection may cost of the balancer's own memory.
-const BYTES_EACH: u64 = 2 * 1024;
+const BYTES_EACH: u64 = 768;
 
 /// Clients past the limit.
 const WAITING: usize = 20;

@@ -148,10 +148,10 @@ impl Engine {
 }
 
 /// Takes over an established session, whose sides are watched already.
-pub(crate) fn adopt(relay: Relay) {
+pub(crate) fn adopt(relay: Relay, now: Instant) {
     let ended = ENGINE.with_borrow_mut(|engine| {
         let number = engine.insert(relay);
-        let ended = engine.turn(number, Instant::now());
+        let ended = engine.turn(number, now);
         if !engine.due.is_empty() || !engine.parked.is_empty() {
             engine.waker.wake_by_ref();
         }
@@ -186,6 +186,9 @@ pub(crate) struct Driver {
     epoll: AsyncFd<OwnedFd>,
     spinning: Arc<Spinning>,
     habit: Habit,
+    /// The session that was active last since the thread slept, if it is one that waiting for may
+    /// pay off with: it exchanges messages, rather than moves as much as there is room for.
+    last: Option<u32>,
 }
 
 impl Driver {
@@ -203,6 +206,7 @@ impl Driver {
             epoll,
             spinning,
             habit: Habit::default(),
+            last: None,
         })
     }
 
@@ -233,20 +237,20 @@ impl Driver {
                 engine.make_due(number);
             }
         });
-        let mut last = None;
         for _ in 0..LOOKS_PER_POLL {
-            let mut looked = match look() {
+            let mut looked = match self.look() {
                 Ok(looked) => looked,
                 Err(error) => return Poll::Ready(error),
             };
-            last = looked.named.map_or(last, |(_, last)| Some(last));
             if !looked.is_busy() {
-                looked = match self.look_longer(last) {
+                looked = match self.look_longer() {
                     Ok(Some(looked)) => looked,
-                    Ok(None) => return Poll::Pending,
+                    Ok(None) => {
+                        self.last = None;
+                        return Poll::Pending;
+                    }
                     Err(error) => return Poll::Ready(error),
                 };
-                last = looked.named.map_or(last, |(_, last)| Some(last));
             }
             if looked.collected.has_woken_tasks {
                 // They come next, and then we: what they began may have gone on by then.
@@ -257,18 +261,27 @@ impl Driver {
         Poll::Pending
     }
 
-    /// Looks on where that is likely to pay off: when the session that was active `last` goes on.
+    fn look(&mut self) -> io::Result<Looked> {
+        let looked = look()?;
+        if let Some((_, last)) = looked.named {
+            self.last = is_exchanging(last).then_some(last);
+        }
+        Ok(looked)
+    }
+
+    /// Looks on where that is likely to pay off: when the session that was active last goes on.
     /// `None`: nothing came.
-    fn look_longer(&mut self, last: Option<u32>) -> io::Result<Option<Looked>> {
-        match self.spinning.idle(&mut self.habit, last.is_some()) {
+    fn look_longer(&mut self) -> io::Result<Option<Looked>> {
+        match self.spinning.idle(&mut self.habit, self.last.is_some()) {
             Idle::Sleep => return Ok(None),
-            Idle::Poll => return look().map(Some),
+            Idle::Poll => return self.look().map(Some),
             Idle::Spin => {}
         }
+        let last = self.last;
         let began = Instant::now();
         let until = began + SPIN;
         loop {
-            let looked = look()?;
+            let looked = self.look()?;
             let now = Instant::now();
             let has_events = looked.collected.events > 0;
             if has_events || now >= until {
@@ -304,6 +317,13 @@ impl Looked {
             || self.collected.has_woken_tasks
             || self.collected.events >= BUSY_FROM_EVENTS
     }
+}
+
+fn is_exchanging(number: u32) -> bool {
+    ENGINE.with_borrow(|engine| {
+        let session = engine.sessions.get(number as usize);
+        session.is_some_and(|session| !session.relay.is_bulk())
+    })
 }
 
 /// Gives each session that the kernel names, or that is due anyway, its turn.

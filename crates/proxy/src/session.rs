@@ -157,7 +157,8 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
                     };
                     established.count_connect();
                     let now = Instant::now();
-                    engine::adopt(Relay::new(stream, server, Box::new(established), now));
+                    let relay = Relay::new(stream, server, Box::new(established), now);
+                    engine::adopt(relay, now);
                     return;
                 }
                 Err(failure) => failure,

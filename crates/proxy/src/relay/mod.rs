@@ -312,6 +312,11 @@ impl Relay {
         self.witness.cut().is_some()
     }
 
+    /// Whether one of its directions carries a bulk transfer.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.up.mover.is_bulk() || self.down.mover.is_bulk()
+    }
+
     /// Moves what can be moved now. `room` is woken once a flow that could not hold any more may
     /// go on.
     pub(crate) fn turn(&mut self, now: Instant, room: &Waker) -> Next {

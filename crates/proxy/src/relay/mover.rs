@@ -46,7 +46,7 @@ impl Mover {
         let is_spliced = match terms.method {
             Method::Copy => false,
             Method::Splice => true,
-            Method::Auto => self.bulk >= BULK_FROM,
+            Method::Auto => self.is_bulk(),
         };
         let spliced = if is_spliced {
             splice::carry(from, to, limit, terms.pipe_bytes)
@@ -89,6 +89,11 @@ impl Mover {
                 Ok((written, Method::Splice))
             }
         }
+    }
+
+    /// Whether a bulk transfer flows.
+    pub(super) fn is_bulk(&self) -> bool {
+        self.bulk >= BULK_FROM
     }
 
     /// Bytes read and not yet written.

@@ -152,7 +152,8 @@ impl Rig {
                 let server = Stream::dialled(server_in.into(), Kind::Tcp);
                 client.watch(EventFlags::OUT).unwrap();
                 server.watch(EventFlags::OUT).unwrap();
-                engine::adopt(Relay::new(client, server, Box::new(seen), Instant::now()));
+                let now = Instant::now();
+                engine::adopt(Relay::new(client, server, Box::new(seen), now), now);
                 tokio::select! {
                     failed = driver.run(&alarm) => panic!("{failed:?}"),
                     _ = ended => {}
