@@ -93,6 +93,11 @@ pub(crate) struct Outcome {
 }
 
 impl Bar {
+    /// Whether pairs prove it, rather than a figure alone.
+    pub(crate) fn is_ratio(&self) -> bool {
+        !matches!(self.limit, Own(_))
+    }
+
     /// The opponent, if it is a ratio.
     pub(crate) fn opponent(&self) -> Option<&'static str> {
         match self.limit {

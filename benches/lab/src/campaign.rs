@@ -139,8 +139,27 @@ impl Campaign {
     }
 }
 
+impl Campaign {
+    /// Ratios need pairs; a figure of its own is seen in few rounds, and who decides nothing has
+    /// the fewest where a turn takes long.
+    fn rounds_of(&self, name: &str, workload: &Workload) -> usize {
+        let bars = || BARS.iter().filter(|bar| bar.workload == workload.name);
+        let ours = name == OURS;
+        if bars().any(|bar| bar.opponent() == Some(name) || ours && bar.is_ratio()) {
+            self.pairs
+        } else if workload.scene.windows > 1 && !(ours && bars().next().is_some()) {
+            self.rounds.min(FEWEST_ROUNDS)
+        } else {
+            self.rounds
+        }
+    }
+}
+
 /// Rounds of those that no bar compares.
 const FEW_ROUNDS: usize = 5;
+
+/// Rounds of those that no bar asks for at all, where a turn takes several windows.
+const FEWEST_ROUNDS: usize = 2;
 
 /// What a sample takes besides warm-up and window: start, first answer, end.
 const AROUND_A_SAMPLE: Duration = Duration::from_millis(350);
@@ -225,11 +244,7 @@ fn plan(campaign: &Campaign, topology: &Topology) -> Result<Vec<Leg>> {
             let entries: Vec<Entry> = taking_part
                 .into_iter()
                 .map(|contestant| Entry {
-                    rounds: if decides(&contestant.name, workload) {
-                        campaign.pairs
-                    } else {
-                        campaign.rounds
-                    },
+                    rounds: campaign.rounds_of(&contestant.name, workload),
                     contestant,
                 })
                 .filter(|entry| entry.rounds > 0)
@@ -251,10 +266,4 @@ fn plan(campaign: &Campaign, topology: &Topology) -> Result<Vec<Leg>> {
         }
     }
     Ok(legs)
-}
-
-/// Whether a bar of the workload needs this contestant.
-fn decides(name: &str, workload: &Workload) -> bool {
-    let mut bars = BARS.iter().filter(|bar| bar.workload == workload.name);
-    name == OURS || bars.any(|bar| bar.opponent() == Some(name))
 }

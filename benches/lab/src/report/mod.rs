@@ -149,15 +149,16 @@ const INTRODUCTION: &str = "\
 
 evenkeel, HAProxy, nginx and the kernel's own forwarding, measured side by side on one machine. This
 page is drawn from the rounds themselves; on any Linux with haproxy installed two commands repeat it,
-the first of which measures (as root with everything: apt install haproxy nginx-light
-libnginx-mod-stream nftables):
+the first of which measures for half an hour (with everyone as root, after apt install haproxy
+nginx-light libnginx-mod-stream nftables):
 
 ```sh
 cargo bench --bench side_by_side
 cargo run --release -p evenkeel-bench -- report
 ```
 
-`EVENKEEL_BENCH_HAPROXY3=/path/to/haproxy` adds a HAProxy 3.x. One question alone is answered in a
+`EVENKEEL_BENCH_HAPROXY3=/path/to/haproxy` adds a HAProxy 3.x; `EVENKEEL_BENCH_ROUNDS=6` is the least
+that can prove anything, in half the time. One question alone is answered in a
 minute, `target/release/evenkeel-bench` says how:
 
 ```sh

@@ -35,8 +35,8 @@ pub(super) const CHECKS: Workload = Workload {
         service,
         servers: Servers::OneProcess,
         suits: |program, _| program.checks(),
-        // A window is too short for what is so little.
-        windows: 8,
+        // Of a second each: every server is checked twice.
+        windows: 4,
     },
     load: |_| bail!("nobody asks for anything"),
     measure,
