@@ -176,6 +176,12 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
         |v| Count(v.proxy.process.stopping.into()),
     ),
     process(
+        "busy_polling_enabled",
+        Gauge,
+        "1 if threads never sleep (busy-polling)",
+        |v| Count(v.proxy.process.busy_polling.into()),
+    ),
+    process(
         "jobs",
         Gauge,
         "Open client connections and listening addresses",

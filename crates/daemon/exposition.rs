@@ -331,6 +331,7 @@ pub(crate) mod tests {
             reloads_total: 0,
             failed_reloads_total: 0,
             held_bytes: 0,
+            busy_polling: false,
             held_limit_reached_total: 0,
         };
         let proxy = Snapshot {

@@ -39,7 +39,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("_tasks", "a detail of HAProxy's scheduler"),
     ("run_queue", "a detail of HAProxy's scheduler"),
     ("idle_time_percent", "a detail of HAProxy's scheduler"),
-    ("busy_polling", "a detail of HAProxy's scheduler"),
     ("peers", "there are no peers"),
     ("recv_logs", "there is no log forwarding"),
     (

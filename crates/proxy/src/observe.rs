@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use evenkeel_config::{BindAddress, ServerAddress};
+use evenkeel_config::{BindAddress, BusyPolling, ServerAddress};
 
 use crate::backend::Backend;
 use crate::generation::Generation;
@@ -58,6 +58,7 @@ impl Proxy {
             dropped_logs_total: self.shared.logs.dropped(),
             bytes_out_total: stats.bytes_out.load(Relaxed),
             stopping: self.is_stopping,
+            busy_polling: self.current.config.global.busy_polling == BusyPolling::On,
             descriptor_exhausted_total: stats.descriptors_exhausted.load(Relaxed),
             maxconn_reached_total: stats.gate.reached(),
             reloads_total: stats.reloads.load(Relaxed),

@@ -42,6 +42,8 @@ pub struct ProcessSnapshot {
     pub bytes_out_total: u64,
     /// Whether the process is draining to its end.
     pub stopping: bool,
+    /// Whether threads never sleep.
+    pub busy_polling: bool,
     /// Times that accepting paused because descriptors ran out.
     pub descriptor_exhausted_total: u64,
     /// Times that accepting paused because the process's `maxconn` was reached.
