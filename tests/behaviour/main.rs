@@ -9,6 +9,7 @@ mod relays;
 
 mod bad_reload;
 mod balance;
+mod busy_polling;
 mod check_mode;
 mod drain;
 mod half_close;
