@@ -19,6 +19,10 @@ use evenkeel_bench::{Length, Series, measure, play_part};
 /// What criterion needs to say anything.
 const FEWEST_SAMPLES: usize = 10;
 
+/// What handing out a round takes: criterion derives from it how often it asks, and would ask for
+/// a billion repetitions of what takes no time.
+const A_MOMENT: Duration = Duration::from_millis(1);
+
 fn main() -> ExitCode {
     if let Some(done) = play_part() {
         return done;
@@ -46,13 +50,14 @@ fn analyse(series: &[Series]) {
         group
             .sampling_mode(SamplingMode::Flat)
             .sample_size(one.times.len())
-            .warm_up_time(Duration::from_millis(1))
-            .measurement_time(Duration::from_millis(10));
+            .warm_up_time(A_MOMENT)
+            .measurement_time(A_MOMENT * u32::try_from(4 * one.times.len()).unwrap_or(u32::MAX));
         // As many samples are taken as there are rounds: wherever the warm-up left off, each round
         // is one of them.
         let mut rounds = one.times.iter().cycle();
         group.bench_function(BenchmarkId::from_parameter(&one.name), |bencher| {
             bencher.iter_custom(|times| {
+                std::thread::park_timeout(A_MOMENT);
                 let round = rounds
                     .next()
                     .expect("a cycle does not end, and this one is not empty");
