@@ -82,8 +82,10 @@ impl Engine {
     }
 
     fn note(&mut self, number: u32, side: Side, flags: EventFlags) {
-        self.sessions[number as usize].relay.note(side, flags);
-        self.make_due(number);
+        if let Some(session) = self.sessions.get_mut(number as usize) {
+            session.relay.note(side, flags);
+            self.make_due(number);
+        }
     }
 
     fn make_due(&mut self, number: u32) {

@@ -30,8 +30,9 @@ const FULL_READ_BYTES: usize = 1 << 20;
 /// What a flow may read whose receiver keeps up (or may yet) while the process holds all it may:
 /// nobody's stalled receiver stops the others.
 const TIGHT_READ_BYTES: usize = 16 << 10;
-/// Batches a flow may move before the other connections of its thread have their turn.
-const BATCHES_PER_TURN: u32 = 8;
+/// Batches a flow may move before the other connections of its thread have their turn: small
+/// messages are not to wait for much of a bulk transfer, which loses nothing by it.
+const BATCHES_PER_TURN: u32 = 2;
 
 /// Inactivity limits of one session; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
