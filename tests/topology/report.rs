@@ -210,8 +210,10 @@ impl Both<Observed> {
     pub(crate) fn assert_as_good(&self, phase: Duration) {
         let Some(haproxy) = &self.haproxy else { return };
         let ours = &self.evenkeel;
+        // Where nobody can serve, a moment more of it is a request more that fails.
+        let tolerated = TOLERATED_FAILURES + haproxy.failed / 10;
         assert!(
-            ours.failed <= haproxy.failed + TOLERATED_FAILURES,
+            ours.failed <= haproxy.failed + tolerated,
             "{} requests failed with evenkeel, {} with HAProxy",
             ours.failed,
             haproxy.failed
