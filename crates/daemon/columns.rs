@@ -242,12 +242,12 @@ pub(crate) const COLUMNS: &[Column] = &[
     .server(|_| Count(0)),
     column("current_sessions", Gauge, "Open sessions")
         .frontend(|f| Count(f.current_sessions.into()))
-        .backend(|b| Count(b.current_sessions.into()))
-        .server(|s| Count(s.current_sessions.into())),
+        .backend(|b| Count(b.service.current_sessions.into()))
+        .server(|s| Count(s.service.current_sessions.into())),
     column("max_sessions", Gauge, "Most sessions ever open at once")
         .frontend(|f| Count(f.max_sessions.into()))
-        .backend(|b| Count(b.max_sessions.into()))
-        .server(|s| Count(s.max_sessions.into())),
+        .backend(|b| Count(b.service.max_sessions.into()))
+        .server(|s| Count(s.service.max_sessions.into())),
     column(
         "limit_sessions",
         Gauge,
@@ -258,16 +258,16 @@ pub(crate) const COLUMNS: &[Column] = &[
     .server(|_| Unknown),
     column("sessions_total", Counter, "Sessions")
         .frontend(|f| Count(f.sessions_total))
-        .backend(|b| Count(b.sessions_total))
-        .server(|s| Count(s.sessions_total)),
+        .backend(|b| Count(b.service.sessions_total))
+        .server(|s| Count(s.service.sessions_total)),
     column("bytes_in_total", Counter, "Bytes from clients")
         .frontend(|f| Count(f.bytes_in_total))
-        .backend(|b| Count(b.bytes_in_total))
-        .server(|s| Count(s.bytes_in_total)),
+        .backend(|b| Count(b.service.bytes_in_total))
+        .server(|s| Count(s.service.bytes_in_total)),
     column("bytes_out_total", Counter, "Bytes to clients")
         .frontend(|f| Count(f.bytes_out_total))
-        .backend(|b| Count(b.bytes_out_total))
-        .server(|s| Count(s.bytes_out_total)),
+        .backend(|b| Count(b.service.bytes_out_total))
+        .server(|s| Count(s.service.bytes_out_total)),
     column(
         "requests_denied_total",
         Counter,
@@ -294,25 +294,25 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Connects to servers that failed for good",
     )
-    .backend(|b| Count(b.connection_errors_total))
-    .server(|s| Count(s.connection_errors_total)),
+    .backend(|b| Count(b.service.connection_errors_total))
+    .server(|s| Count(s.service.connection_errors_total)),
     column(
         "response_errors_total",
         Counter,
         "Sessions that the server broke off with an error",
     )
-    .backend(|b| Count(b.response_errors_total))
-    .server(|s| Count(s.response_errors_total)),
+    .backend(|b| Count(b.service.response_errors_total))
+    .server(|s| Count(s.service.response_errors_total)),
     column("retry_warnings_total", Counter, "Connects tried again")
-        .backend(|b| Count(b.retry_warnings_total))
-        .server(|s| Count(s.retry_warnings_total)),
+        .backend(|b| Count(b.service.retry_warnings_total))
+        .server(|s| Count(s.service.retry_warnings_total)),
     column(
         "redispatch_warnings_total",
         Counter,
         "Connects moved to another server",
     )
-    .backend(|b| Count(b.redispatch_warnings_total))
-    .server(|s| Count(s.redispatch_warnings_total)),
+    .backend(|b| Count(b.service.redispatch_warnings_total))
+    .server(|s| Count(s.service.redispatch_warnings_total)),
     column("status", Gauge, "State, one series for each possible one")
         .frontend(|f| {
             OneOf(
@@ -354,10 +354,10 @@ pub(crate) const COLUMNS: &[Column] = &[
         }
     }),
     column("check_up_down_total", Counter, "Changes from up to down")
-        .backend(|b| Count(b.down_total))
+        .backend(|b| Count(b.service.down_total))
         .server(|s| {
             if s.is_checked {
-                Count(s.check_up_down_total)
+                Count(s.service.down_total)
             } else {
                 Unknown
             }
@@ -367,13 +367,13 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Seconds since the last change between up and down",
     )
-    .backend(|b| Count(b.last_change.as_secs()))
-    .server(|s| Count(s.last_change.as_secs())),
+    .backend(|b| Count(b.service.last_change.as_secs()))
+    .server(|s| Count(s.service.last_change.as_secs())),
     column("downtime_seconds_total", Counter, "Seconds spent down")
-        .backend(|b| Count(b.downtime.as_secs()))
+        .backend(|b| Count(b.service.downtime.as_secs()))
         .server(|s| {
             if s.is_checked {
-                Count(s.downtime.as_secs())
+                Count(s.service.downtime.as_secs())
             } else {
                 Unknown
             }
@@ -390,8 +390,8 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Times that a server was chosen by the balance algorithm",
     )
-    .backend(|b| Count(b.loadbalanced_total))
-    .server(|s| Count(s.loadbalanced_total)),
+    .backend(|b| Count(b.service.loadbalanced_total))
+    .server(|s| Count(s.service.loadbalanced_total)),
     column(
         "limit_session_rate",
         Gauge,
@@ -400,8 +400,8 @@ pub(crate) const COLUMNS: &[Column] = &[
     .frontend(|_| Count(0)),
     column("max_session_rate", Gauge, "Most sessions in one second")
         .frontend(|f| Count(f.max_session_rate.into()))
-        .backend(|b| Count(b.max_session_rate.into()))
-        .server(|s| Count(s.max_session_rate.into())),
+        .backend(|b| Count(b.service.max_session_rate.into()))
+        .server(|s| Count(s.service.max_session_rate.into())),
     column(
         "connections_rate_max",
         Gauge,
@@ -454,36 +454,36 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions that the client broke off",
     )
-    .backend(|b| Count(b.client_aborts_total))
-    .server(|s| Count(s.client_aborts_total)),
+    .backend(|b| Count(b.service.client_aborts_total))
+    .server(|s| Count(s.service.client_aborts_total)),
     column(
         "server_aborts_total",
         Counter,
         "Sessions that the server broke off",
     )
-    .backend(|b| Count(b.server_aborts_total))
-    .server(|s| Count(s.server_aborts_total)),
+    .backend(|b| Count(b.service.server_aborts_total))
+    .server(|s| Count(s.service.server_aborts_total)),
     column(
         "last_session_seconds",
         Gauge,
         "Seconds since the last session was assigned (-1: never)",
     )
-    .backend(|b| Ago(b.last_session))
-    .server(|s| Ago(s.last_session)),
+    .backend(|b| Ago(b.service.last_session))
+    .server(|s| Ago(s.service.last_session)),
     column(
         "queue_time_average_seconds",
         Gauge,
         "Average of the last 1024 waits for a server",
     )
-    .backend(|b| Seconds(b.average_queue_time))
-    .server(|s| Seconds(s.average_queue_time)),
+    .backend(|b| Seconds(b.service.average_queue_time))
+    .server(|s| Seconds(s.service.average_queue_time)),
     column(
         "connect_time_average_seconds",
         Gauge,
         "Average of the last 1024 connects to a server",
     )
-    .backend(|b| Seconds(b.average_connect_time))
-    .server(|s| Seconds(s.average_connect_time)),
+    .backend(|b| Seconds(b.service.average_connect_time))
+    .server(|s| Seconds(s.service.average_connect_time)),
     column(
         "response_time_average_seconds",
         Gauge,
@@ -496,25 +496,25 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Average of the last 1024 sessions' lengths",
     )
-    .backend(|b| Seconds(b.average_session_time))
-    .server(|s| Seconds(s.average_session_time)),
+    .backend(|b| Seconds(b.service.average_session_time))
+    .server(|s| Seconds(s.service.average_session_time)),
     column(
         "connection_attempts_total",
         Counter,
         "Connects to servers, tries included",
     )
-    .backend(|b| Count(b.connection_attempts_total))
-    .server(|s| Count(s.connection_attempts_total)),
+    .backend(|b| Count(b.service.connection_attempts_total))
+    .server(|s| Count(s.service.connection_attempts_total)),
     column("max_queue_time_seconds", Gauge, "Longest wait for a server")
-        .backend(|b| Seconds(b.max_queue_time))
-        .server(|s| Seconds(s.max_queue_time)),
+        .backend(|b| Seconds(b.service.max_queue_time))
+        .server(|s| Seconds(s.service.max_queue_time)),
     column(
         "max_connect_time_seconds",
         Gauge,
         "Longest connect to a server",
     )
-    .backend(|b| Seconds(b.max_connect_time))
-    .server(|s| Seconds(s.max_connect_time)),
+    .backend(|b| Seconds(b.service.max_connect_time))
+    .server(|s| Seconds(s.service.max_connect_time)),
     column(
         "max_response_time_seconds",
         Gauge,
@@ -523,8 +523,8 @@ pub(crate) const COLUMNS: &[Column] = &[
     .backend(|_| Seconds(Duration::ZERO))
     .server(|_| Seconds(Duration::ZERO)),
     column("max_total_time_seconds", Gauge, "Longest session")
-        .backend(|b| Seconds(b.max_session_time))
-        .server(|s| Seconds(s.max_session_time)),
+        .backend(|b| Seconds(b.service.max_session_time))
+        .server(|s| Seconds(s.service.max_session_time)),
     column(
         "internal_errors_total",
         Counter,

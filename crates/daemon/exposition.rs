@@ -204,9 +204,11 @@ fn escaped(value: &str) -> String {
 pub(crate) mod tests {
     use std::time::SystemTime;
 
+    use evenkeel_config::{Balance, ServerAddress};
     use evenkeel_health::{CheckOutcome, CheckStatus};
     use evenkeel_proxy::{
-        BoundAddress, FrontendStatus, ProcessSnapshot, ServerSnapshot, ServerStatus, Snapshot,
+        BoundAddress, FrontendStatus, ProcessSnapshot, ServerSnapshot, ServerStatus,
+        ServiceSnapshot, Snapshot,
     };
 
     use super::*;
@@ -220,40 +222,21 @@ pub(crate) mod tests {
         ServerSnapshot {
             id: 1,
             name: name.to_owned(),
-            address: "127.0.0.1:1".to_owned(),
+            address: ServerAddress::Inet("127.0.0.1:1".parse().unwrap()),
+            host: String::new(),
             status,
+            service: ServiceSnapshot {
+                sessions_total: 7,
+                ..ServiceSnapshot::default()
+            },
             health: (4, 4),
             rise_fall: (2, 3),
             weight: 1,
+            configured_weight: 1,
             backup: false,
-            current_sessions: 0,
-            max_sessions: 0,
-            sessions_total: 7,
-            session_rate: 0,
-            max_session_rate: 0,
-            loadbalanced_total: 0,
-            bytes_in_total: 0,
-            bytes_out_total: 0,
-            connection_errors_total: 0,
-            response_errors_total: 0,
-            retry_warnings_total: 0,
-            redispatch_warnings_total: 0,
-            client_aborts_total: 0,
-            server_aborts_total: 0,
-            connection_attempts_total: 0,
             is_checked: last_check.is_some(),
             last_check: last_check.map(outcome),
             check_failures_total: 0,
-            check_up_down_total: 0,
-            last_change: Duration::ZERO,
-            downtime: Duration::ZERO,
-            last_session: None,
-            average_queue_time: Duration::ZERO,
-            average_connect_time: Duration::ZERO,
-            average_session_time: Duration::ZERO,
-            max_queue_time: Duration::ZERO,
-            max_connect_time: Duration::ZERO,
-            max_session_time: Duration::ZERO,
         }
     }
 
@@ -262,35 +245,15 @@ pub(crate) mod tests {
             id: 3,
             name: "kube \"be\"".to_owned(),
             is_up: true,
-            current_sessions: 0,
-            max_sessions: 0,
+            service: ServiceSnapshot {
+                last_session: Some(Duration::from_millis(2900)),
+                ..ServiceSnapshot::default()
+            },
             session_limit: 200,
-            sessions_total: 0,
-            session_rate: 0,
-            max_session_rate: 0,
-            loadbalanced_total: 0,
-            bytes_in_total: 0,
-            bytes_out_total: 0,
-            connection_errors_total: 0,
-            response_errors_total: 0,
-            retry_warnings_total: 0,
-            redispatch_warnings_total: 0,
-            client_aborts_total: 0,
-            server_aborts_total: 0,
-            connection_attempts_total: 0,
             weight: 2,
             active_servers: 1,
             backup_servers: 0,
-            down_total: 0,
-            last_change: Duration::ZERO,
-            downtime: Duration::ZERO,
-            last_session: Some(Duration::from_millis(2900)),
-            average_queue_time: Duration::ZERO,
-            average_connect_time: Duration::ZERO,
-            average_session_time: Duration::ZERO,
-            max_queue_time: Duration::ZERO,
-            max_connect_time: Duration::ZERO,
-            max_session_time: Duration::ZERO,
+            balance: Balance::RoundRobin,
             servers,
         };
         let frontend = FrontendSnapshot {

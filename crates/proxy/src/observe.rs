@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use evenkeel_config::{BindAddress, BusyPolling, ServerAddress};
+use evenkeel_config::{BindAddress, BusyPolling};
 
 use crate::backend::Backend;
 use crate::generation::Generation;
 use crate::proxy::Proxy;
-use crate::server::Server;
+use crate::server::{Server, Standing};
 use crate::session::Frontend;
 use crate::snapshot::*;
 use crate::sockets::{LocalAddresses, Sockets};
-use crate::stats::Epoch;
+use crate::stats::{Epoch, ServiceStats};
 
 impl Proxy {
     /// What the proxy looks like now.
@@ -144,35 +144,12 @@ fn backend_snapshot(
         id: config.id,
         name: config.name.clone(),
         is_up: standing.is_up(),
-        current_sessions: stats.open.now(),
-        max_sessions: stats.open.peak(),
+        service: service_snapshot(stats, &standing, epoch, now),
         session_limit: clients.div_ceil(10),
-        sessions_total: stats.sessions.load(Relaxed),
-        session_rate: stats.session_rate.per_second(epoch),
-        max_session_rate: stats.session_rate.peak(),
-        loadbalanced_total: stats.chosen.load(Relaxed),
-        bytes_in_total: stats.bytes.inward.load(Relaxed),
-        bytes_out_total: stats.bytes.outward.load(Relaxed),
-        connection_errors_total: stats.connection_errors.load(Relaxed),
-        response_errors_total: stats.response_errors.load(Relaxed),
-        retry_warnings_total: stats.retries.load(Relaxed),
-        redispatch_warnings_total: stats.redispatches.load(Relaxed),
-        client_aborts_total: stats.client_aborts.load(Relaxed),
-        server_aborts_total: stats.server_aborts.load(Relaxed),
-        connection_attempts_total: stats.attempts.load(Relaxed),
         weight,
         active_servers,
         backup_servers,
-        down_total: standing.downs(),
-        last_change: standing.last_change(now),
-        downtime: standing.downtime(now),
-        last_session: stats.last_session(epoch),
-        average_queue_time: stats.queue_time.mean(),
-        average_connect_time: stats.connect_time.mean(),
-        average_session_time: stats.session_time.mean(),
-        max_queue_time: stats.queue_time.highest(),
-        max_connect_time: stats.connect_time.highest(),
-        max_session_time: stats.session_time.highest(),
+        balance: config.balance,
         servers: backend
             .servers
             .iter()
@@ -200,12 +177,29 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
     ServerSnapshot {
         id: config.id,
         name: config.name.clone(),
-        address: address(&config.address),
+        address: config.address.clone(),
+        host: config.host.clone(),
         status,
+        service: service_snapshot(stats, &fitness.standing, epoch, now),
         health: machine.map_or((0, 0), |machine| (machine.health(), machine.top())),
         rise_fall: machine.map_or((0, 0), |machine| (machine.rise(), machine.fall())),
         weight: u32::from(config.weight),
+        configured_weight: u32::from(config.weight),
         backup: config.backup,
+        is_checked: config.check.is_some(),
+        last_check: fitness.last_check,
+        check_failures_total: fitness.check_failures,
+    }
+}
+
+/// What backends and servers count alike.
+fn service_snapshot(
+    stats: &ServiceStats,
+    standing: &Standing,
+    epoch: Epoch,
+    now: Instant,
+) -> ServiceSnapshot {
+    ServiceSnapshot {
         current_sessions: stats.open.now(),
         max_sessions: stats.open.peak(),
         sessions_total: stats.sessions.load(Relaxed),
@@ -221,12 +215,9 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
         client_aborts_total: stats.client_aborts.load(Relaxed),
         server_aborts_total: stats.server_aborts.load(Relaxed),
         connection_attempts_total: stats.attempts.load(Relaxed),
-        is_checked: config.check.is_some(),
-        last_check: fitness.last_check,
-        check_failures_total: fitness.check_failures,
-        check_up_down_total: fitness.standing.downs(),
-        last_change: fitness.standing.last_change(now),
-        downtime: fitness.standing.downtime(now),
+        down_total: standing.downs(),
+        last_change: standing.last_change(now),
+        downtime: standing.downtime(now),
         last_session: stats.last_session(epoch),
         average_queue_time: stats.queue_time.mean(),
         average_connect_time: stats.connect_time.mean(),
@@ -234,13 +225,5 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
         max_queue_time: stats.queue_time.highest(),
         max_connect_time: stats.connect_time.highest(),
         max_session_time: stats.session_time.highest(),
-    }
-}
-
-fn address(address: &ServerAddress) -> String {
-    match address {
-        ServerAddress::Inet(address) => address.to_string(),
-        ServerAddress::Mapped { ip, .. } => SocketAddr::new(*ip, 0).to_string(),
-        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use evenkeel_config::{Balance, ServerAddress};
 use evenkeel_health::CheckOutcome;
 
 /// Everything that can be said about a proxy at one moment.
@@ -132,96 +133,9 @@ pub enum ServerStatus {
     Drain,
 }
 
-/// One backend.
-#[derive(Clone, Debug)]
-pub struct BackendSnapshot {
-    /// HAProxy's `iid`.
-    pub id: u32,
-    /// The section's name.
-    pub name: String,
-    /// Whether a server is usable.
-    pub is_up: bool,
-    /// Open sessions assigned to this backend.
-    pub current_sessions: u32,
-    /// Most ever at once.
-    pub max_sessions: u32,
-    /// HAProxy's `slim` of a backend: its fullconn (a tenth of its frontends' maxconn).
-    pub session_limit: u32,
-    /// Sessions ever.
-    pub sessions_total: u64,
-    /// Sessions during the last second.
-    pub session_rate: u32,
-    /// Highest of those rates.
-    pub max_session_rate: u32,
-    /// Times a server was chosen here (`lbtot`).
-    pub loadbalanced_total: u64,
-    /// Bytes from clients.
-    pub bytes_in_total: u64,
-    /// Bytes to clients.
-    pub bytes_out_total: u64,
-    /// Connects that failed for good (`econ`).
-    pub connection_errors_total: u64,
-    /// Sessions that the server broke off with an error (`eresp`).
-    pub response_errors_total: u64,
-    /// Connects tried again (`wretr`).
-    pub retry_warnings_total: u64,
-    /// Connects moved to another server (`wredis`).
-    pub redispatch_warnings_total: u64,
-    /// Sessions that the client aborted (`cli_abrt`).
-    pub client_aborts_total: u64,
-    /// Sessions that the server aborted (`srv_abrt`).
-    pub server_aborts_total: u64,
-    /// Connects to servers, tries included (`connect`).
-    pub connection_attempts_total: u64,
-    /// Total weight of the usable servers.
-    pub weight: u32,
-    /// Usable servers that are no backups.
-    pub active_servers: u32,
-    /// Usable backups.
-    pub backup_servers: u32,
-    /// Times that the backend went down.
-    pub down_total: u64,
-    /// Since the last change between up and down.
-    pub last_change: Duration,
-    /// Time spent down.
-    pub downtime: Duration,
-    /// Since the last session was assigned; `None`: never.
-    pub last_session: Option<Duration>,
-    /// Average of the last 1024 queue times.
-    pub average_queue_time: Duration,
-    /// Average of the last 1024 connect times.
-    pub average_connect_time: Duration,
-    /// Average of the last 1024 session times.
-    pub average_session_time: Duration,
-    /// Highest queue time.
-    pub max_queue_time: Duration,
-    /// Highest connect time.
-    pub max_connect_time: Duration,
-    /// Highest session time.
-    pub max_session_time: Duration,
-    /// In file order.
-    pub servers: Vec<ServerSnapshot>,
-}
-
-/// One server of a backend.
-#[derive(Clone, Debug)]
-pub struct ServerSnapshot {
-    /// HAProxy's `sid`.
-    pub id: u32,
-    /// Its name.
-    pub name: String,
-    /// Where it is, as HAProxy's `addr` column has it.
-    pub address: String,
-    /// What it is fit for.
-    pub status: ServerStatus,
-    /// HAProxy's health counter and its top (`rise + fall - 1`).
-    pub health: (u32, u32),
-    /// `rise` and `fall`; zeroes when not checked.
-    pub rise_fall: (u32, u32),
-    /// Effective weight.
-    pub weight: u32,
-    /// Whether it is a backup.
-    pub backup: bool,
+/// What a backend and a server count alike.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceSnapshot {
     /// Open sessions.
     pub current_sessions: u32,
     /// Most ever at once.
@@ -232,7 +146,7 @@ pub struct ServerSnapshot {
     pub session_rate: u32,
     /// Highest of those rates.
     pub max_session_rate: u32,
-    /// Times it was chosen (`lbtot`).
+    /// Times a server was chosen (`lbtot`).
     pub loadbalanced_total: u64,
     /// Bytes from clients.
     pub bytes_in_total: u64,
@@ -252,14 +166,8 @@ pub struct ServerSnapshot {
     pub server_aborts_total: u64,
     /// Connects, tries included (`connect`).
     pub connection_attempts_total: u64,
-    /// Whether it is checked at all.
-    pub is_checked: bool,
-    /// The last check's outcome; `None` before the first or when not checked.
-    pub last_check: Option<CheckOutcome>,
-    /// Checks that failed (`chkfail`).
-    pub check_failures_total: u64,
     /// Times that it went from up to down (`chkdown`).
-    pub check_up_down_total: u64,
+    pub down_total: u64,
     /// Since the last change between up and down.
     pub last_change: Duration,
     /// Time spent down.
@@ -278,4 +186,62 @@ pub struct ServerSnapshot {
     pub max_connect_time: Duration,
     /// Highest session time.
     pub max_session_time: Duration,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct BackendSnapshot {
+    /// HAProxy's `iid`.
+    pub id: u32,
+    /// The section's name.
+    pub name: String,
+    /// Whether a server is usable.
+    pub is_up: bool,
+    /// What it counts.
+    pub service: ServiceSnapshot,
+    /// HAProxy's `slim` of a backend: its fullconn (a tenth of its frontends' maxconn).
+    pub session_limit: u32,
+    /// Total weight of the usable servers.
+    pub weight: u32,
+    /// Usable servers that are no backups.
+    pub active_servers: u32,
+    /// Usable backups.
+    pub backup_servers: u32,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// In file order.
+    pub servers: Vec<ServerSnapshot>,
+}
+
+/// One server of a backend.
+#[derive(Clone, Debug)]
+pub struct ServerSnapshot {
+    /// HAProxy's `sid`.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub address: ServerAddress,
+    /// The name that was looked up for the address; empty when there was none.
+    pub host: String,
+    /// What it is fit for.
+    pub status: ServerStatus,
+    /// What it counts.
+    pub service: ServiceSnapshot,
+    /// HAProxy's health counter and its top (`rise + fall - 1`).
+    pub health: (u32, u32),
+    /// `rise` and `fall`; zeroes when not checked.
+    pub rise_fall: (u32, u32),
+    /// Effective weight.
+    pub weight: u32,
+    /// The weight that the configuration gives it.
+    pub configured_weight: u32,
+    /// Whether it is a backup.
+    pub backup: bool,
+    /// Whether it is checked at all.
+    pub is_checked: bool,
+    /// The last check's outcome; `None` before the first or when not checked.
+    pub last_check: Option<CheckOutcome>,
+    /// Checks that failed (`chkfail`).
+    pub check_failures_total: u64,
 }
