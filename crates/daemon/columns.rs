@@ -701,19 +701,17 @@ fn up_or_down(is_up: bool) -> &'static str {
 
 fn server_state(server: &ServerSnapshot) -> &'static str {
     match server.status {
-        // A server of weight 0 is up to HAProxy's exporter; its DRAIN is an administrator's.
-        ServerStatus::Up
-        | ServerStatus::GoingDown
-        | ServerStatus::NoCheck
-        | ServerStatus::Drain => "UP",
-        ServerStatus::Down | ServerStatus::GoingUp => "DOWN",
-        ServerStatus::Maint => "MAINT",
+        ServerStatus::Up | ServerStatus::GoingDown | ServerStatus::NoCheck => "UP",
+        ServerStatus::Drain | ServerStatus::DrainByAgent => "DRAIN",
+        ServerStatus::Stopping => "NOLB",
+        ServerStatus::Down | ServerStatus::GoingUp | ServerStatus::DownByAgent => "DOWN",
+        ServerStatus::Maint | ServerStatus::MaintVia | ServerStatus::MaintUnresolved => "MAINT",
     }
 }
 
 /// HAProxy's exporter says nothing of checks that do not run.
 fn is_checked_now(server: &ServerSnapshot) -> bool {
-    server.is_checked && server.status != ServerStatus::Maint
+    server.is_checked && !server.status.is_maint()
 }
 
 fn check_state(server: &ServerSnapshot) -> Option<&'static str> {

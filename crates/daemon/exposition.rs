@@ -233,7 +233,11 @@ pub(crate) mod tests {
             rise_fall: (2, 3),
             weight: 1,
             configured_weight: 1,
+            tracked: None,
             backup: false,
+            throttle: None,
+            queue_limit: None,
+            session_limit: None,
             is_checked: last_check.is_some(),
             last_check: last_check.map(outcome),
             check_failures_total: 0,
@@ -362,10 +366,10 @@ pub(crate) mod tests {
             format!("haproxy_backend_{name}{{proxy=\"kube \\\"be\\\"\",state=\"{state}\"}} {count}")
         };
         let expected = [
-            line("agg_server_status", "UP", 3),
+            line("agg_server_status", "UP", 2),
             line("agg_server_status", "DOWN", 1),
             line("agg_server_status", "MAINT", 1),
-            line("agg_server_status", "DRAIN", 0),
+            line("agg_server_status", "DRAIN", 1),
             line("agg_check_status", "L4OK", 2),
             line("agg_check_status", "L4CON", 1),
         ];

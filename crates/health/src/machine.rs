@@ -66,6 +66,13 @@ impl Machine {
         Self { health, ..fresh }
     }
 
+    /// The same server, surely up or surely down.
+    #[must_use]
+    pub fn surely(self, is_up: bool) -> Self {
+        let health = if is_up { self.top() } else { 0 };
+        Self { health, ..self }
+    }
+
     /// Whether the server is up.
     #[must_use]
     pub fn is_up(&self) -> bool {

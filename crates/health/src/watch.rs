@@ -24,7 +24,7 @@ pub struct Report {
 
 /// Checks one server for ever, the first time after `first_delay`, then counting from the end of
 /// the previous check, each time at the moment of `beat` that is nearest. `publish` is called after
-/// every check.
+/// every check and says what the server's health is then: others may have changed it meanwhile.
 ///
 /// Dropping the future stops it at any point; the last published machine is then the whole state
 /// and a later call goes on from it.
@@ -34,7 +34,7 @@ pub async fn watch(
     first_delay: Duration,
     spread: Spread,
     beat: Beat,
-    publish: impl FnMut(Report),
+    publish: impl FnMut(Report) -> Machine,
 ) -> Infallible {
     watch_with(
         &check,
@@ -55,7 +55,7 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
     mut spread: Spread,
     beat: Beat,
     mut ask: impl FnMut() -> F,
-    mut publish: impl FnMut(Report),
+    mut publish: impl FnMut(Report) -> Machine,
 ) -> Infallible {
     sleep(first_delay).await;
     let mut is_short = false;
@@ -73,7 +73,7 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
         };
         is_short = false;
         let change = machine.on(outcome.is_pass());
-        publish(Report {
+        machine = publish(Report {
             outcome,
             machine,
             change,
@@ -143,6 +143,7 @@ mod tests {
                 reports
                     .borrow_mut()
                     .push((at, report.machine.health(), report.change));
+                report.machine
             },
         );
         assert!(
@@ -207,7 +208,10 @@ mod tests {
             Spread::new(50, 1),
             Beat::from(start),
             || std::future::ready(Some(outcome())),
-            |_| times.push(start.elapsed().as_millis()),
+            |report| {
+                times.push(start.elapsed().as_millis());
+                report.machine
+            },
         );
         assert!(timeout(Duration::from_secs(60), driver).await.is_err());
         let gaps: Vec<u128> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -228,7 +232,7 @@ mod tests {
             Duration::ZERO,
             Spread::new(0, 0),
             Beat::from(Instant::now()),
-            drop,
+            |report| report.machine,
         );
         is_send(&watch);
         assert!(
@@ -246,7 +250,10 @@ mod tests {
             asked.set(asked.get() + 1);
             std::future::ready(None)
         };
-        let publish = |_| published.set(published.get() + 1);
+        let publish = |report: Report| {
+            published.set(published.get() + 1);
+            report.machine
+        };
         let machine = Machine::new(check.rise, check.fall);
         let driver = watch_with(
             &check,

@@ -1,5 +1,4 @@
-//! Finds a server for a client and connects to it: choice, retries, redispatch. Also where the
-//! checks' verdicts take effect, since both need to know which servers are usable.
+//! Finds a server for a client and connects to it: choice, retries, redispatch.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_config::{Redispatch, ServerAddress};
-use evenkeel_health::Report;
 use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use crate::Shared;
 use crate::balance::{Entry, Picker};
 use crate::cut::Cut;
 use crate::dial::{self, dial};
 use crate::end::End;
-use crate::log::{self, Level, Sink};
+use crate::fitness::Standing;
+use crate::log::Sink;
 use crate::relay::{Gone, Stream};
-use crate::server::{Server, Signals, Standing};
+use crate::server::{Server, Signals};
 use crate::stats::ServiceStats;
 
 /// How long a failed server is left alone before it is tried again (HAProxy's turn-around).
@@ -39,6 +38,8 @@ pub(crate) struct BackendState {
     /// The backend in each generation that still has connections.
     members: Mutex<Vec<Weak<Backend>>>,
     pub(crate) standing: Mutex<Standing>,
+    /// Held while a server of this backend changes, so that what is told of it is in order.
+    pub(crate) changing: Mutex<()>,
 }
 
 impl BackendState {
@@ -47,12 +48,13 @@ impl BackendState {
             stats: ServiceStats::default(),
             members: Mutex::default(),
             standing: Mutex::new(Standing::new(true, now)),
+            changing: Mutex::default(),
         }
     }
 }
 
 impl BackendState {
-    fn members(&self) -> MutexGuard<'_, Vec<Weak<Backend>>> {
+    pub(crate) fn members(&self) -> MutexGuard<'_, Vec<Weak<Backend>>> {
         self.members
             .lock()
             .expect("no panic while members are locked")
@@ -156,10 +158,13 @@ impl Backend {
     ) -> Arc<Self> {
         let entries: Vec<Entry> = servers
             .iter()
-            .map(|server| Entry {
-                weight: server.config.weight,
-                backup: server.config.backup,
-                usable: server.state.fitness().is_up(),
+            .map(|server| {
+                let fitness = server.state.fitness();
+                Entry {
+                    weight: fitness.weight,
+                    backup: server.config.backup,
+                    usable: fitness.view().is_usable(),
+                }
             })
             .collect();
         let picker = Picker::new(config.balance, &entries, config.all_backups);
@@ -304,7 +309,8 @@ impl Backend {
             keepalive: self.config.server_keepalive,
             tcp_user_timeout: server.config.tcp_user_timeout,
         };
-        let dialled = dial(&server.config.address, client.port, options);
+        let address = server.state.address(&server.config.address);
+        let dialled = dial(&address, client.port, options);
         let dialled = async {
             match self.patience(server) {
                 Some(limit) => timeout(limit, dialled).await.ok(),
@@ -454,67 +460,13 @@ impl Backend {
         count(&self.state.stats);
     }
 
-    /// Takes in what a check of the server at `index` found.
-    pub(crate) fn take(&self, index: usize, report: &Report) {
-        let (server, now) = (&self.servers[index], Instant::now());
-        if !server.state.take(report, now) {
-            return;
-        }
-        let is_up = report.machine.is_up();
-        self.set_usable(server, is_up);
-        let (active, backup) = {
-            let picker = self.picker();
-            (picker.active_servers(), picker.backup_servers())
-        };
-        let message = log::ServerChange {
-            backend: &self.config.name,
-            server: &server.config.name,
-            is_backup: server.config.backup,
-            is_up,
-            outcome: &report.outcome,
-            active_servers: active,
-            backup_servers: backup,
-            sessions: server.state.stats.open.now(),
-        }
-        .to_string();
-        if is_up {
-            self.log.send(Level::Notice, &message);
-            info!("{message}");
-        } else {
-            self.log.send(Level::Alert, &message);
-            warn!("{message}");
-            server.state.went_down();
-        }
-        if self.note_standing(now) && !self.is_up() {
-            let message = log::no_server_available(&self.config.name);
-            self.log.send(Level::Emerg, &message);
-            error!("{message}");
-        }
-    }
-
-    /// Tells the picker of every generation that a server can be chosen, or no longer.
-    fn set_usable(&self, server: &Server, usable: bool) {
-        let members: Vec<_> = self
-            .state
-            .members()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for backend in members {
-            let is_it = |own: &Arc<Server>| Arc::ptr_eq(&own.state, &server.state);
-            if let Some(index) = backend.servers.iter().position(is_it) {
-                backend.picker().set_usable(index, usable);
-            }
-        }
-    }
-
     /// Whether a server is usable.
     pub(crate) fn is_up(&self) -> bool {
         let picker = self.picker();
         picker.active_servers() + picker.backup_servers() > 0
     }
 
-    fn note_standing(&self, now: Instant) -> bool {
+    pub(crate) fn note_standing(&self, now: Instant) -> bool {
         let is_up = self.is_up() || self.servers.is_empty();
         self.state
             .standing

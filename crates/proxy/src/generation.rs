@@ -32,6 +32,8 @@ pub(crate) struct Carried {
     frontends: HashMap<String, Arc<FrontendStats>>,
     backends: HashMap<String, Arc<BackendState>>,
     servers: HashMap<(String, String, ServerAddress), Arc<ServerState>>,
+    /// The same by backend and name alone: what commands asked of a server outlives its address.
+    names: HashMap<(String, String), Arc<ServerState>>,
 }
 
 /// One section of the configuration, for what is said of it.
@@ -133,18 +135,27 @@ impl Generation {
             let Some(check) = server.config.check.clone() else {
                 continue;
             };
-            if server.config.disabled {
-                continue;
-            }
-            let machine = server.state.fitness().machine;
-            let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
             let spread = Spread::new(self.config.global.spread_checks, seed);
             let index = first.server;
             self.checks().spawn(async move {
-                match watch(check, machine, first.delay, spread, beat, |report| {
-                    backend.take(index, &report)
-                })
-                .await {}
+                let state = backend.servers[index].state.clone();
+                let mut delay = first.delay;
+                loop {
+                    state.checks_run(true).await;
+                    let machine = state.fitness().machine;
+                    let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
+                    let (check, spread) = (check.clone(), spread.clone());
+                    let watched = watch(check, machine, delay, spread, beat, |report| {
+                        let machine = backend.take(index, &report.outcome);
+                        machine.unwrap_or(report.machine)
+                    });
+                    tokio::select! {
+                        never = watched => match never {},
+                        () = state.checks_run(false) => {}
+                    }
+                    // Who comes back is asked at once.
+                    delay = Duration::ZERO;
+                }
             });
         }
     }
@@ -167,6 +178,8 @@ impl Generation {
                     server.config.address.clone(),
                 );
                 carried.servers.insert(key, server.state.clone());
+                let key = (name.clone(), server.config.name.clone());
+                carried.names.insert(key, server.state.clone());
             }
         }
         carried
@@ -289,7 +302,14 @@ fn new_backend(
                 state.adapt(server, now);
                 state.clone()
             }
-            None => Arc::new(ServerState::new(server, now)),
+            None => {
+                let state = ServerState::new(server, now);
+                let key = (backend.name.clone(), server.name.clone());
+                if let Some(old) = carried.names.get(&key) {
+                    state.inherit(old, server, now);
+                }
+                Arc::new(state)
+            }
         };
         Server::new(server.clone(), index, state, kill)
     });

@@ -7,10 +7,14 @@ mod balance;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
+#[allow(dead_code, reason = "commands, agents and resolvers are to call it")]
+mod change;
 mod cut;
 mod dial;
 mod end;
 mod engine;
+#[allow(dead_code, reason = "commands, agents and resolvers are to call it")]
+mod fitness;
 mod gate;
 mod generation;
 mod listener;
@@ -27,6 +31,7 @@ mod spin;
 mod stats;
 mod workers;
 
+pub use fitness::AdminState;
 pub use log::{Level, Logs, Sink};
 pub use proxy::{Proxy, ReloadError, Settings};
 pub use snapshot::*;

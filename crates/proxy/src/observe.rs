@@ -7,9 +7,10 @@ use std::time::Instant;
 use evenkeel_config::{BindAddress, BusyPolling};
 
 use crate::backend::Backend;
+use crate::fitness::{Fitness, Health, Standing};
 use crate::generation::Generation;
 use crate::proxy::Proxy;
-use crate::server::{Server, Standing};
+use crate::server::Server;
 use crate::session::Frontend;
 use crate::snapshot::*;
 use crate::sockets::{LocalAddresses, Sockets};
@@ -162,30 +163,22 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
     let (config, stats) = (&server.config, &server.state.stats);
     let fitness = server.state.fitness().clone();
     let machine = fitness.machine;
-    let is_sure = machine.is_none_or(|machine| machine.health() == machine.top());
-    let status = match (&config.check, fitness.is_up()) {
-        _ if config.disabled => ServerStatus::Maint,
-        (_, true) if config.weight == 0 => ServerStatus::Drain,
-        (None, _) => ServerStatus::NoCheck,
-        (Some(_), true) if is_sure => ServerStatus::Up,
-        (Some(_), true) => ServerStatus::GoingDown,
-        (Some(_), false) if machine.is_some_and(|machine| machine.health() > 0) => {
-            ServerStatus::GoingUp
-        }
-        (Some(_), false) => ServerStatus::Down,
-    };
     ServerSnapshot {
         id: config.id,
         name: config.name.clone(),
-        address: config.address.clone(),
+        address: fitness.address.clone(),
         host: config.host.clone(),
-        status,
+        status: status(&fitness),
+        tracked: None,
         service: service_snapshot(stats, &fitness.standing, epoch, now),
         health: machine.map_or((0, 0), |machine| (machine.health(), machine.top())),
         rise_fall: machine.map_or((0, 0), |machine| (machine.rise(), machine.fall())),
-        weight: u32::from(config.weight),
-        configured_weight: u32::from(config.weight),
+        weight: u32::from(fitness.weight),
+        configured_weight: u32::from(fitness.configured_weight()),
         backup: config.backup,
+        throttle: None,
+        queue_limit: None,
+        session_limit: None,
         is_checked: config.check.is_some(),
         last_check: fitness.last_check,
         check_failures_total: fitness.check_failures,
@@ -200,6 +193,8 @@ fn service_snapshot(
     now: Instant,
 ) -> ServiceSnapshot {
     ServiceSnapshot {
+        current_queue: 0,
+        max_queue: 0,
         current_sessions: stats.open.now(),
         max_sessions: stats.open.peak(),
         sessions_total: stats.sessions.load(Relaxed),
@@ -225,5 +220,34 @@ fn service_snapshot(
         max_queue_time: stats.queue_time.highest(),
         max_connect_time: stats.connect_time.highest(),
         max_session_time: stats.session_time.highest(),
+    }
+}
+
+/// HAProxy's word for what a server is fit for.
+fn status(fitness: &Fitness) -> ServerStatus {
+    let admin = fitness.admin;
+    if admin.forced_maint {
+        return ServerStatus::Maint;
+    } else if admin.inherited_maint {
+        return ServerStatus::MaintVia;
+    } else if admin.unresolved {
+        return ServerStatus::MaintUnresolved;
+    }
+    let machine = fitness.machine;
+    let is_sure = machine.is_none_or(|machine| machine.health() == machine.top());
+    match fitness.health() {
+        Health::Down if fitness.agent.is_some_and(|agent| !agent.is_up()) => {
+            ServerStatus::DownByAgent
+        }
+        Health::Down if machine.is_some_and(|machine| machine.health() > 0) => {
+            ServerStatus::GoingUp
+        }
+        Health::Down => ServerStatus::Down,
+        Health::Stopping => ServerStatus::Stopping,
+        Health::Up if admin.is_drain() && fitness.agent.is_some() => ServerStatus::DrainByAgent,
+        Health::Up if admin.is_drain() => ServerStatus::Drain,
+        Health::Up if machine.is_none() || !fitness.checks_enabled => ServerStatus::NoCheck,
+        Health::Up if is_sure => ServerStatus::Up,
+        Health::Up => ServerStatus::GoingDown,
     }
 }

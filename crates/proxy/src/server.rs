@@ -1,122 +1,55 @@
 //! One server while it runs: what outlives a reload (health, counters), and what belongs to one
 //! generation (its configuration, the signals that end its connections).
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::{Duration, Instant};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::Instant;
 
 use evenkeel_config as config;
-use evenkeel_health::{CheckOutcome, Machine, Report};
+use evenkeel_config::ServerAddress;
+use tokio::sync::watch;
 
+use crate::backend::Backend;
 use crate::cut::Cut;
+use crate::fitness::Fitness;
 use crate::stats::ServiceStats;
-
-/// Since when something is up or down, and for how long it was down before.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
-    is_up: bool,
-    since: Instant,
-    downtime: Duration,
-    downs: u64,
-}
-
-impl Standing {
-    pub(crate) fn new(is_up: bool, now: Instant) -> Self {
-        Self {
-            is_up,
-            since: now,
-            downtime: Duration::ZERO,
-            downs: 0,
-        }
-    }
-
-    /// Takes note of a change; returns whether it was one.
-    pub(crate) fn turn(&mut self, is_up: bool, now: Instant) -> bool {
-        if self.is_up == is_up {
-            return false;
-        }
-        if is_up {
-            self.downtime += now - self.since;
-        } else {
-            self.downs += 1;
-        }
-        (self.is_up, self.since) = (is_up, now);
-        true
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.is_up
-    }
-
-    pub(crate) fn last_change(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
-    }
-
-    pub(crate) fn downtime(&self, now: Instant) -> Duration {
-        let current = if self.is_up {
-            Duration::ZERO
-        } else {
-            self.last_change(now)
-        };
-        self.downtime + current
-    }
-
-    pub(crate) fn downs(&self) -> u64 {
-        self.downs
-    }
-}
-
-/// What the checks said of a server so far.
-#[derive(Clone, Debug)]
-pub(crate) struct Fitness {
-    /// `None`: not checked.
-    pub(crate) machine: Option<Machine>,
-    pub(crate) last_check: Option<CheckOutcome>,
-    pub(crate) check_failures: u64,
-    pub(crate) standing: Standing,
-}
-
-impl Fitness {
-    pub(crate) fn is_up(&self) -> bool {
-        self.standing.is_up()
-    }
-}
 
 /// What of a server outlives a reload: found again by backend, name and address.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     pub(crate) stats: ServiceStats,
     fitness: Mutex<Fitness>,
+    /// Whether the address in use is another than the configured one: looked at by each connect,
+    /// so that only then the lock is taken.
+    is_moved: AtomicBool,
+    /// Whether checks run now.
+    checks_run: watch::Sender<bool>,
     /// The server in each generation that still has connections.
     members: Mutex<Vec<Weak<Server>>>,
 }
 
 impl ServerState {
     pub(crate) fn new(server: &config::Server, now: Instant) -> Self {
-        let machine = server
-            .check
-            .as_ref()
-            .map(|check| Machine::new(check.rise, check.fall));
+        let fitness = Fitness::new(server, now);
         Self {
             stats: ServiceStats::default(),
-            fitness: Mutex::new(Fitness {
-                machine,
-                last_check: None,
-                check_failures: 0,
-                standing: Standing::new(!server.disabled, now),
-            }),
+            is_moved: AtomicBool::new(false),
+            checks_run: watch::Sender::new(fitness.wants_checks()),
+            fitness: Mutex::new(fitness),
             members: Mutex::default(),
         }
     }
 
-    /// Fits carried health to a configuration that may have changed.
+    /// Fits what is carried over to a configuration that may have changed.
     pub(crate) fn adapt(&self, server: &config::Server, now: Instant) {
-        let mut fitness = self.fitness();
-        fitness.machine = server.check.as_ref().map(|check| match fitness.machine {
-            Some(machine) => machine.with_thresholds(check.rise, check.fall),
-            None => Machine::new(check.rise, check.fall),
-        });
-        let is_up = !server.disabled && fitness.machine.as_ref().is_none_or(Machine::is_up);
-        fitness.standing.turn(is_up, now);
+        self.change(|fitness| fitness.adapt(server, now));
+    }
+
+    /// Takes over what commands asked of a server of this name that was at another address.
+    pub(crate) fn inherit(&self, old: &Self, server: &config::Server, now: Instant) {
+        let old = old.fitness().clone();
+        self.change(|fitness| fitness.inherit(&old, server, now));
     }
 
     pub(crate) fn fitness(&self) -> MutexGuard<'_, Fitness> {
@@ -125,21 +58,47 @@ impl ServerState {
             .expect("no panic while health is locked")
     }
 
-    /// Takes in a check's report; returns whether the server went up or down.
-    pub(crate) fn take(&self, report: &Report, now: Instant) -> bool {
+    /// Changes the fitness and what follows from it for this server alone. Whoever is to know of
+    /// it is told by `Backend::change`.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Fitness) -> T) -> T {
         let mut fitness = self.fitness();
-        fitness.machine = Some(report.machine);
-        if !report.outcome.is_pass() {
-            fitness.check_failures += 1;
-        }
-        fitness.last_check = Some(report.outcome.clone());
-        fitness.standing.turn(report.machine.is_up(), now)
+        let result = change(&mut fitness);
+        let wants_checks = fitness.wants_checks();
+        self.checks_run
+            .send_if_modified(|run| std::mem::replace(run, wants_checks) != wants_checks);
+        self.is_moved.store(fitness.is_moved(), Relaxed);
+        result
     }
 
-    /// Ends what a DOWN mark ends, in every generation.
+    /// Where it is now.
+    pub(crate) fn address(&self, configured: &ServerAddress) -> ServerAddress {
+        if self.is_moved.load(Relaxed) {
+            self.fitness().address.clone()
+        } else {
+            configured.clone()
+        }
+    }
+
+    /// Waits until checks are to run (or, with `false`, until they are not).
+    pub(crate) async fn checks_run(&self, wanted: bool) {
+        let mut checks_run = self.checks_run.subscribe();
+        // The sender lives as long as `self`.
+        let _ = checks_run.wait_for(|&run| run == wanted).await;
+    }
+
+    /// Abandons connects in flight, and, where the configuration says so, sessions, in every
+    /// generation.
     pub(crate) fn went_down(&self) {
         for server in self.members() {
             server.went_down();
+        }
+    }
+
+    /// Ends every session on it, in every generation.
+    #[allow(dead_code, reason = "a command is to call it")]
+    pub(crate) fn shutdown_sessions(&self) {
+        for server in self.members() {
+            server.cut(Cuts::Sessions);
         }
     }
 
@@ -160,9 +119,24 @@ pub(crate) struct Server {
     /// Its place in the backend.
     pub(crate) index: usize,
     pub(crate) state: Arc<ServerState>,
+    /// The servers that track this one.
+    pub(crate) followers: OnceLock<Vec<Follower>>,
     signals: Mutex<Signals>,
     /// Cancelled when the whole generation is to end.
     kill: Cut,
+}
+
+/// A server that tracks another one: its backend and its place there.
+#[derive(Clone)]
+pub(crate) struct Follower {
+    pub(crate) backend: Weak<Backend>,
+    pub(crate) index: usize,
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Follower({})", self.index)
+    }
 }
 
 /// What ends connections of a server; renewed after each DOWN.
@@ -194,6 +168,7 @@ impl Server {
             config,
             index,
             state,
+            followers: OnceLock::new(),
             signals: Mutex::new(Signals::new(kill)),
             kill: kill.clone(),
         });
@@ -217,36 +192,31 @@ impl Server {
 
     /// Abandons connects in flight, and sessions where the configuration says so.
     fn went_down(&self) {
+        self.cut(Cuts::Dialing);
+        if self.config.on_marked_down == config::OnMarkedDown::ShutdownSessions {
+            self.cut(Cuts::Sessions);
+        }
+    }
+
+    fn cut(&self, what: Cuts) {
         let mut signals = self
             .signals
             .lock()
             .expect("no panic while signals are locked");
-        let fresh = Signals::new(&self.kill);
-        let old = std::mem::replace(&mut signals.dialing, fresh.dialing);
+        let cut = match what {
+            Cuts::Dialing => &mut signals.dialing,
+            Cuts::Sessions => &mut signals.sessions,
+        };
+        let old = std::mem::replace(cut, self.kill.child());
         old.cut();
-        if self.config.on_marked_down == config::OnMarkedDown::ShutdownSessions {
-            let old = std::mem::replace(&mut signals.sessions, fresh.sessions);
-            old.cut();
-        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn downtime_adds_up_over_outages() {
-        let start = Instant::now();
-        let at = |s| start + Duration::from_secs(s);
-        let mut standing = Standing::new(true, start);
-        assert!(!standing.turn(true, at(1)));
-        assert!(standing.turn(false, at(2)));
-        assert_eq!(standing.downtime(at(5)), Duration::from_secs(3));
-        assert!(standing.turn(true, at(6)));
-        assert!(standing.turn(false, at(10)));
-        assert_eq!(standing.downtime(at(11)), Duration::from_secs(5));
-        assert_eq!(standing.last_change(at(11)), Duration::from_secs(1));
-        assert_eq!(standing.downs(), 2);
-    }
+/// Which of a server's connections are ended.
+#[derive(Clone, Copy, Debug)]
+enum Cuts {
+    /// Those that are being made.
+    Dialing,
+    /// Those that are established.
+    Sessions,
 }

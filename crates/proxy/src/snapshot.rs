@@ -125,17 +125,79 @@ pub enum ServerStatus {
     Down,
     /// Down, but succeeding: `DOWN h/n`.
     GoingUp,
+    /// Down, because its agent says so.
+    DownByAgent,
+    /// Takes no new sessions, because a check or a command said so: `NOLB`.
+    Stopping,
     /// Not checked.
     NoCheck,
     /// In maintenance.
     Maint,
-    /// Up, weight 0.
+    /// In maintenance, because the server that it tracks is.
+    MaintVia,
+    /// In maintenance, because its name has no address.
+    MaintUnresolved,
+    /// Takes no new sessions, because an administrator says so.
     Drain,
+    /// The same of a server that has an agent.
+    DrainByAgent,
+}
+
+impl ServerStatus {
+    /// Whether it is in maintenance, for whatever reason.
+    #[must_use]
+    pub fn is_maint(self) -> bool {
+        matches!(self, Self::Maint | Self::MaintVia | Self::MaintUnresolved)
+    }
+
+    /// Whether it is down.
+    #[must_use]
+    pub fn is_down(self) -> bool {
+        matches!(self, Self::Down | Self::GoingUp | Self::DownByAgent)
+    }
+}
+
+impl ServerSnapshot {
+    /// HAProxy's text of the status: `UP`, `UP 1/3`, `DOWN 1/2`, `MAINT (via be/s1)` and so on.
+    #[must_use]
+    pub fn status_text(&self) -> String {
+        let (health, top) = self.health;
+        let (rise, fall) = self.rise_fall;
+        // What of `fall` failures is left to it, as far as it is not surely up.
+        let unsure = |word: &str| {
+            if health < top && health >= rise {
+                format!("{word} {}/{fall}", health - rise + 1)
+            } else {
+                word.to_owned()
+            }
+        };
+        match self.status {
+            ServerStatus::Up => "UP".to_owned(),
+            ServerStatus::GoingDown => unsure("UP"),
+            ServerStatus::Down => "DOWN".to_owned(),
+            ServerStatus::GoingUp => format!("DOWN {health}/{rise}"),
+            ServerStatus::DownByAgent => "DOWN (agent)".to_owned(),
+            ServerStatus::Stopping => unsure("NOLB"),
+            ServerStatus::NoCheck => "no check".to_owned(),
+            ServerStatus::Maint => "MAINT".to_owned(),
+            ServerStatus::MaintVia => match &self.tracked {
+                Some(tracked) => format!("MAINT (via {tracked})"),
+                None => "MAINT".to_owned(),
+            },
+            ServerStatus::MaintUnresolved => "MAINT (resolution)".to_owned(),
+            ServerStatus::Drain => unsure("DRAIN"),
+            ServerStatus::DrainByAgent => "DRAIN (agent)".to_owned(),
+        }
+    }
 }
 
 /// What a backend and a server count alike.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceSnapshot {
+    /// Clients that wait: for this server, or for whichever of the backend has room first.
+    pub current_queue: u32,
+    /// Most ever at once.
+    pub max_queue: u32,
     /// Open sessions.
     pub current_sessions: u32,
     /// Most ever at once.
@@ -226,6 +288,8 @@ pub struct ServerSnapshot {
     pub host: String,
     /// What it is fit for.
     pub status: ServerStatus,
+    /// The server that it tracks, as `backend/server`.
+    pub tracked: Option<String>,
     /// What it counts.
     pub service: ServiceSnapshot,
     /// HAProxy's health counter and its top (`rise + fall - 1`).
@@ -238,6 +302,12 @@ pub struct ServerSnapshot {
     pub configured_weight: u32,
     /// Whether it is a backup.
     pub backup: bool,
+    /// Share of its weight that slowstart leaves it, in percent; `None`: it is not starting.
+    pub throttle: Option<u8>,
+    /// `maxqueue`; `None`: no limit of its own.
+    pub queue_limit: Option<u32>,
+    /// `maxconn`; `None`: no limit.
+    pub session_limit: Option<u32>,
     /// Whether it is checked at all.
     pub is_checked: bool,
     /// The last check's outcome; `None` before the first or when not checked.

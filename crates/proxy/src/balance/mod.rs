@@ -135,10 +135,6 @@ impl Picker {
     }
 
     /// Gives a server another weight (0-256).
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no command changes a weight yet")
-    )]
     pub(crate) fn set_weight(&mut self, index: usize, weight: u16) {
         let entry = Entry {
             weight,

@@ -9,6 +9,7 @@ mod frame;
 mod message;
 mod session;
 mod stream;
+mod transition;
 
 use std::cell::RefCell;
 use std::io;
@@ -19,11 +20,10 @@ use std::time::Duration;
 use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 
 use datagram::Datagrams;
-pub(crate) use message::{
-    HARD_STOP, ServerChange, no_server_available, proxy_hard_stopped, proxy_stopped,
-};
+pub(crate) use message::{HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped};
 pub(crate) use session::{Counts, Peer, SessionRecord, connect_line};
 use stream::{Streams, Writer};
+pub(crate) use transition::{Scene, Transition};
 
 /// How severe a message is, in syslog's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,6 @@ use std::os::unix::net::UnixDatagram;
 use std::time::{Instant, SystemTime};
 
 use evenkeel_config::LogFormat;
-use evenkeel_health::{CheckOutcome, CheckStatus};
 
 use super::*;
 
@@ -372,53 +371,6 @@ fn an_accept_is_told_as_haproxy_tells_it() {
 
 #[test]
 fn servers_and_proxies_change_in_haproxys_words() {
-    let refused = CheckOutcome {
-        status: CheckStatus::L4Connection,
-        info: "Connection refused".to_owned(),
-        duration: Duration::ZERO,
-    };
-    let passed = CheckOutcome {
-        status: CheckStatus::L4Ok,
-        info: String::new(),
-        duration: Duration::from_micros(900),
-    };
-    let change = |server, is_backup, is_up, active_servers, backup_servers| {
-        let outcome = if is_up { &passed } else { &refused };
-        let (backend, sessions) = ("be", 2);
-        ServerChange {
-            backend,
-            server,
-            is_backup,
-            is_up,
-            outcome,
-            active_servers,
-            backup_servers,
-            sessions,
-        }
-        .to_string()
-    };
-    assert_eq!(
-        change("s1", false, false, 0, 1),
-        "Server be/s1 is DOWN, reason: Layer4 connection problem, info: \"Connection refused\", \
-         check duration: 0ms. 0 active and 1 backup servers left. Running on backup. \
-         2 sessions active, 0 requeued, 0 remaining in queue."
-    );
-    assert_eq!(
-        change("b1", true, false, 0, 0),
-        "Backup Server be/b1 is DOWN, reason: Layer4 connection problem, info: \"Connection \
-         refused\", check duration: 0ms. 0 active and 0 backup servers left. 2 sessions active, \
-         0 requeued, 0 remaining in queue."
-    );
-    assert_eq!(
-        change("b1", true, true, 0, 1),
-        "Backup Server be/b1 is UP, reason: Layer4 check passed, check duration: 0ms. 0 active \
-         and 1 backup servers online. Running on backup. 0 sessions requeued, 0 total in queue."
-    );
-    assert_eq!(
-        change("s1", false, true, 1, 1),
-        "Server be/s1 is UP, reason: Layer4 check passed, check duration: 0ms. 1 active and 1 \
-         backup servers online. 0 sessions requeued, 0 total in queue."
-    );
     assert_eq!(
         no_server_available("be"),
         "backend be has no server available!"

@@ -1,0 +1,217 @@
+//! Makes every change to a server's state take effect: in the pickers of every generation, on its
+//! connections, in counters, in logs, and on the servers that track it.
+
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Instant;
+
+use evenkeel_config::ServerAddress;
+use evenkeel_health::{CheckOutcome, Machine};
+use tracing::{error, info, warn};
+
+use crate::backend::Backend;
+use crate::fitness::{AdminState, Fitness, Health};
+use crate::log::{self, Level, Transition};
+use crate::server::Server;
+
+/// Why a server changes, as its log line tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause<'a> {
+    /// A check, or an agent, found this.
+    Check(&'a CheckOutcome),
+    /// `set server ... health`.
+    Command,
+    /// The server that it tracks changed: this one, as `backend/server`.
+    Tracked(&'a str),
+    /// Nothing that a line would tell: administrative changes say themselves what they are.
+    Admin,
+    /// Its name has an address, or no longer: why, in words.
+    Resolution(&'a str),
+}
+
+impl Backend {
+    /// Changes the state of the server at `index`; everything else follows from what `change`
+    /// does to its [`Fitness`].
+    pub(crate) fn change<T>(
+        &self,
+        index: usize,
+        cause: Cause<'_>,
+        change: impl FnOnce(&mut Fitness) -> T,
+    ) -> T {
+        let now = Instant::now();
+        let server = &self.servers[index];
+        let (result, leader) = {
+            let _in_order = self
+                .state
+                .changing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let (before, result, after) = server.state.change(|fitness| {
+                let before = fitness.view();
+                let result = change(fitness);
+                if before.admin.is_maint()
+                    && !fitness.admin.is_maint()
+                    && !matches!(cause, Cause::Tracked(_))
+                {
+                    fitness.start_over();
+                }
+                fitness.standing.turn(fitness.is_up(), now);
+                (before, result, fitness.clone())
+            });
+            let view = after.view();
+            self.tell_pickers(server, &after);
+            if before.is_up() && !view.is_up() {
+                server.state.went_down();
+            }
+            if before != view {
+                self.announce(
+                    server,
+                    &Transition {
+                        before,
+                        after: view,
+                        cause,
+                    },
+                    now,
+                );
+            }
+            (result, after)
+        };
+        self.tell_followers(server, &leader);
+        result
+    }
+
+    /// Tells the pickers of every generation what the server can take now.
+    fn tell_pickers(&self, server: &Server, fitness: &Fitness) {
+        let members: Vec<_> = self
+            .state
+            .members()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for backend in members {
+            let is_it = |own: &Arc<Server>| Arc::ptr_eq(&own.state, &server.state);
+            if let Some(index) = backend.servers.iter().position(is_it) {
+                let mut picker = backend.picker();
+                picker.set_weight(index, fitness.weight);
+                picker.set_usable(index, fitness.view().is_usable());
+            }
+        }
+    }
+
+    /// Logs what changed, and the end of the backend with its last server.
+    fn announce(&self, server: &Server, transition: &Transition<'_>, now: Instant) {
+        let (active, backup) = {
+            let picker = self.picker();
+            (picker.active_servers(), picker.backup_servers())
+        };
+        let scene = log::Scene {
+            backend: &self.config.name,
+            server: &server.config.name,
+            is_backup: server.config.backup,
+            active_servers: active,
+            backup_servers: backup,
+            sessions: server.state.stats.open.now(),
+            requeued: 0,
+            queued: 0,
+        };
+        for (level, message) in transition.messages(&scene) {
+            self.log.send(level, &message);
+            if level <= Level::Alert {
+                warn!("{message}");
+            } else {
+                info!("{message}");
+            }
+        }
+        if self.note_standing(now) && !self.is_up() {
+            let message = log::no_server_available(&self.config.name);
+            self.log.send(Level::Emerg, &message);
+            error!("{message}");
+        }
+    }
+
+    /// Has the servers that track this one do as it does.
+    fn tell_followers(&self, server: &Server, leader: &Fitness) {
+        let followers = server.followers.get().map_or(&[][..], Vec::as_slice);
+        if followers.is_empty() {
+            return;
+        }
+        let name = format!("{}/{}", self.config.name, server.config.name);
+        for follower in followers {
+            if let Some(backend) = follower.backend.upgrade() {
+                backend.change(follower.index, Cause::Tracked(&name), |fitness| {
+                    fitness.follow(leader);
+                });
+            }
+        }
+    }
+
+    /// Takes in what a check of the server at `index` found; returns what it makes of the server.
+    pub(crate) fn take(&self, index: usize, outcome: &CheckOutcome) -> Option<Machine> {
+        self.change(index, Cause::Check(outcome), |fitness| {
+            let machine = fitness.machine.as_mut()?;
+            machine.on(outcome.is_pass());
+            if outcome.is_pass() {
+                fitness.is_stopping = false;
+            } else {
+                fitness.check_failures += 1;
+            }
+            fitness.last_check = Some(outcome.clone());
+            fitness.machine
+        })
+    }
+
+    /// Takes in what the agent of the server at `index` said of its health.
+    pub(crate) fn take_agent(&self, index: usize, outcome: &CheckOutcome) -> Option<Machine> {
+        self.change(index, Cause::Check(outcome), |fitness| {
+            let agent = fitness.agent.as_mut()?;
+            agent.on(outcome.is_pass());
+            fitness.last_agent = Some(outcome.clone());
+            fitness.agent
+        })
+    }
+
+    /// `set server ... state`, `enable server`, `disable server`, and what an agent says.
+    pub(crate) fn set_admin(&self, index: usize, state: AdminState) {
+        self.change(index, Cause::Admin, |fitness| fitness.set_admin(state));
+    }
+
+    /// `set server ... health`.
+    pub(crate) fn set_health(&self, index: usize, health: Health) {
+        self.change(index, Cause::Command, |fitness| fitness.set_health(health));
+    }
+
+    /// `set weight`, and what an agent says (0-256).
+    pub(crate) fn set_weight(&self, index: usize, weight: u16) {
+        self.change(index, Cause::Admin, |fitness| fitness.weight = weight);
+    }
+
+    /// `set server ... addr`, and what a resolver found. Connections that exist stay.
+    pub(crate) fn set_address(&self, index: usize, address: ServerAddress) {
+        self.change(index, Cause::Admin, |fitness| fitness.address = address);
+    }
+
+    /// A resolver found the server's name to have an address, or to have none any longer.
+    pub(crate) fn set_resolved(&self, index: usize, is_resolved: bool, why: &str) {
+        self.change(index, Cause::Resolution(why), |fitness| {
+            fitness.admin.unresolved = !is_resolved;
+        });
+    }
+
+    /// `enable health`, `disable health`.
+    pub(crate) fn enable_checks(&self, index: usize, enabled: bool) {
+        self.change(index, Cause::Admin, |fitness| {
+            fitness.checks_enabled = enabled;
+        });
+    }
+
+    /// `enable agent`, `disable agent`.
+    pub(crate) fn enable_agent(&self, index: usize, enabled: bool) {
+        self.change(index, Cause::Admin, |fitness| {
+            fitness.agent_enabled = enabled;
+        });
+    }
+
+    /// `shutdown sessions server`.
+    pub(crate) fn shutdown_sessions(&self, index: usize) {
+        self.servers[index].state.shutdown_sessions();
+    }
+}

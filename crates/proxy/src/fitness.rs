@@ -1,0 +1,349 @@
+//! What a server is fit for: what its checks and its agent say, what the operator says, and what
+//! follows from both.
+
+use std::time::{Duration, Instant};
+
+use evenkeel_config as config;
+use evenkeel_config::ServerAddress;
+use evenkeel_health::{CheckOutcome, Machine};
+
+/// Since when something is up or down, and for how long it was down before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    is_up: bool,
+    since: Instant,
+    downtime: Duration,
+    downs: u64,
+}
+
+impl Standing {
+    pub(crate) fn new(is_up: bool, now: Instant) -> Self {
+        Self {
+            is_up,
+            since: now,
+            downtime: Duration::ZERO,
+            downs: 0,
+        }
+    }
+
+    /// Takes note of a change; returns whether it was one.
+    pub(crate) fn turn(&mut self, is_up: bool, now: Instant) -> bool {
+        if self.is_up == is_up {
+            return false;
+        }
+        if is_up {
+            self.downtime += now - self.since;
+        } else {
+            self.downs += 1;
+        }
+        (self.is_up, self.since) = (is_up, now);
+        true
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    pub(crate) fn last_change(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    pub(crate) fn downtime(&self, now: Instant) -> Duration {
+        let current = if self.is_up {
+            Duration::ZERO
+        } else {
+            self.last_change(now)
+        };
+        self.downtime + current
+    }
+
+    pub(crate) fn downs(&self) -> u64 {
+        self.downs
+    }
+}
+
+/// What checks and agent make of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// Takes clients.
+    Up,
+    /// Takes no new clients: the server said so, or a command did (HAProxy's NOLB).
+    Stopping,
+    /// Takes none.
+    Down,
+}
+
+/// What the operator wants of a server. Several can be true at once, each from a source of its own;
+/// maintenance outdoes drain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Admin {
+    /// Maintenance, by command or agent, or by `disabled` in the file.
+    pub(crate) forced_maint: bool,
+    /// Maintenance, because the server that it tracks is.
+    pub(crate) inherited_maint: bool,
+    /// Maintenance, because its name has no address.
+    pub(crate) unresolved: bool,
+    /// Drain, by command or agent.
+    pub(crate) forced_drain: bool,
+    /// Drain, because the server that it tracks is.
+    pub(crate) inherited_drain: bool,
+}
+
+impl Admin {
+    pub(crate) fn is_maint(&self) -> bool {
+        self.forced_maint || self.inherited_maint || self.unresolved
+    }
+
+    /// Whether it drains, were it not for maintenance.
+    pub(crate) fn is_drain(&self) -> bool {
+        self.forced_drain || self.inherited_drain
+    }
+}
+
+/// The administrative states that a command or an agent can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminState {
+    /// Serves as its health allows.
+    Ready,
+    /// Takes no new clients; its sessions go on.
+    Drain,
+    /// Takes no clients and is not checked.
+    Maint,
+}
+
+/// All that decides whether a server is chosen, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) health: Health,
+    pub(crate) admin: Admin,
+}
+
+impl View {
+    /// Whether new clients may be sent there.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.health == Health::Up && !self.admin.is_maint() && !self.admin.is_drain()
+    }
+
+    /// Whether those who are there may stay (drain and NOLB included).
+    pub(crate) fn is_up(&self) -> bool {
+        self.health != Health::Down && !self.admin.is_maint()
+    }
+}
+
+/// What the file said when a generation last took it in: what a command changes stays so until
+/// the file says something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    disabled: bool,
+    weight: u16,
+    address: ServerAddress,
+}
+
+impl Said {
+    fn by(server: &config::Server) -> Self {
+        Self {
+            disabled: server.disabled,
+            weight: server.weight,
+            address: server.address.clone(),
+        }
+    }
+}
+
+/// What is known of a server's fitness so far, and what was asked of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitness {
+    /// The checks' verdict; `None`: not checked.
+    pub(crate) machine: Option<Machine>,
+    pub(crate) last_check: Option<CheckOutcome>,
+    pub(crate) check_failures: u64,
+    /// Whether checks run, as far as commands decide (`disable health`).
+    pub(crate) checks_enabled: bool,
+    /// The agent's verdict; `None`: it has no agent.
+    pub(crate) agent: Option<Machine>,
+    pub(crate) last_agent: Option<CheckOutcome>,
+    /// Whether the agent is asked, as far as commands decide (`disable agent`).
+    pub(crate) agent_enabled: bool,
+    /// A check or a command said that it takes no new clients (HAProxy's NOLB).
+    pub(crate) is_stopping: bool,
+    /// `set server health down` of a server without checks.
+    pub(crate) is_forced_down: bool,
+    pub(crate) admin: Admin,
+    /// The weight in force, before slowstart: the file's, a command's or the agent's.
+    pub(crate) weight: u16,
+    /// Where it is now: the file's address, a command's or a resolver's.
+    pub(crate) address: ServerAddress,
+    pub(crate) standing: Standing,
+    said: Said,
+}
+
+impl Fitness {
+    pub(crate) fn new(server: &config::Server, now: Instant) -> Self {
+        let machine = server
+            .check
+            .as_ref()
+            .map(|check| Machine::new(check.rise, check.fall));
+        Self {
+            machine,
+            last_check: None,
+            check_failures: 0,
+            checks_enabled: true,
+            agent: None,
+            last_agent: None,
+            agent_enabled: true,
+            is_stopping: false,
+            is_forced_down: false,
+            admin: Admin {
+                forced_maint: server.disabled,
+                ..Admin::default()
+            },
+            weight: server.weight,
+            address: server.address.clone(),
+            standing: Standing::new(!server.disabled, now),
+            said: Said::by(server),
+        }
+    }
+
+    /// Fits what is carried over to a configuration that may have changed.
+    pub(crate) fn adapt(&mut self, server: &config::Server, now: Instant) {
+        self.machine = server.check.as_ref().map(|check| match self.machine {
+            Some(machine) => machine.with_thresholds(check.rise, check.fall),
+            None => Machine::new(check.rise, check.fall),
+        });
+        self.obey(server);
+        // Links are made anew; `follow` says what is inherited then.
+        (self.admin.inherited_maint, self.admin.inherited_drain) = (false, false);
+        self.standing.turn(self.view().is_up(), now);
+    }
+
+    /// Takes over what commands asked of a server that now is at another address.
+    pub(crate) fn inherit(&mut self, old: &Self, server: &config::Server, now: Instant) {
+        self.admin = Admin {
+            forced_maint: old.admin.forced_maint,
+            forced_drain: old.admin.forced_drain,
+            ..self.admin
+        };
+        self.weight = old.weight;
+        self.checks_enabled = old.checks_enabled;
+        self.agent_enabled = old.agent_enabled;
+        self.said = Said {
+            address: server.address.clone(),
+            ..old.said.clone()
+        };
+        self.obey(server);
+        self.standing = Standing::new(self.view().is_up(), now);
+    }
+
+    /// Does what the file says anew.
+    fn obey(&mut self, server: &config::Server) {
+        let says = Said::by(server);
+        if says.disabled != self.said.disabled {
+            self.admin.forced_maint = says.disabled;
+        }
+        if says.weight != self.said.weight {
+            self.weight = says.weight;
+        }
+        self.said = says;
+    }
+
+    /// The weight that the file gives.
+    pub(crate) fn configured_weight(&self) -> u16 {
+        self.said.weight
+    }
+
+    /// Whether it is elsewhere than the file says.
+    pub(crate) fn is_moved(&self) -> bool {
+        self.address != self.said.address
+    }
+
+    /// Whether it is to be checked, as far as commands decide.
+    pub(crate) fn wants_checks(&self) -> bool {
+        self.checks_enabled && !self.admin.is_maint()
+    }
+
+    /// Whether the file says `disabled`.
+    pub(crate) fn is_disabled_by_file(&self) -> bool {
+        self.said.disabled
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let is_down = |machine: &Option<Machine>| machine.is_some_and(|machine| !machine.is_up());
+        if self.is_forced_down || is_down(&self.machine) || is_down(&self.agent) {
+            Health::Down
+        } else if self.is_stopping {
+            Health::Stopping
+        } else {
+            Health::Up
+        }
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View {
+            health: self.health(),
+            admin: self.admin,
+        }
+    }
+
+    /// Whether it is neither down nor in maintenance.
+    pub(crate) fn is_up(&self) -> bool {
+        self.view().is_up()
+    }
+
+    pub(crate) fn set_admin(&mut self, state: AdminState) {
+        let admin = &mut self.admin;
+        match state {
+            AdminState::Ready => (admin.forced_maint, admin.forced_drain) = (false, false),
+            AdminState::Drain => (admin.forced_maint, admin.forced_drain) = (false, true),
+            AdminState::Maint => admin.forced_maint = true,
+        }
+    }
+
+    /// What `set server health` says.
+    pub(crate) fn set_health(&mut self, health: Health) {
+        self.is_stopping = health == Health::Stopping;
+        let is_down = health == Health::Down;
+        self.is_forced_down = is_down && self.machine.is_none();
+        for machine in [&mut self.machine, &mut self.agent].into_iter().flatten() {
+            *machine = machine.surely(!is_down);
+        }
+    }
+
+    /// Follows the server that it tracks.
+    pub(crate) fn follow(&mut self, leader: &Self) {
+        self.machine = leader.machine;
+        self.agent = leader.agent;
+        self.checks_enabled = leader.checks_enabled;
+        self.is_stopping = leader.is_stopping;
+        self.is_forced_down = leader.is_forced_down;
+        self.admin.inherited_maint = leader.admin.is_maint();
+        self.admin.inherited_drain = leader.admin.is_drain();
+    }
+
+    /// Comes back from maintenance: up, until a check says otherwise.
+    pub(crate) fn start_over(&mut self) {
+        for machine in [&mut self.machine, &mut self.agent].into_iter().flatten() {
+            *machine = Machine::new(machine.rise(), machine.fall());
+        }
+        self.is_stopping = false;
+        self.is_forced_down = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn downtime_adds_up_over_outages() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut standing = Standing::new(true, start);
+        assert!(!standing.turn(true, at(1)));
+        assert!(standing.turn(false, at(2)));
+        assert_eq!(standing.downtime(at(5)), Duration::from_secs(3));
+        assert!(standing.turn(true, at(6)));
+        assert!(standing.turn(false, at(10)));
+        assert_eq!(standing.downtime(at(11)), Duration::from_secs(5));
+        assert_eq!(standing.last_change(at(11)), Duration::from_secs(1));
+        assert_eq!(standing.downs(), 2);
+    }
+}
