@@ -16,9 +16,6 @@ const PER_SPLICING_THREAD: u64 = 32;
 /// A thread's socket of a bind and the duplicate that is accepted from; during a reload the
 /// duplicate of the next generation, too.
 const PER_BIND_AND_THREAD: u64 = 3;
-/// Beyond this no machine goes without `maxconn`: unlimited descriptors (containers have a
-/// limit of a billion) must not be taken for unlimited connections. HAProxy stops here too.
-const MOST_DESCRIPTORS: u64 = 1_048_576;
 
 /// The limits in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,38 +26,71 @@ pub(crate) struct Limits {
     pub(crate) threads: usize,
 }
 
-/// Why a configuration's `maxconn` cannot be carried.
+/// Why this process cannot have the descriptors that a configuration needs.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "maxconn {maxconn} needs {needed} file descriptors and this process may open {allowed}: raise \
-     LimitNOFILE= of the systemd unit (or ulimit -n) to {needed}, or {lower}"
-)]
-pub(crate) struct Shortage {
-    maxconn: u64,
-    needed: u64,
-    allowed: u64,
-    lower: String,
-    #[source]
-    source: Option<io::Error>,
+pub(crate) enum Shortage {
+    /// `maxconn` cannot be carried.
+    #[error(
+        "maxconn {maxconn} needs {needed} file descriptors and this process may open {allowed}: \
+         {advice}"
+    )]
+    Connections {
+        maxconn: u64,
+        needed: u64,
+        allowed: u64,
+        advice: String,
+        #[source]
+        source: Option<io::Error>,
+    },
+    /// `ulimit-n` cannot be had.
+    #[error(
+        "cannot raise the limit of file descriptors to {wanted}, as 'ulimit-n' asks: this process \
+         may open {allowed}; start it as root, raise LimitNOFILE= of the systemd unit, or leave \
+         'ulimit-n' out"
+    )]
+    Wanted {
+        wanted: u64,
+        allowed: u64,
+        #[source]
+        source: io::Error,
+    },
 }
 
-/// Works out the limits of `config` and raises RLIMIT_NOFILE to what they need; never lowers it.
+/// Works out the limits of `config` and raises RLIMIT_NOFILE to what they need; never lowers
+/// it.
 pub(crate) fn settle(config: &Config) -> Result<Limits, Shortage> {
     let threads = threads(config);
     let now = getrlimit(Resource::Nofile);
     let soft = now.current.unwrap_or(u64::MAX);
     let hard = now.maximum.unwrap_or(u64::MAX);
-    let plan = plan(config.global.maxconn, reserve(config, threads), hard);
-    let raised = Rlimit {
-        current: Some(plan.descriptors),
-        maximum: now.maximum.map(|_| plan.descriptors.max(hard)),
-    };
-    if soft < plan.descriptors {
-        setrlimit(Resource::Nofile, raised)
-            .map_err(|error| shortage(&plan, hard, Some(error.into())))?;
+    let descriptors = config.global.descriptors;
+    let wanted = descriptors.at_least.unwrap_or(0);
+    let plan = plan(
+        config.global.maxconn,
+        reserve(config, threads),
+        hard.max(wanted).min(descriptors.at_most),
+    );
+    let needed = plan.descriptors.max(wanted);
+    if soft < needed {
+        let raised = Rlimit {
+            current: Some(needed),
+            maximum: now.maximum.map(|_| needed.max(hard)),
+        };
+        setrlimit(Resource::Nofile, raised).map_err(|error| {
+            let source = io::Error::from(error);
+            if plan.descriptors < wanted {
+                Shortage::Wanted {
+                    wanted,
+                    allowed: hard,
+                    source,
+                }
+            } else {
+                shortage(&plan, hard, descriptors.at_most, Some(source))
+            }
+        })?;
     }
     if plan.maxconn == 0 {
-        return Err(shortage(&plan, hard, None));
+        return Err(shortage(&plan, hard, descriptors.at_most, None));
     }
     Ok(Limits {
         maxconn: u32::try_from(plan.maxconn).unwrap_or(u32::MAX),
@@ -118,20 +148,30 @@ fn plan(maxconn: Option<u32>, reserve: u64, hard: u64) -> Plan {
 }
 
 /// Connections that fit beside the reserve.
-fn room(reserve: u64, hard: u64) -> u64 {
-    (hard.min(MOST_DESCRIPTORS).saturating_sub(reserve) / PER_CONNECTION).saturating_sub(1)
+fn room(reserve: u64, allowed: u64) -> u64 {
+    (allowed.saturating_sub(reserve) / PER_CONNECTION).saturating_sub(1)
 }
 
-fn shortage(plan: &Plan, allowed: u64, source: Option<io::Error>) -> Shortage {
-    let lower = match room(plan.reserve, allowed) {
-        0 => "start it from a shell or unit without such a limit".to_owned(),
-        room => format!("set maxconn {room} or less"),
+fn shortage(plan: &Plan, allowed: u64, at_most: u64, source: Option<io::Error>) -> Shortage {
+    let needed = plan.descriptors.max(plan.reserve + 4);
+    let advice = match room(plan.reserve, allowed) {
+        _ if at_most < needed && at_most < allowed => {
+            format!("'fd-hard-limit' allows {at_most}; raise it to {needed}")
+        }
+        0 => format!(
+            "raise LimitNOFILE= of the systemd unit (or ulimit -n) to {needed}, or start it from a \
+             shell or unit without such a limit"
+        ),
+        room => format!(
+            "raise LimitNOFILE= of the systemd unit (or ulimit -n) to {needed}, or set maxconn \
+             {room} or less"
+        ),
     };
-    Shortage {
+    Shortage::Connections {
         maxconn: plan.maxconn.max(1),
-        needed: plan.descriptors.max(plan.reserve + 4),
+        needed,
         allowed,
-        lower,
+        advice,
         source,
     }
 }
@@ -146,7 +186,7 @@ mod tests {
             (None, 20_000, 9_949),
             (Some(9_000), 20_000, 9_000),
             (Some(50_000), 20_000, 50_000),
-            (None, u64::MAX, 524_237),
+            (None, 1_048_576, 524_237),
             (None, 100, 0),
         ] {
             let plan = plan(maxconn, 100, hard);
@@ -159,16 +199,22 @@ mod tests {
 
     #[test]
     fn a_shortage_says_what_to_do() {
-        let message = shortage(&plan(Some(50_000), 100, 20_000), 20_000, None).to_string();
+        let message =
+            shortage(&plan(Some(50_000), 100, 20_000), 20_000, 1_048_576, None).to_string();
         assert_eq!(
             message,
             "maxconn 50000 needs 100102 file descriptors and this process may open 20000: raise LimitNOFILE= of \
              the systemd unit (or ulimit -n) to 100102, or set maxconn 9949 or less"
         );
-        let hopeless = shortage(&plan(None, 100, 64), 64, None).to_string();
+        let hopeless = shortage(&plan(None, 100, 64), 64, 1_048_576, None).to_string();
         assert!(
             hopeless.contains("start it from a shell or unit without such a limit"),
             "{hopeless}"
+        );
+        let bounded = shortage(&plan(None, 100, 64), 20_000, 64, None).to_string();
+        assert!(
+            bounded.ends_with("'fd-hard-limit' allows 64; raise it to 104"),
+            "{bounded}"
         );
     }
 }

@@ -14,6 +14,10 @@ use crate::{
     Problem, RelayMethod, SessionLogFormat,
 };
 
+mod privileges;
+
+pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
+
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spanned<T> {
@@ -69,6 +73,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) busy_polling: Maybe<BusyPolling>,
     pub(crate) busy_polling_share: Maybe<u8>,
     pub(crate) admin: Maybe<SocketAddr>,
+    pub(crate) privileges: PrivilegesDraft,
 }
 
 /// See [`crate::Frontend`].
@@ -117,6 +122,8 @@ pub(crate) struct BindDraft {
     pub(crate) ip_versions: Maybe<IpVersions>,
     pub(crate) transparent: Maybe<bool>,
     pub(crate) tcp_user_timeout: Maybe<Duration>,
+    /// Of a Unix socket.
+    pub(crate) access: AccessDraft,
 }
 
 /// One log target of a frontend or backend.

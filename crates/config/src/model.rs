@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use crate::Place;
 
+mod privileges;
+
+pub use privileges::*;
+
 /// A whole configuration, ready to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -31,6 +35,7 @@ impl Config {
     #[must_use]
     pub fn without_places(mut self) -> Self {
         let nowhere = Place::whole_file("");
+        self.global.privileges.forget_places(&nowhere);
         for frontend in &mut self.frontends {
             frontend.place = nowhere.clone();
             for bind in &mut frontend.binds {
@@ -86,6 +91,10 @@ pub struct Global {
     pub busy_polling_share: u8,
     /// Where /metrics, /healthz and /readyz are served; `None`: nowhere.
     pub admin: Option<SocketAddr>,
+    /// With which rights the process serves.
+    pub privileges: Privileges,
+    /// How many descriptors it may open.
+    pub descriptors: Descriptors,
 }
 
 /// How bytes are moved between client and server.
@@ -163,6 +172,8 @@ pub struct Bind {
     pub transparent: bool,
     /// `tcp-ut`: TCP_USER_TIMEOUT toward clients.
     pub tcp_user_timeout: Option<Duration>,
+    /// Whose a Unix socket is and who may connect to it.
+    pub access: UnixAccess,
 }
 
 /// Where a [`Bind`] listens.

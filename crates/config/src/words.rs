@@ -1,7 +1,7 @@
 //! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
 
 use crate::{
-    Balance, BusyPolling, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod,
+    Balance, BusyPolling, Capability, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod,
     SessionLogFormat,
 };
 
@@ -28,6 +28,12 @@ macro_rules! words {
 
 words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
 words!(BusyPolling { Auto = "auto", On = "on", Off = "off" });
+words!(Capability {
+    NetRaw = "cap_net_raw",
+    NetAdmin = "cap_net_admin",
+    NetBindService = "cap_net_bind_service",
+    SysAdmin = "cap_sys_admin",
+});
 words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });

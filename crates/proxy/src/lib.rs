@@ -2,6 +2,7 @@
 //!
 //! Must not know text formats of the configuration, nor signals.
 
+mod accounts;
 mod backend;
 mod balance;
 #[cfg(feature = "bench")]
@@ -31,6 +32,7 @@ mod spin;
 mod stats;
 mod workers;
 
+pub use accounts::{group_id, user_id};
 pub use fitness::AdminState;
 pub use log::{Level, Logs, Sink};
 pub use proxy::{Proxy, ReloadError, Settings};

@@ -2,16 +2,20 @@
 //! closes what is gone, and never binds anew what is there.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_config::{Bind, BindAddress, Config, Frontend, IpVersions, Keepalive, Place};
+use evenkeel_config::{
+    Bind, BindAddress, Config, Frontend, IpVersions, Keepalive, Place, UnixAccess,
+};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use crate::accounts;
 use crate::dial::{self, Options};
 
 /// The accept queue asked for where the file sets no `backlog`; the kernel caps it at
@@ -177,6 +181,10 @@ impl Sockets {
                 // that are there.
                 let _ = listen(socket, frontend, bind);
             }
+            if let BindAddress::Unix(path) = &bind.address {
+                // Likewise: it may be that only its mode is another now.
+                let _ = give(path, &bind.access);
+            }
         }
         Ok(absent_addresses(config))
     }
@@ -205,7 +213,7 @@ impl Sockets {
                     .collect()
             }
             _ if have > 0 => Ok(Vec::new()),
-            BindAddress::Unix(path) => Ok(vec![open_unix(path, ownership)?]),
+            BindAddress::Unix(path) => Ok(vec![open_unix(path, &bind.access, ownership)?]),
             BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
             BindAddress::Fd(fd) => {
                 let inherited = self.inherited.get(fd).ok_or_else(|| {
@@ -376,7 +384,7 @@ fn open_inet(address: SocketAddr, bind: &Bind, ownership: Ownership) -> io::Resu
 
 /// A Unix socket bound aside: it is moved over the one that an earlier process left behind, or
 /// whose owner hands over, so that nobody who connects finds no socket there.
-fn open_unix(path: &Path, ownership: Ownership) -> io::Result<Opened> {
+fn open_unix(path: &Path, access: &UnixAccess, ownership: Ownership) -> io::Result<Opened> {
     if ownership == Ownership::Exclusive {
         let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
         match probe.connect(&SockAddr::unix(path)?) {
@@ -399,10 +407,28 @@ fn open_unix(path: &Path, ownership: Ownership) -> io::Result<Opened> {
     // One of ours that never came into force.
     let _ = std::fs::remove_file(&aside);
     socket.bind(&SockAddr::unix(&aside)?)?;
+    if let Err(error) = give(&aside, access) {
+        let _ = std::fs::remove_file(&aside);
+        return Err(error);
+    }
     Ok(Opened {
         socket,
         aside: Some((aside, path.to_owned())),
     })
+}
+
+/// Makes the socket's file whose it is to be, and lets in whom it is to let in.
+fn give(path: &Path, access: &UnixAccess) -> io::Result<()> {
+    let user = access.user.as_ref().map(accounts::user_id).transpose()?;
+    let group = access.group.as_ref().map(accounts::group_id).transpose()?;
+    if user.is_some() || group.is_some() {
+        std::os::unix::fs::lchown(path, user, group)?;
+    }
+    // After the owner: a change of that may clear bits.
+    match access.mode {
+        Some(mode) => std::fs::set_permissions(path, Permissions::from_mode(mode)),
+        None => Ok(()),
+    }
 }
 
 fn open_abstract(name: &[u8]) -> io::Result<Socket> {

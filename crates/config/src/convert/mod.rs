@@ -4,6 +4,7 @@
 //! Values come from the resolved [`Config`]; addresses and names that are looked up come from the
 //! [`Draft`], as the operator wrote them.
 
+mod privileges;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,6 +189,7 @@ fn global(logs: &[LogDraft], global: &Global, default: &Global) -> Table {
         pidfile.map(|path| show_text(&path.to_string_lossy())),
     );
     table.set_if(global.daemon, "daemon", true);
+    privileges::privileges(&mut table, global);
     table.set_if(!global.node.is_empty(), "node", show_text(&global.node));
     table.set_if(
         !global.description.is_empty(),
@@ -272,6 +274,7 @@ fn bind(draft: &BindDraft, usual: &str) -> String {
         "transparent",
         draft.transparent.as_ref().map(|said| said.value),
     );
+    privileges::access(&mut table, &draft.access);
     let own = draft.tcp_user_timeout.as_ref().map(|time| time.value);
     let own = show_limit(nonzero(own));
     table.set_if(own != usual, "tcp-user-timeout", own);

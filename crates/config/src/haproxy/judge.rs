@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::keywords::{Http, OptionSupport};
 use super::section::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
-use super::{Reader, keywords};
+use super::{Reader, keywords, privileges};
 use crate::draft::{
     BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
 };
@@ -123,6 +123,8 @@ impl Reader<'_> {
         for verdict in std::mem::take(&mut proxy.verdicts) {
             self.report(verdict);
         }
+        let unix_bind = &self.draft.global.privileges.unix_bind;
+        proxy.binds = privileges::with_unix_bind(&proxy.binds, unix_bind);
         self.http_keywords(&proxy);
         self.checks(&proxy);
         self.missing(&proxy);

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{global, proxy};
+use super::{global, privileges, proxy};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -189,20 +189,22 @@ pub(crate) static KEYWORDS: &[Row] = &[
         "resetenv"]),
     row(Global, Works(global::ssl_server_verify, "decides whether 'check-ssl' needs a CA"),
         &["ssl-server-verify"]),
-    row(Global,
-        NoEffect("the process keeps the root directory it was started with; use RootDirectory= of the service"),
-        &["chroot"]),
-    row(Global,
-        NoEffect("the process keeps the identity it was started with; use User= and Group= of the service"),
-        &["user", "group", "uid", "gid"]),
+    row(Global, Works(privileges::chroot, ""), &["chroot"]),
+    row(Global, Works(privileges::user, "changes of it take effect at the next start"),
+        &["user", "uid"]),
+    row(Global, Works(privileges::group, "changes of it take effect at the next start"),
+        &["group", "gid"]),
+    row(Global, Works(privileges::setcap, ""), &["setcap"]),
+    row(Global, Works(privileges::set_dumpable, ""), &["set-dumpable"]),
+    row(Global, Works(privileges::insecure_setuid_wanted, ""), &["insecure-setuid-wanted"]),
+    row(Global, Works(privileges::unix_bind, "of 'bind' lines"), &["unix-bind"]),
+    row(Global, Works(privileges::ulimit_n, ""), &["ulimit-n"]),
+    row(Global, Works(privileges::fd_hard_limit, ""), &["fd-hard-limit"]),
     row(Global,
         NoEffect("there is no stats socket yet; metrics and health are served at --admin"),
         &["stats socket"]),
     row(Global, Silent("it concerns the stats socket, which has its own warning"),
         &["stats timeout", "stats maxconn", "stats bind-process"]),
-    row(Global,
-        NoEffect("the descriptor limit in force is used; set LimitNOFILE= of the service"),
-        &["ulimit-n", "fd-hard-limit"]),
     row(Global, Silent(ONE_PROCESS), &["master-worker", "mworker-max-reloads", "localpeer",
         "close-spread-time", "cluster-secret", "no-memory-trimming", "prealloc-fd",
         "strict-limits", "numa-cpu-mapping"]),
@@ -219,18 +221,16 @@ pub(crate) static KEYWORDS: &[Row] = &[
         NoEffect("threads run wherever the kernel puts them; use CPUAffinity= of the service"),
         &["cpu-map", "cpu-affinity", "cpu-policy", "cpu-set", "thread-group", "thread-groups",
         "thread-hard-limit", "max-threads-per-group"]),
-    row(Global, NoEffect("Unix sockets are made with the process's own identity and umask"),
-        &["unix-bind"]),
     row(Global, Silent("relative paths stand for nothing that is read here"), &["default-path"]),
     row(Global, NoEffect("the process runs no programs"), &["external-check",
-        "insecure-fork-wanted", "insecure-setuid-wanted"]),
+        "insecure-fork-wanted"]),
     row(Global, NoEffect("variables serve rules, which are refused where they matter"),
         &["set-var", "set-var-fmt"]),
     row(Global, NoEffect("it concerns HAProxy's own event loop and diagnostics"),
         &["noepoll", "nopoll", "nokqueue", "noevports", "nogetaddrinfo",
-        "noreuseport", "quiet", "debug", "set-dumpable", "profiling.tasks", "profiling.memory",
+        "noreuseport", "quiet", "debug", "profiling.tasks", "profiling.memory",
         "stress-level", "force-cfg-parser-pause", "warn-blocked-traffic-after", "shm-stats-file",
-        "shm-stats-file-max-objects", "anonkey", "maxpipes", "setcap"]),
+        "shm-stats-file-max-objects", "anonkey", "maxpipes"]),
     row(Global, Silent("every keyword known here is known without it"),
         &["expose-experimental-directives", "expose-deprecated-directives"]),
     row(Global, NoEffect("the ports that a client may come from are not restricted"),
@@ -571,7 +571,7 @@ const NO_SOCKET_OPTION: &str = "connections are accepted without it";
 pub(crate) static BIND_OPTIONS: &[OptionRow] = &[
     opt(One, OptionSupport::Works, &["backlog", "interface", "maxconn", "name", "tcp-ut"]),
     opt(NoArgument, OptionSupport::Works, &["transparent", "v4v6", "v6only"]),
-    // Works: checked against the kind of address, refused for Unix sockets.
+    // Of Unix sockets alone, as in HAProxy.
     opt(One, OptionSupport::Works, &["gid", "group", "mode", "uid", "user"]),
     opt(NoArgument, OptionSupport::NoEffect(NO_SOCKET_OPTION), &["defer-accept", "tfo"]),
     opt(One, OptionSupport::NoEffect(NO_SOCKET_OPTION), &["cc", "idle-ping", "mss", "tcp-ss"]),

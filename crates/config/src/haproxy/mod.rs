@@ -12,6 +12,7 @@ mod judge;
 mod keywords;
 mod lexer;
 mod options;
+mod privileges;
 mod proxy;
 mod section;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
-use super::{Line, Reader};
-use crate::draft::{BindDraft, InitAddr, Maybe, ServerOptions, Spanned};
+use super::{Line, Reader, privileges};
+use crate::draft::{AccessDraft, BindDraft, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{IpVersions, OnMarkedDown, Place};
 
@@ -40,6 +40,7 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
         ip_versions: None,
         transparent: None,
         tcp_user_timeout: None,
+        access: AccessDraft::default(),
     };
     let words = &line.args()[1..];
     each_option(
@@ -64,18 +65,9 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
                 "transparent" => bind.transparent = Some(line.spanned(word, true)),
                 "v4v6" => bind.ip_versions = Some(line.spanned(word, IpVersions::V4V6)),
                 "v6only" => bind.ip_versions = Some(line.spanned(word, IpVersions::V6Only)),
-                _ if is_unix => {
-                    let support = OptionSupport::Refused(
-                        "the owner and mode of Unix sockets cannot be set yet; use the service's \
-                     User=, Group= and UMask=",
-                    );
-                    reader.verdict(
-                        support,
-                        &format!("'{name}' on a bind"),
-                        name,
-                        &line.place(word),
-                        name,
-                    );
+                "mode" | "user" | "uid" | "group" | "gid" if is_unix => {
+                    let access = &mut bind.access;
+                    privileges::access_option(reader, line, name, argument, access);
                 }
                 // The owner and mode of an address that is no file.
                 _ => {}

@@ -1,6 +1,7 @@
 //! From [`Draft`] to [`Config`]: defaults applied, addresses and names resolved, backends linked,
 //! every problem collected. Backends and their servers are in [`servers`].
 
+mod privileges;
 mod servers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -135,6 +136,8 @@ impl Resolver<'_> {
             self.warning(&share.place, message);
         }
         Global {
+            privileges: privileges::privileges(&draft.privileges),
+            descriptors: privileges::descriptors(&draft.privileges),
             maxconn: value(draft.maxconn).filter(|&maxconn| maxconn > 0),
             threads: value(draft.threads),
             pidfile: value(draft.pidfile),
@@ -297,6 +300,7 @@ impl Resolver<'_> {
         addresses
             .into_iter()
             .map(|(place, address)| Bind {
+                access: privileges::access(&address, &draft.access),
                 place,
                 address,
                 name: draft

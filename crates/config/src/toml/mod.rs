@@ -4,6 +4,7 @@
 
 mod fields;
 mod keys;
+mod privileges;
 mod proxies;
 mod values;
 
@@ -152,6 +153,7 @@ fn global(
         replace(&mut draft.log_tag, fields.take("log-tag", text));
         replace(&mut draft.pidfile, fields.take("pidfile", path));
         replace(&mut draft.daemon, fields.take("daemon", flag));
+        privileges::privileges(fields, &mut draft.privileges);
         replace(&mut draft.node, fields.take("node", text));
         replace(&mut draft.description, fields.take("description", text));
         if let Some(targets) = log_targets(file, fields, Scope::Global) {

@@ -6,10 +6,10 @@ use ::toml::de::{DeTable, DeValue};
 
 use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word};
-use super::{ANY_COUNT, Scope, keys, log_targets, one_or_many, replace, required};
+use super::{ANY_COUNT, Scope, keys, log_targets, one_or_many, privileges, replace, required};
 use crate::draft::{
-    BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, Maybe, ProxyLog, ServerDraft,
-    ServerOptions, Spanned,
+    AccessDraft, BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, Maybe, ProxyLog,
+    ServerDraft, ServerOptions, Spanned,
 };
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
@@ -126,6 +126,7 @@ fn binds(
         ip_versions: None,
         transparent: None,
         tcp_user_timeout: tcp_user_timeout.clone(),
+        access: AccessDraft::default(),
     };
     let mut binds = Vec::new();
     for value in one_or_many(value) {
@@ -145,6 +146,7 @@ fn binds(
                     tcp_user_timeout: fields
                         .take("tcp-user-timeout", limit)
                         .or_else(|| tcp_user_timeout.clone()),
+                    access: privileges::access(fields),
                     ..plain(Spanned::new(String::new(), place.clone()))
                 };
                 if let Some(address) = required(file, fields, "address", &place, "bind") {

@@ -8,7 +8,7 @@ use proptest::prelude::{prop_assert, proptest};
 use proptest::sample::select;
 
 use crate::{
-    Balance, BindAddress, BusyPolling, Config, Environment, IpVersions, Keepalive, Loaded,
+    Account, Balance, BindAddress, BusyPolling, Config, Environment, IpVersions, Keepalive, Loaded,
     LogAddress, LogFormat, OnMarkedDown, Place, Redispatch, RelayMethod, ServerAddress,
     SessionLogFormat, Source, load,
 };
@@ -40,6 +40,14 @@ log = ["stderr", { to = "10.0.0.5", format = "rfc5424", facility = "daemon",
 log-tag = "lb"
 pidfile = "/run/lb.pid"
 daemon = true
+user = "haproxy"
+group = 99
+chroot = "/var/lib/haproxy"
+capabilities = ["cap_net_raw", "cap_net_admin"]
+dumpable = true
+insecure-setuid = true
+ulimit = 30000
+fd-hard-limit = 40000
 node = "lb1"
 description = "the first"
 
@@ -78,7 +86,8 @@ b = { address = "nowhere:6443", check = false }
 [frontend.two]
 bind = [":6001-6002", { address = "[::]:6443", name = "six", maxconn = 5, backlog = 6,
         interface = "eth0", ip-versions = "v6only", transparent = true,
-        tcp-user-timeout = "1s" }]
+        tcp-user-timeout = "1s" },
+        { address = "/run/x.sock", mode = "660", user = "www", group = 5 }]
 backend = "one"
 id = 9
 maxconn = 100
@@ -339,7 +348,7 @@ fn every_key_has_its_effect() {
         (SessionLogFormat::Connect, false)
     );
     assert_eq!(frontend.log.tag, "two");
-    let [first, second, six] = frontend.binds.as_slice() else {
+    let [first, second, six, unix] = frontend.binds.as_slice() else {
         panic!("{frontend:?}")
     };
     assert_eq!(
@@ -359,6 +368,20 @@ fn every_key_has_its_effect() {
         (six.ip_versions, six.tcp_user_timeout),
         (IpVersions::V6Only, Some(secs(1)))
     );
+
+    assert_eq!(unix.access.mode, Some(0o660));
+    assert_eq!(unix.access.user, Some(Account::Named("www".into())));
+    assert_eq!(unix.access.group, Some(Account::Id(5)));
+    let rights = &config.global.privileges;
+    let user = rights.user.as_ref().unwrap();
+    assert_eq!(user.account, Account::Named("haproxy".into()));
+    assert_eq!(rights.group.as_ref().unwrap().account, Account::Id(99));
+    let jail = rights.chroot.as_ref().unwrap();
+    assert_eq!(jail.path, std::path::Path::new("/var/lib/haproxy"));
+    assert_eq!(rights.capabilities.len(), 2);
+    assert!(rights.dumpable && rights.setuid_programs);
+    assert_eq!(config.global.descriptors.at_least, Some(30_000));
+    assert_eq!(config.global.descriptors.at_most, 40_000);
 
     let backend = &config.backends[0];
     assert_eq!(

@@ -2,6 +2,7 @@
 //! about a text; what values come out, and whether HAProxy agrees, beside it.
 
 mod agreement;
+mod privileges;
 mod values;
 
 use std::io;
@@ -337,7 +338,7 @@ fn all_problems_of_all_files_at_once_in_their_order() {
     let problems = load_all(&[
         (
             "b.cfg",
-            b"global\n maxconn x\n spread-checks 60\n foo\n chroot /x\n",
+            b"global\n maxconn x\n spread-checks 60\n foo\n log-send-hostname\n",
         ),
         (
             "a.cfg",
@@ -350,8 +351,7 @@ fn all_problems_of_all_files_at_once_in_their_order() {
         "b.cfg:2:10: 'maxconn' needs a whole number, not 'x'\n\
          b.cfg:3:16: 'spread-checks' must be between 0 and 50, not 60\n\
          b.cfg:4:2: unknown keyword 'foo' in 'global' section\n\
-         b.cfg:5:2: warning: 'chroot' has no effect: the process keeps the root directory it was \
-         started with; use RootDirectory= of the service\n\
+         b.cfg:5:2: warning: 'log-send-hostname' has no effect: log lines carry no host name\n\
          a.cfg:1:10: warning: missing timeouts for frontend 'f': set 'timeout client' to a \
          non-zero value, lest idle peers are kept for ever\n\
          a.cfg:2:7: 'bind': could not resolve address '10.0.0.300' (no such name); write an IP \
@@ -543,7 +543,6 @@ fn what_must_not_be_ignored_is_refused_and_says_why() {
         ),
         ("bind :1 ssl crt x", "'ssl' on a bind"),
         ("bind :1 accept-proxy", "'accept-proxy' on a bind"),
-        ("bind /run/x mode 600", "'mode' on a bind"),
     ] {
         let problems = load_text(&format!("{TIMEOUTS}listen f\n bind :1\n {line}\n")).unwrap_err();
         assert_eq!(problems.len(), 1, "{}", lines(&problems));
