@@ -55,6 +55,7 @@ pub(crate) fn with_environment<T>(
     work(&Environment {
         variable: &variable,
         lookup: &addresses_of,
+        read: &|path: &Path| fs::read(path),
         hostname: &hostname,
         allow_unresolved_servers: options.ignore_resolution_failures,
     })

@@ -17,6 +17,7 @@ mod words;
 
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use draft::Draft;
 
@@ -43,6 +44,9 @@ pub struct Environment<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The addresses of a host name, the preferred one first.
     pub lookup: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
+    /// What a file holds that a configuration names: patterns, certificates, states. Nothing is
+    /// read in another way: the process that serves may have neither the rights nor the files.
+    pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// This machine's name: HAPROXY_LOCALPEER, and the default of `node`.
     pub hostname: &'a str,
     /// Whether a server whose name does not resolve starts in maintenance, as if its line ended

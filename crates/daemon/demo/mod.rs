@@ -92,6 +92,7 @@ fn prepare(balancer: SocketAddr, masters: &[Master; 2]) -> Result<Prepared, Fail
         variable: &variable,
         lookup: &lookup,
         hostname: "demo",
+        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
         allow_unresolved_servers: false,
     };
     let source = Source {

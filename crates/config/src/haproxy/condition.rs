@@ -230,6 +230,7 @@ mod tests {
             variable: &|name| (name == "HOME").then(|| "/root".to_owned()),
             lookup: &|_| Ok(Vec::new()),
             hostname: "lb",
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
             allow_unresolved_servers: false,
         };
         let found = evaluate_condition(expression, &environment);

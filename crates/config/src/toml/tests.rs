@@ -138,6 +138,7 @@ pub(crate) fn environment() -> Environment<'static> {
             _ => Err(io::Error::other("no such name")),
         },
         hostname: "lb",
+        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
         allow_unresolved_servers: false,
     }
 }
@@ -687,6 +688,7 @@ fn a_server_may_stay_unresolved_when_the_command_line_allows_it() {
     };
     let load_with = |allow_unresolved_servers| {
         let environment = Environment {
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
             allow_unresolved_servers,
             ..environment()
         };

@@ -125,6 +125,7 @@ fn load_anywhere(name: &str, text: &[u8]) -> Result<Loaded, Vec<Problem>> {
             variable: &|_| Some("192.0.2.2".to_owned()),
             lookup: &somewhere,
             hostname: "lb",
+            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
             allow_unresolved_servers: false,
         },
     )
