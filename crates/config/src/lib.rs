@@ -11,6 +11,7 @@ mod haproxy;
 mod model;
 mod problem;
 mod resolve;
+pub mod rules;
 mod toml;
 mod units;
 mod words;

@@ -30,6 +30,19 @@ pub use keywords::keywords_markdown;
 use lexer::Word;
 use section::{Kind, Proxy};
 
+/// The words of one line and their columns, as in a haproxy.cfg without variables: what a rule in
+/// another language's string is made of.
+pub(crate) fn words(line: &str) -> Result<Vec<(String, u32)>, (u32, String)> {
+    lexer::words(line, &|_| None)
+        .map(|words| {
+            words
+                .into_iter()
+                .map(|word| (word.text, word.column))
+                .collect()
+        })
+        .map_err(|error| (error.column, error.message))
+}
+
 /// Reads every file as one configuration.
 pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft {
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
