@@ -14,8 +14,10 @@ use crate::{
     Problem, RelayMethod, SessionLogFormat,
 };
 
+mod load;
 mod privileges;
 
+pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
 
 /// A value and where it stands.
@@ -168,6 +170,7 @@ pub(crate) struct BackendDraft {
     pub(crate) server_timeout: Maybe<Duration>,
     pub(crate) server_fin_timeout: Maybe<Duration>,
     pub(crate) tunnel_timeout: Maybe<Duration>,
+    pub(crate) queueing: QueueDraft,
     pub(crate) server_keepalive: Maybe<Keepalive>,
     pub(crate) check_kind: Maybe<CheckKind>,
     pub(crate) logs: Vec<ProxyLog>,
@@ -202,6 +205,7 @@ pub(crate) struct ServerOptions {
     pub(crate) fall: Maybe<u32>,
     pub(crate) tcp_user_timeout: Maybe<Duration>,
     pub(crate) on_marked_down: Maybe<OnMarkedDown>,
+    pub(crate) load: LoadOptions,
     /// How the address is found at start, tried in this order; unset: by name look-up.
     pub(crate) init_addr: Maybe<Vec<InitAddr>>,
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crate::Place;
 
+mod load;
 mod privileges;
 
+pub use load::*;
 pub use privileges::*;
 
 /// A whole configuration, ready to run.
@@ -318,6 +320,8 @@ pub struct Backend {
     pub server_fin_timeout: Option<Duration>,
     /// `timeout tunnel`: replaces both inactivity timeouts once connected.
     pub tunnel_timeout: Option<Duration>,
+    /// How clients wait for room.
+    pub queueing: Queueing,
     /// `option srvtcpka` (or `tcpka` in its own section).
     pub server_keepalive: Option<Keepalive>,
     /// Session log of a backend matters only for its server state messages.
@@ -377,6 +381,14 @@ pub struct Server {
     pub tcp_user_timeout: Option<Duration>,
     /// What a DOWN mark does to its open connections.
     pub on_marked_down: OnMarkedDown,
+    /// What coming up does to sessions on backups.
+    pub on_marked_up: OnMarkedUp,
+    /// What it may be given.
+    pub load: ServerLoad,
+    /// What it is taken for before its first check.
+    pub init_state: InitState,
+    /// The server whose state it follows; `None`: it has a state of its own.
+    pub track: Option<Tracked>,
 }
 
 /// Where to connect to a server.

@@ -1,8 +1,8 @@
 //! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
 
 use crate::{
-    Balance, BusyPolling, Capability, CheckKind, IpVersions, LogFormat, OnMarkedDown, RelayMethod,
-    SessionLogFormat,
+    Balance, BusyPolling, Capability, CheckKind, InitState, IpVersions, LogFormat, OnMarkedDown,
+    OnMarkedUp, RelayMethod, SessionLogFormat,
 };
 
 /// A choice that is spelt as one word.
@@ -36,6 +36,8 @@ words!(Capability {
 });
 words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
+words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "fully-down" });
+words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
 words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });
 words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf" });

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_config::{
-    Backend, Balance, Check, CheckKind, OnMarkedDown, Place, Redispatch, Server, ServerAddress,
+    Backend, Balance, Check, CheckKind, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing,
+    Redispatch, Server, ServerAddress, ServerLoad,
 };
 
 pub(crate) fn place() -> Place {
@@ -45,6 +46,10 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         check,
         tcp_user_timeout: None,
         on_marked_down: OnMarkedDown::Keep,
+        on_marked_up: OnMarkedUp::Keep,
+        load: ServerLoad::default(),
+        init_state: InitState::Up,
+        track: None,
     });
     Backend {
         id: 2,
@@ -57,6 +62,7 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         redispatch: Redispatch::WhenFree,
         all_backups: false,
         connect_timeout: None,
+        queueing: Queueing::default(),
         server_timeout: None,
         server_fin_timeout: None,
         tunnel_timeout: None,

@@ -4,6 +4,7 @@
 //! Values come from the resolved [`Config`]; addresses and names that are looked up come from the
 //! [`Draft`], as the operator wrote them.
 
+mod load;
 mod privileges;
 mod table;
 
@@ -331,6 +332,7 @@ fn backend(
         backend.tunnel_timeout,
         default.tunnel_timeout,
     );
+    load::set_queueing(&mut table, draft, backend);
     table.set_keepalive(backend.server_keepalive, default.server_keepalive);
     table.set_some("log", logs(&draft.logs, &backend.log, &default.log[0]));
     table.set_text("log-tag", &draft.log_tag);
@@ -385,6 +387,7 @@ fn server(draft: &ServerDraft, server: &Server, default: &Server) -> Table {
         "on-marked-down",
         quoted(on_marked_down),
     );
+    load::set_load(&mut table, &options.load, server);
     let methods = options.init_addr.as_ref().map(|said| {
         let shown: Vec<String> = said.value.iter().map(init_addr).collect();
         format!("[{}]", shown.join(", "))
@@ -433,7 +436,7 @@ fn init_addr(method: &InitAddr) -> String {
 /// Moves to the backend's table what every server says alike, if a backend can say it. Servers
 /// that are not checked have no say in how the others are.
 fn hoist(servers: &mut [Table], backend: &mut Table) {
-    const OF_ONE_SERVER: [&str; 4] = ["address", "id", "backup", "disabled"];
+    const OF_ONE_SERVER: [&str; 5] = ["address", "id", "backup", "disabled", "track"];
     let is_unchecked = |table: &Table| table.rows.iter().any(|(key, _)| key == "check");
     let Some(sample) = servers
         .iter()

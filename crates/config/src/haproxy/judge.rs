@@ -473,6 +473,7 @@ fn backend(proxy: Proxy) -> BackendDraft {
         server_timeout: proxy.timeouts.server,
         server_fin_timeout: proxy.timeouts.server_fin,
         tunnel_timeout: proxy.timeouts.tunnel,
+        queueing: proxy.queueing,
         server_keepalive: proxy.keepalive.server.resolved(),
         check_kind: proxy
             .check

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{global, privileges, proxy};
+use super::{global, load, privileges, proxy};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -347,11 +347,8 @@ pub(crate) static KEYWORDS: &[Row] = &[
         "hash-preserve-affinity"]),
     // Timeouts.
     row(Back, Works(proxy::timeout, ""), &["timeout connect", "timeout server",
-        "timeout server-fin", "timeout tunnel", "timeout check"]),
+        "timeout server-fin", "timeout tunnel", "timeout check", "timeout queue"]),
     row(Front, Works(proxy::timeout, ""), &["timeout client", "timeout client-fin"]),
-    row(Back,
-        Silent("no connection is queued: there is no server 'maxconn' yet, which has its own warning"),
-        &["timeout queue"]),
     row(Any, Works(proxy::unused_timeout, "without effect: it concerns HTTP or TLS"),
         &["timeout http-request", "timeout http-keep-alive", "timeout tarpit",
         "timeout client-hs", "timeout handshake"]),
@@ -375,8 +372,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
         &["option nolinger"]),
     row(Any, Silent("each direction has its own activity; a session ends when both are idle"),
         &["option independent-streams"]),
-    row(Back, NoEffect("a client that closes its sending half still gets its answer"),
-        &["option abortonclose"]),
+    row(Back, Works(load::abortonclose, ""), &["option abortonclose"]),
     row(Front, Silent("it saves one packet; data is acknowledged as the kernel likes"),
         &["option tcp-smart-accept"]),
     row(Back, Silent("it saves one packet; data is acknowledged as the kernel likes"),
@@ -390,7 +386,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Back,
         Refused("connecting from another address is not supported yet; without it servers would see another client"),
         &["source"]),
-    row(Back, NoEffect("connections are not queued"), &["fullconn"]),
+    row(Back, Works(load::fullconn, ""), &["fullconn"]),
     row(Front, NoEffect("rates of new connections are not limited"), &["rate-limit sessions"]),
     row(Back,
         Silent("persistence comes from cookies, which need HTTP, or from rules that are refused"),
@@ -610,7 +606,6 @@ pub(crate) static BIND_OPTIONS: &[OptionRow] = &[
         "tls-ticket-keys", "verify"]),
 ];
 
-const NO_QUEUE: &str = "connections are not queued: they go to the server at once";
 pub(super) const CHECK_TRANSPORT: &str =
     "checks are plain connects for now: one whose port answers is UP";
 
@@ -626,10 +621,10 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(One, OptionSupport::Works, &["ca-file", "verify"]),
     // Works: HAProxy's own warnings.
     opt(One, OptionSupport::Works, &["cookie", "observe"]),
-    opt(One, OptionSupport::NoEffect(NO_QUEUE), &["maxconn", "minconn", "maxqueue"]),
-    opt(NoArgument, OptionSupport::NoEffect(NO_QUEUE), &["strict-maxconn"]),
-    opt(One, OptionSupport::NoEffect("a server that comes up gets its full share at once"),
-        &["slowstart"]),
+    opt(One, OptionSupport::Works, &["init-state", "maxconn", "maxqueue", "minconn",
+        "on-marked-up", "slowstart", "track"]),
+    opt(NoArgument, OptionSupport::Silent("a server never has more sessions than its limit anyway"),
+        &["strict-maxconn"]),
     opt(NoArgument, OptionSupport::NoEffect(CHECK_TRANSPORT), &["check-send-proxy",
         "check-via-socks4", "check-sni-auto", "check-reuse-pool"]),
     opt(One, OptionSupport::NoEffect(CHECK_TRANSPORT), &["healthcheck"]),
@@ -638,11 +633,8 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         &["check-alpn", "check-pool-conn-name", "check-proto", "check-sni"]),
     opt(One, OptionSupport::NoEffect("checks alone decide about health"), &["error-limit",
         "on-error"]),
-    opt(One, OptionSupport::NoEffect("sessions on a backup server stay there until they end"),
-        &["on-marked-up"]),
     opt(One, OptionSupport::NoEffect("names are looked up once, at start and at each reload"),
         &["resolve-net", "resolve-opts", "resolve-prefer"]),
-    opt(One, OptionSupport::NoEffect("a server is up until its first check"), &["init-state"]),
     opt(One, OptionSupport::NoEffect("servers are known by name and id"), &["guid"]),
     opt(One, OptionSupport::NoEffect("connections are made without it"), &["cc", "idle-ping"]),
     opt(NoArgument, OptionSupport::NoEffect("connections are made without it"), &["tfo"]),
@@ -661,9 +653,6 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         &["agent-check"]),
     opt(One, OptionSupport::Silent("it concerns 'agent-check', which is refused"), &["agent-addr",
         "agent-inter", "agent-port", "agent-send"]),
-    opt(One,
-        OptionSupport::Refused("following another server's health is not supported yet; give this one 'check'"),
-        &["track"]),
     opt(NoArgument,
         OptionSupport::Refused("the PROXY protocol is not supported yet; a server that expects its header would refuse every connection"),
         &["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn"]),

@@ -11,6 +11,7 @@ mod global;
 mod judge;
 mod keywords;
 mod lexer;
+mod load;
 mod options;
 mod privileges;
 mod proxy;

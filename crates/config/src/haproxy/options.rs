@@ -2,7 +2,7 @@
 
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
-use super::{Line, Reader, privileges};
+use super::{Line, Reader, load, privileges};
 use crate::draft::{AccessDraft, BindDraft, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{IpVersions, OnMarkedDown, Place};
@@ -201,6 +201,13 @@ fn server_option(
                 reader.error(line.place(argument), message);
             }
         },
+        "maxconn" | "minconn" | "maxqueue" => {
+            load::server_limit(reader, line, server, name, argument);
+        }
+        "slowstart" => load::slowstart(reader, line, server, argument),
+        "on-marked-up" => load::on_marked_up(reader, line, server, argument),
+        "init-state" => load::init_state(reader, line, server, argument),
+        "track" => options.load.track = Some(line.spanned(argument, argument.text.clone())),
         "init-addr" => options.init_addr = init_addr(reader, line, argument),
         "resolvers" => {
             // A server that has resolvers need not be found at start.

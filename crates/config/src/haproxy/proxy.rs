@@ -139,8 +139,10 @@ pub(super) fn timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
     let Some(time) = reader.time(line, line.name, word) else {
         return;
     };
-    let timeouts = &mut reader.proxy().timeouts;
+    let proxy = reader.proxy();
+    let timeouts = &mut proxy.timeouts;
     let field = match line.name {
+        "timeout queue" => &mut proxy.queueing.timeout,
         "timeout connect" => &mut timeouts.connect,
         "timeout check" => &mut timeouts.check,
         "timeout server" => &mut timeouts.server,

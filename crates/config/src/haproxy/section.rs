@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
-use crate::draft::{BindDraft, Maybe, ProxyLog, Spanned};
+use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
 use crate::{Balance, Keepalive, Place};
 
 /// What kind of section it is.
@@ -69,6 +69,7 @@ pub(super) struct Proxy {
     pub(super) maxconn: Maybe<u32>,
     pub(super) backlog: Maybe<u32>,
     pub(super) timeouts: Timeouts,
+    pub(super) queueing: QueueDraft,
     pub(super) keepalive: KeepaliveOptions,
     pub(super) splice: Splice,
     pub(super) logs: Vec<ProxyLog>,
@@ -206,6 +207,7 @@ impl Proxy {
                 maxconn: None,
                 backlog: None,
                 timeouts: Timeouts::default(),
+                queueing: QueueDraft::default(),
                 keepalive: KeepaliveOptions::default(),
                 splice: Splice::default(),
                 logs: Vec::new(),

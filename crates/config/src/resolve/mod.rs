@@ -1,6 +1,7 @@
 //! From [`Draft`] to [`Config`]: defaults applied, addresses and names resolved, backends linked,
 //! every problem collected. Backends and their servers are in [`servers`].
 
+mod load;
 mod privileges;
 mod servers;
 
@@ -73,13 +74,15 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         let id = proxy_ids[&frontend.position];
         resolved_frontends.push(resolver.frontend(frontend, id, default_backend, &global));
     }
-    let backends = backends
+    let follows = load::follows(&backends);
+    let mut backends: Vec<crate::Backend> = backends
         .into_iter()
         .map(|backend| {
             let id = proxy_ids[&backend.position];
             resolver.backend(backend, id, &global)
         })
         .collect();
+    resolver.link_tracking(&follows, &mut backends);
 
     let problems = resolver.problems;
     if problems
@@ -114,6 +117,11 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
+    fn has_errors(&self) -> bool {
+        let mut problems = self.problems.iter();
+        problems.any(|problem| problem.severity == Severity::Error)
+    }
+
     fn error(&mut self, place: &Place, message: impl Into<String>) {
         self.problems
             .push(Problem::error(place.clone(), message.into()));

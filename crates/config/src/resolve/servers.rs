@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::load::{queueing, server_load};
 use super::{Resolver, limit, value};
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
 use crate::{
-    Backend, Balance, Check, CheckKind, Global, OnMarkedDown, Place, Redispatch, Server,
-    ServerAddress,
+    Backend, Balance, Check, CheckKind, Global, InitState, OnMarkedDown, OnMarkedUp, Place,
+    Redispatch, Server, ServerAddress,
 };
 
 const DEFAULT_INTER: Duration = Duration::from_secs(2);
@@ -45,6 +46,7 @@ impl Resolver<'_> {
             server_timeout: limit(draft.server_timeout),
             server_fin_timeout: limit(draft.server_fin_timeout),
             tunnel_timeout: limit(draft.tunnel_timeout),
+            queueing: queueing(draft.queueing, connect_timeout),
             server_keepalive: value(draft.server_keepalive),
             log: self.proxy_logs(draft.logs, global),
             log_tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
@@ -125,6 +127,11 @@ impl Resolver<'_> {
             check: check.flatten(),
             tcp_user_timeout: limit(options.tcp_user_timeout),
             on_marked_down: value(options.on_marked_down).unwrap_or(OnMarkedDown::Keep),
+            on_marked_up: value(options.load.on_marked_up.clone()).unwrap_or(OnMarkedUp::Keep),
+            load: server_load(&options.load),
+            init_state: value(options.load.init_state).unwrap_or(InitState::Up),
+            // Linked once every server is known.
+            track: None,
         })
     }
 

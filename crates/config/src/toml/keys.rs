@@ -403,7 +403,8 @@ pub(super) static BIND: Section = Section {
 pub(super) static BACKEND: Section = Section {
     path: "backend.NAME",
     about: "Servers and how one is chosen. `weight`, `tcp-user-timeout`, `on-marked-down`, \
-            `init-addr` and `check` hold for every server that says nothing else.",
+            `on-marked-up`, `init-addr`, `init-state`, `maxconn`, `minconn`, `maxqueue`, `slowstart` \
+            and `check` hold for every server that says nothing else.",
     keys: &[
         key(
             "servers",
@@ -454,6 +455,54 @@ pub(super) static BACKEND: Section = Section {
             "`shutdown-sessions`, `keep`",
             "`shutdown-sessions`",
             "What happens to a server's connections when it goes down.",
+        ),
+        key(
+            "maxconn",
+            "number",
+            "none",
+            "Sessions that one server has at once; further clients wait.",
+        ),
+        key(
+            "minconn",
+            "number",
+            "as maxconn",
+            "The limit while the backend is idle; it rises to `maxconn` as the backend's sessions come near `fullconn`.",
+        ),
+        key(
+            "maxqueue",
+            "number",
+            "none",
+            "Clients that may wait for one server and no other.",
+        ),
+        key(
+            "slowstart",
+            "time or `none`",
+            "`none`",
+            "How long a server that comes back takes until it has its full weight and `maxconn`.",
+        ),
+        key(
+            "on-marked-up",
+            "`keep`, `shutdown-backup-sessions`",
+            "`keep`",
+            "What happens to sessions on backups when a server comes up.",
+        ),
+        key(
+            "init-state",
+            "`up`, `fully-up`, `down`, `fully-down`",
+            "`up`",
+            "What a server is taken for before its first check, at start and after maintenance: up or down; `fully-`: it takes `fall` failures or `rise` successes to change that.",
+        ),
+        key(
+            "fullconn",
+            "number",
+            "a tenth of the frontends' `maxconn`",
+            "Sessions of the backend at which servers with `minconn` have their `maxconn`.",
+        ),
+        key(
+            "abortonclose",
+            "true or false",
+            "false",
+            "Give up for a client that finished sending while it waits, even if it sent something.",
         ),
         key(
             "init-addr",
@@ -536,6 +585,33 @@ pub(super) static SERVER: Section = Section {
             "the backend's",
             "As of a backend.",
         ),
+        key("maxconn", "number", "the backend's", "As of a backend."),
+        key("minconn", "number", "the backend's", "As of a backend."),
+        key("maxqueue", "number", "the backend's", "As of a backend."),
+        key(
+            "slowstart",
+            "time or `none`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "on-marked-up",
+            "`keep`, `shutdown-backup-sessions`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "init-state",
+            "`up`, `fully-up`, `down`, `fully-down`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "track",
+            "`server` or `backend/server`",
+            "none",
+            "Follow that server's state instead of being checked.",
+        ),
         key("init-addr", "list", "the backend's", "As of a backend."),
         key(
             "id",
@@ -561,6 +637,12 @@ pub(super) static BACKEND_TIMEOUT: Section = Section {
             "time or `none`",
             "`none`",
             "How long a server may be silent.",
+        ),
+        key(
+            "queue",
+            "time or `none`",
+            "as connect",
+            "How long a client may wait for room on a server.",
         ),
         key(
             "server-fin",

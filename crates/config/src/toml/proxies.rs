@@ -8,8 +8,8 @@ use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word};
 use super::{ANY_COUNT, Scope, keys, log_targets, one_or_many, privileges, replace, required};
 use crate::draft::{
-    AccessDraft, BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, Maybe, ProxyLog,
-    ServerDraft, ServerOptions, Spanned,
+    AccessDraft, BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, LoadOptions,
+    Maybe, ProxyLog, QueueDraft, ServerDraft, ServerOptions, Spanned,
 };
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
@@ -194,12 +194,19 @@ pub(super) fn backend(
             ),
             ..options
         };
-        let [mut connect, mut silence, mut server_fin, mut tunnel] = [const { None }; 4];
+        let [
+            mut connect,
+            mut silence,
+            mut server_fin,
+            mut tunnel,
+            mut queue,
+        ] = [const { None }; 5];
         if let Some(table) = fields.table("timeout") {
             file.fields(&keys::BACKEND_TIMEOUT, table, |fields| {
                 connect = fields.take("connect", limit);
                 silence = fields.take("server", limit);
                 server_fin = fields.take("server-fin", limit);
+                queue = fields.take("queue", limit);
                 tunnel = fields.take("tunnel", limit);
             });
         }
@@ -221,6 +228,11 @@ pub(super) fn backend(
             server_timeout: silence,
             server_fin_timeout: or_default(server_fin, FIN_TIMEOUT, &place),
             tunnel_timeout: tunnel,
+            queueing: QueueDraft {
+                timeout: queue,
+                fullconn: fields.take("fullconn", whole(ANY_COUNT)),
+                abort_on_close: fields.take("abortonclose", flag),
+            },
             server_keepalive: keepalive(file, fields, &place),
             check_kind: kind,
             logs: log_targets(file, fields, Scope::Proxy).unwrap_or_else(|| vec![ProxyLog::Global]),
@@ -254,6 +266,10 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
                     .on_marked_down
                     .or_else(|| backend.on_marked_down.clone()),
                 init_addr: own.init_addr.or_else(|| backend.init_addr.clone()),
+                load: LoadOptions {
+                    track: fields.take("track", text),
+                    ..own.load.or(&backend.load)
+                },
                 ..backend.clone()
             };
             replace(&mut options.check, check_switch(file, fields));
@@ -291,7 +307,20 @@ fn server_options(fields: &mut Fields<'_, '_>) -> ServerOptions {
         tcp_user_timeout: fields.take("tcp-user-timeout", limit),
         on_marked_down: fields.take("on-marked-down", word),
         init_addr: fields.take("init-addr", init_addr),
+        load: load_options(fields),
         ..ServerOptions::default()
+    }
+}
+
+fn load_options(fields: &mut Fields<'_, '_>) -> LoadOptions {
+    LoadOptions {
+        maxconn: fields.take("maxconn", whole(ANY_COUNT)),
+        minconn: fields.take("minconn", whole(ANY_COUNT)),
+        maxqueue: fields.take("maxqueue", whole(ANY_COUNT)),
+        slowstart: fields.take("slowstart", limit),
+        on_marked_up: fields.take("on-marked-up", word),
+        init_state: fields.take("init-state", word),
+        track: None,
     }
 }
 

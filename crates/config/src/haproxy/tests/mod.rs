@@ -2,6 +2,7 @@
 //! about a text; what values come out, and whether HAProxy agrees, beside it.
 
 mod agreement;
+mod load;
 mod privileges;
 mod values;
 
@@ -556,14 +557,14 @@ fn what_must_not_be_ignored_is_refused_and_says_why() {
 #[test]
 fn what_has_no_effect_is_said_once() {
     check_line(
-        "server s 1.1.1.1:1 slowstart 5s\n server t 1.1.1.1:2 slowstart 5s\n server u 1.1.1.1:3 slowstart 5s",
+        "server s 1.1.1.1:1 guid a\n server t 1.1.1.1:2 guid b\n server u 1.1.1.1:3 guid c",
         &[
-            "8:21: warning: 'slowstart' on a server has no effect: a server that comes up gets its full share at once (and 2 more times)",
+            "8:21: warning: 'guid' on a server has no effect: servers are known by name and id (and 2 more times)",
         ],
     );
-    check_line("acl x src 1.1.1.1\n timeout queue 5s", &[]);
+    check_line("acl x src 1.1.1.1\n option independent-streams", &[]);
     let loaded = load_text(&format!(
-        "{TIMEOUTS}listen f\n bind :1\n  timeout queue  5s\n"
+        "{TIMEOUTS}listen f\n bind :1\n  option  independent-streams\n"
     ))
     .unwrap();
     let found: Vec<String> = loaded
@@ -571,7 +572,7 @@ fn what_has_no_effect_is_said_once() {
         .iter()
         .map(|(place, line)| format!("{place} {line}"))
         .collect();
-    assert_eq!(found, ["lb.cfg:8:3 timeout queue  5s"]);
+    assert_eq!(found, ["lb.cfg:8:3 option  independent-streams"]);
 }
 
 #[test]
