@@ -5,19 +5,21 @@
 //! `default-server`) and leaves everything else to `resolve`. What it could not read goes into
 //! [`Draft::problems`]; reading goes on, so that all problems are reported at once.
 
+mod load;
+mod net;
+mod privileges;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Balance, BusyPolling, CheckKind, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place,
-    Problem, RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, CheckKind, ConnectFrom, IpVersions, Keepalive, LogFormat, OnMarkedDown,
+    Place, Problem, RelayMethod, SessionLogFormat,
 };
 
-mod load;
-mod privileges;
-
 pub(crate) use load::{LoadOptions, QueueDraft};
+pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
 
 /// A value and where it stands.
@@ -126,6 +128,7 @@ pub(crate) struct BindDraft {
     pub(crate) tcp_user_timeout: Maybe<Duration>,
     /// Of a Unix socket.
     pub(crate) access: AccessDraft,
+    pub(crate) net: BindNet,
 }
 
 /// One log target of a frontend or backend.
@@ -173,6 +176,8 @@ pub(crate) struct BackendDraft {
     pub(crate) queueing: QueueDraft,
     pub(crate) server_keepalive: Maybe<Keepalive>,
     pub(crate) check_kind: Maybe<CheckKind>,
+    /// For the servers that say nothing of it.
+    pub(crate) source: Maybe<ConnectFrom>,
     pub(crate) logs: Vec<ProxyLog>,
     pub(crate) log_tag: Maybe<String>,
 }
@@ -208,6 +213,7 @@ pub(crate) struct ServerOptions {
     pub(crate) load: LoadOptions,
     /// How the address is found at start, tried in this order; unset: by name look-up.
     pub(crate) init_addr: Maybe<Vec<InitAddr>>,
+    pub(crate) net: ServerNet,
 }
 
 /// One method of `init-addr`.

@@ -2,16 +2,18 @@
 //! names are linked, times are [`Duration`]s. `None` always means something of its own ("no
 //! limit", "not checked"), never "not set".
 
+mod load;
+mod net;
+mod privileges;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Place;
 
-mod load;
-mod privileges;
-
 pub use load::*;
+pub use net::*;
 pub use privileges::*;
 
 /// A whole configuration, ready to run.
@@ -160,6 +162,8 @@ pub struct Bind {
     pub place: Place,
     /// Where to listen.
     pub address: BindAddress,
+    /// HAProxy's number of the socket, unique in its frontend, from 1 in file order unless `id`.
+    pub id: u32,
     /// `name`, HAProxy's in statistics; empty when not set.
     pub name: String,
     /// Concurrent connections of this socket; `None`: only the frontend's limit.
@@ -174,6 +178,15 @@ pub struct Bind {
     pub transparent: bool,
     /// `tcp-ut`: TCP_USER_TIMEOUT toward clients.
     pub tcp_user_timeout: Option<Duration>,
+    /// Whose a Unix socket is and who may connect to it.
+    /// `accept-proxy`: connections begin with a PROXY protocol header, whose addresses count.
+    pub accept_proxy: bool,
+    /// `mss`: the largest segment announced to clients.
+    pub mss: Option<u16>,
+    /// `tfo`: TCP Fast Open.
+    pub fast_open: bool,
+    /// `defer-accept`: a connection is accepted once its client has said something.
+    pub defer_accept: bool,
     /// Whose a Unix socket is and who may connect to it.
     pub access: UnixAccess,
 }
@@ -389,6 +402,12 @@ pub struct Server {
     pub init_state: InitState,
     /// The server whose state it follows; `None`: it has a state of its own.
     pub track: Option<Tracked>,
+    /// The PROXY protocol header that its connections begin with.
+    pub send_proxy: Option<SendProxy>,
+    /// Where connections to it come from; `None`: wherever the system has it.
+    pub source: Option<ConnectFrom>,
+    /// `tfo`: what is to be sent at once goes out with the SYN.
+    pub fast_open: bool,
 }
 
 /// Where to connect to a server.
@@ -441,6 +460,10 @@ pub struct Check {
     pub connect_timeout: Duration,
     /// How long an answer may take after the connect: `timeout check`, else `inter`.
     pub read_timeout: Duration,
+    /// The PROXY protocol header that a check's connection begins with.
+    pub send_proxy: Option<SendProxy>,
+    /// Where checks come from.
+    pub source: Option<ConnectFrom>,
 }
 
 /// What a check asks.

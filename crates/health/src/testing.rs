@@ -29,6 +29,8 @@ pub(crate) fn check(inter_ms: u64) -> Check {
         fall: 3,
         connect_timeout: inter,
         read_timeout: inter,
+        send_proxy: None,
+        source: None,
     }
 }
 
@@ -50,6 +52,9 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         load: ServerLoad::default(),
         init_state: InitState::Up,
         track: None,
+        send_proxy: None,
+        source: None,
+        fast_open: false,
     });
     Backend {
         id: 2,

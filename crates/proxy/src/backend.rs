@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_config::{Redispatch, ServerAddress};
+use evenkeel_health::{Behalf, proxy_header};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
@@ -82,6 +83,9 @@ pub(crate) struct Client<'a> {
     pub(crate) address: Option<IpAddr>,
     /// The port it came in on; 0 when it has none.
     pub(crate) port: u16,
+    /// Where it came from and went to, as far as it has said so or is known; `None`: it has no IP
+    /// address.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// A connected server.
@@ -310,7 +314,18 @@ impl Backend {
             tcp_user_timeout: server.config.tcp_user_timeout,
         };
         let address = server.state.address(&server.config.address);
-        let dialled = dial(&address, client.port, options);
+        let header = server.config.send_proxy.map_or_else(Vec::new, |kind| {
+            let named = |(from, to)| Behalf::Client(from, to);
+            proxy_header(kind, client.ends.map_or(Behalf::Nameless, named))
+        });
+        let source = server.config.source.as_ref();
+        let passage = dial::Passage {
+            source: source.map(|source| (source, &server.ports)),
+            client: client.ends.map(|(from, _)| from),
+            header: &header,
+            fast_open: server.config.fast_open,
+        };
+        let dialled = dial(&address, client.port, options, passage);
         let dialled = async {
             match self.patience(server) {
                 Some(limit) => timeout(limit, dialled).await.ok(),
@@ -452,6 +467,15 @@ impl Backend {
         let is_mapped =
             |server: &Arc<Server>| matches!(server.config.address, ServerAddress::Mapped { .. });
         self.servers.iter().any(is_mapped)
+    }
+
+    /// Whether a server is told, or shown, where its clients come from.
+    pub(crate) fn names_clients(&self) -> bool {
+        self.servers.iter().any(|server| {
+            let source = server.config.source.as_ref();
+            let is_shown = source.is_some_and(|source| source.instead.is_some());
+            server.config.send_proxy.is_some() || is_shown
+        })
     }
 
     /// Counts for the server and for the backend.

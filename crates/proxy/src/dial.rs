@@ -4,7 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use evenkeel_config::{Keepalive, ServerAddress};
+use evenkeel_config::{ConnectFrom, Keepalive, ServerAddress};
+use evenkeel_health::{PortTurn, connect_from};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpFastOpenConnect;
 use rustix::event::epoll::EventFlags;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -23,15 +26,46 @@ pub(crate) struct Options {
     pub(crate) tcp_user_timeout: Option<std::time::Duration>,
 }
 
+/// In whose name a connection is made, and how it begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passage<'a> {
+    /// Where it comes from; `None`: wherever the system has it.
+    pub(crate) source: Option<(&'a ConnectFrom, &'a PortTurn)>,
+    /// Whose address it may bear.
+    pub(crate) client: Option<SocketAddr>,
+    /// What it begins with; empty: with what the client says.
+    pub(crate) header: &'a [u8],
+    /// Whether the header goes out with the SYN.
+    pub(crate) fast_open: bool,
+}
+
 /// Connects to `address`; `port` is the one that the client came in on, which mapped addresses
 /// are worked out from.
 pub(crate) async fn dial(
     address: &ServerAddress,
     port: u16,
     options: Options,
+    passage: Passage<'_>,
+) -> io::Result<Stream> {
+    let mut stream = connect_to(address, port, options, passage).await?;
+    if !passage.header.is_empty() {
+        send_header(&mut stream, passage.header).await?;
+        if passage.fast_open {
+            // Only now is there an answer to wait for.
+            established(&stream).await?;
+        }
+    }
+    Ok(stream)
+}
+
+async fn connect_to(
+    address: &ServerAddress,
+    port: u16,
+    options: Options,
+    passage: Passage<'_>,
 ) -> io::Result<Stream> {
     match address {
-        ServerAddress::Inet(address) => dial_tcp(*address, options).await,
+        ServerAddress::Inet(address) => dial_tcp(*address, options, passage).await,
         ServerAddress::Mapped { ip, offset } => {
             let mapped = i32::from(port) + offset;
             let port = u16::try_from(mapped).map_err(|_| {
@@ -40,37 +74,81 @@ pub(crate) async fn dial(
                     format!("mapped port {mapped} is out of range"),
                 )
             })?;
-            dial_tcp(SocketAddr::new(*ip, port), options).await
+            dial_tcp(SocketAddr::new(*ip, port), options, passage).await
         }
         ServerAddress::Unix(path) => dial_unix(&SocketAddrUnix::new(path)?),
         ServerAddress::Abstract(name) => dial_unix(&SocketAddrUnix::new_abstract_name(name)?),
     }
 }
 
-async fn dial_tcp(address: SocketAddr, options: Options) -> io::Result<Stream> {
+async fn dial_tcp(
+    address: SocketAddr,
+    options: Options,
+    passage: Passage<'_>,
+) -> io::Result<Stream> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    let fd = socket(family)?;
-    apply(SockRef::from(&fd), options)?;
-    match connect(&fd, &address) {
-        Ok(()) => return Ok(Stream::dialled(fd, Kind::Tcp)),
-        Err(Errno::INPROGRESS) => {}
-        Err(error) => return Err(error.into()),
+    let open = || {
+        let fd = socket(family)?;
+        apply(SockRef::from(&fd), options)?;
+        if passage.fast_open && !passage.header.is_empty() {
+            setsockopt(&fd, TcpFastOpenConnect, &true)?;
+        }
+        Ok(fd)
+    };
+    let (fd, is_done) = match passage.source {
+        None => begin(open()?, address)?,
+        Some((from, turn)) => {
+            let (target, client) = (address.ip(), passage.client);
+            connect_from(from, turn, target, client, open, |fd| begin(fd, address))?
+        }
+    };
+    let stream = Stream::dialled(fd, Kind::Tcp);
+    if !is_done {
+        established(&stream).await?;
     }
+    Ok(stream)
+}
+
+/// Begins to connect; whether it is connected already.
+fn begin(fd: OwnedFd, address: SocketAddr) -> io::Result<(OwnedFd, bool)> {
+    match connect(&fd, &address) {
+        Ok(()) => Ok((fd, true)),
+        Err(Errno::INPROGRESS) => Ok((fd, false)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until a connect that was begun has come to its end.
+async fn established(stream: &Stream) -> io::Result<()> {
     // A server on this machine, or very near, has answered already.
-    let mut fds = [PollFd::new(&fd, PollFlags::OUT)];
+    let mut fds = [PollFd::new(stream, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec::default()))?;
     let seen = fds[0].revents();
-    let stream = Stream::dialled(fd, Kind::Tcp);
     if seen.is_empty() {
         stream.watch(EventFlags::empty())?.wait(WRITABLE).await;
     }
     if seen != PollFlags::OUT {
-        sockopt::socket_error(&stream)??;
+        sockopt::socket_error(stream)??;
     }
-    Ok(stream)
+    Ok(())
+}
+
+/// Sends what comes before the client's first byte. A new connection has room for all of it.
+async fn send_header(stream: &mut Stream, header: &[u8]) -> io::Result<()> {
+    let mut rest = header;
+    loop {
+        let written = stream.write(rest)?;
+        rest = &rest[written..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let source = stream.watch(EventFlags::empty())?;
+        source.clear(EventFlags::OUT);
+        source.wait(WRITABLE).await;
+    }
 }
 
 /// A connect that does not wait: the system refuses it where the server's queue is full.

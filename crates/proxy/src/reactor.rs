@@ -163,6 +163,11 @@ impl Source {
         self.slot(|slot| slot.ready.remove(flags));
     }
 
+    /// Takes note that the descriptor may be ready, although no event will say so.
+    pub(crate) fn assume(&self, flags: EventFlags) {
+        self.slot(|slot| slot.ready.insert(flags));
+    }
+
     /// Waits until one of `flags` is known of the descriptor.
     pub(crate) async fn wait(&self, flags: EventFlags) {
         std::future::poll_fn(|cx| self.poll(cx, flags)).await;

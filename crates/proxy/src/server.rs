@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use evenkeel_config as config;
 use evenkeel_config::ServerAddress;
+use evenkeel_health::PortTurn;
 use tokio::sync::watch;
 
 use crate::backend::Backend;
@@ -121,6 +122,8 @@ pub(crate) struct Server {
     pub(crate) state: Arc<ServerState>,
     /// The servers that track this one.
     pub(crate) followers: OnceLock<Vec<Follower>>,
+    /// Whose turn it is among the ports that it is connected to from.
+    pub(crate) ports: PortTurn,
     signals: Mutex<Signals>,
     /// Cancelled when the whole generation is to end.
     kill: Cut,
@@ -169,6 +172,7 @@ impl Server {
             index,
             state,
             followers: OnceLock::new(),
+            ports: PortTurn::default(),
             signals: Mutex::new(Signals::new(kill)),
             kill: kill.clone(),
         });

@@ -16,6 +16,7 @@ use crate::cut::Cut;
 use crate::end::End;
 use crate::engine;
 use crate::gate::Gate;
+use crate::greeting::{self, Ends, Refusal};
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::server::Server;
@@ -70,6 +71,13 @@ impl Place {
             frontend: frontend.clone(),
             bind,
         })
+    }
+}
+
+impl Place {
+    /// What the `bind` line says.
+    fn bind(&self) -> &config::Bind {
+        &self.frontend.config.binds[self.bind]
     }
 }
 
@@ -130,14 +138,23 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     let started = (SystemTime::now(), Instant::now());
     let Accepted {
         stream,
-        peer,
+        mut peer,
         place,
     } = accepted;
-    begin(&place, &stream, peer);
+    let mut told = None;
+    if place.bind().accept_proxy {
+        // In a box: plain connections are not to carry the room for it.
+        match Box::pin(greet(&place, &stream)).await {
+            Ok(None) => {}
+            Ok(Some(ends)) => (peer, told) = (Some(ends.from), Some(ends.to)),
+            Err(refusal) => return refuse(&place, peer, started.0, refusal),
+        }
+    }
+    begin(&place, &stream, peer, told);
     let failure = match &place.frontend.backend {
         Some(backend) => {
             let open = Open::new(backend);
-            match establish(backend, &stream, peer).await {
+            match establish(backend, &stream, peer, told).await {
                 Ok(connection) => {
                     let Connection {
                         stream: server,
@@ -178,7 +195,39 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     finish(&place, peer, started, &outcome);
 }
 
-fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
+/// Waits for the header that comes before the client's own bytes.
+async fn greet(place: &Place, stream: &Stream) -> Result<Option<Ends>, Refusal> {
+    let frontend = &place.frontend;
+    tokio::select! {
+        biased;
+        () = frontend.kill.wait() => Err(Refusal::Closed),
+        greeted = greeting::receive(stream, frontend.config.client_timeout) => greeted,
+    }
+}
+
+/// Logs a connection that did not come to a session, as HAProxy does.
+fn refuse(place: &Place, peer: Option<SocketAddr>, at: SystemTime, refusal: Refusal) {
+    let frontend = &place.frontend;
+    let connections = &frontend.shared.stats.connections;
+    connections.fetch_add(1, Relaxed);
+    let is_silent = frontend.config.log.skip_null && refusal.is_null();
+    if frontend.log.is_empty() || is_silent {
+        return;
+    }
+    let bind = place.bind();
+    let record = log::RefusalRecord {
+        client: Peer::new(peer, bind.id),
+        accepted: at,
+        frontend: &frontend.config.name,
+        bind: &bind.name,
+        bind_id: bind.id,
+        why: &refusal,
+    };
+    frontend.log.send(Level::Info, &record.to_string());
+}
+
+/// `told`: where the client said it went to.
+fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>, told: Option<SocketAddr>) {
     let frontend = &place.frontend;
     let gates = frontend.gates(place.bind);
     gates.iter().flatten().for_each(|gate| gate.note_peak());
@@ -188,8 +237,9 @@ fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>) {
     frontend.shared.stats.connections.fetch_add(1, Relaxed);
     frontend.shared.stats.connection_rate.hit(epoch);
     if frontend.config.log.format == SessionLogFormat::Connect && !frontend.log.is_empty() {
-        let (local, name) = (stream.local_address(), &frontend.config.name);
-        let line = log::connect_line(peer, local, place.bind, name);
+        let name = &frontend.config.name;
+        let local = told.or_else(|| stream.local_address());
+        let line = log::connect_line(peer, local, place.bind().id, name);
         frontend.log.send(Level::Info, &line);
     }
 }
@@ -199,16 +249,24 @@ async fn establish(
     backend: &Arc<Backend>,
     stream: &Stream,
     peer: Option<SocketAddr>,
+    told: Option<SocketAddr>,
 ) -> Result<Connection, Failure> {
+    let local = || told.or_else(|| stream.local_address());
     let port = if backend.maps_ports() {
-        stream.local_address().map_or(0, |local| local.port())
+        local().map_or(0, |local| local.port())
     } else {
         0
+    };
+    let ends = if backend.names_clients() {
+        peer.zip(local())
+    } else {
+        None
     };
     let client = Client {
         stream,
         address: client_ip(peer),
         port,
+        ends,
     };
     let connection = backend.connect(client).await?;
     // Both have room to write: nothing was written yet.
@@ -365,7 +423,7 @@ fn finish(
     }
     let backend = frontend.backend.as_ref();
     let record = SessionRecord {
-        client: Peer::new(peer, place.bind),
+        client: Peer::new(peer, place.bind().id),
         accepted: at,
         frontend: &frontend.config.name,
         backend: backend.map_or(&frontend.config.name, |backend| &backend.config.name),

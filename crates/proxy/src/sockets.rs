@@ -17,6 +17,7 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::accounts;
 use crate::dial::{self, Options};
+use crate::socket_options;
 
 /// The accept queue asked for where the file sets no `backlog`; the kernel caps it at
 /// net.core.somaxconn. Not `maxconn`, as HAProxy has it: a client that finds the queue full waits
@@ -447,6 +448,7 @@ fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         socket.set_keepalive(keepalive.is_some())?;
         socket.set_tcp_user_timeout(bind.tcp_user_timeout)?;
+        socket_options::listening(socket, bind)?;
         let options = Options {
             keepalive,
             tcp_user_timeout: None,

@@ -5,6 +5,7 @@
 //! [`Draft`], as the operator wrote them.
 
 mod load;
+mod net;
 mod privileges;
 mod table;
 
@@ -279,6 +280,7 @@ fn bind(draft: &BindDraft, usual: &str) -> String {
     let own = draft.tcp_user_timeout.as_ref().map(|time| time.value);
     let own = show_limit(nonzero(own));
     table.set_if(own != usual, "tcp-user-timeout", own);
+    net::set_bind(&mut table, &draft.net);
     table.short()
 }
 
@@ -393,6 +395,7 @@ fn server(draft: &ServerDraft, server: &Server, default: &Server) -> Table {
         format!("[{}]", shown.join(", "))
     });
     table.set_some("init-addr", methods);
+    net::set_server(&mut table, server);
     match (&server.check, &default.check) {
         (Some(check), Some(default)) => set_check(&mut table, draft, check, default),
         _ => table.set("check", "false".to_owned()),
@@ -422,6 +425,9 @@ fn set_check(table: &mut Table, draft: &ServerDraft, check: &Check, default: &Ch
     table.set_if(check.fall != default.fall, "check.fall", check.fall);
     table.set_number("check.port", &draft.options.check_port);
     table.set_text("check.address", &draft.options.check_address);
+    let options = &draft.options;
+    let is_elsewhere = options.check_port.is_some() || options.check_address.is_some();
+    net::set_check(table, check, &options.net.send_proxy, is_elsewhere);
 }
 
 fn init_addr(method: &InitAddr) -> String {

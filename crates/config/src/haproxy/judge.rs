@@ -466,6 +466,7 @@ fn backend(proxy: Proxy) -> BackendDraft {
         balance: proxy.balance,
         servers,
         retries: proxy.retries,
+        source: proxy.source,
         redispatch: proxy.redispatch,
         all_backups: proxy.all_backups,
         connect_timeout: proxy.timeouts.connect,

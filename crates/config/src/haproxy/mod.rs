@@ -12,6 +12,7 @@ mod judge;
 mod keywords;
 mod lexer;
 mod load;
+mod net;
 mod options;
 mod privileges;
 mod proxy;
@@ -29,6 +30,7 @@ use crate::{Environment, Place, Problem, Source};
 pub use condition::evaluate_condition;
 pub use keywords::keywords_markdown;
 use lexer::Word;
+pub(crate) use net::{parse_instead, parse_source};
 use section::{Kind, Proxy};
 
 /// The words of one line and their columns, as in a haproxy.cfg without variables: what a rule in

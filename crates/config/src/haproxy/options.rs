@@ -2,8 +2,8 @@
 
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
-use super::{Line, Reader, load, privileges};
-use crate::draft::{AccessDraft, BindDraft, InitAddr, Maybe, ServerOptions, Spanned};
+use super::{Line, Reader, load, net, privileges};
+use crate::draft::{AccessDraft, BindDraft, BindNet, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{IpVersions, OnMarkedDown, Place};
 
@@ -41,6 +41,7 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
         transparent: None,
         tcp_user_timeout: None,
         access: AccessDraft::default(),
+        net: BindNet::default(),
     };
     let words = &line.args()[1..];
     each_option(
@@ -48,29 +49,32 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
         line,
         words,
         keywords::BIND_OPTIONS,
-        &mut |reader, name, word, argument| {
-            match name {
-                "name" => bind.name = Some(line.spanned(argument, argument.text.clone())),
-                "interface" => bind.interface = Some(line.spanned(argument, argument.text.clone())),
-                "maxconn" | "backlog" => {
-                    let number = reader.number(line, name, argument, 0..=i64::from(i32::MAX));
-                    let number = number.map(|number| line.spanned(argument, number as u32));
-                    *(if name == "maxconn" {
-                        &mut bind.maxconn
-                    } else {
-                        &mut bind.backlog
-                    }) = number;
-                }
-                "tcp-ut" => bind.tcp_user_timeout = reader.time(line, name, argument),
-                "transparent" => bind.transparent = Some(line.spanned(word, true)),
-                "v4v6" => bind.ip_versions = Some(line.spanned(word, IpVersions::V4V6)),
-                "v6only" => bind.ip_versions = Some(line.spanned(word, IpVersions::V6Only)),
-                "mode" | "user" | "uid" | "group" | "gid" if is_unix => {
+        &mut |reader, name, word, argument| match name {
+            "name" => bind.name = Some(line.spanned(argument, argument.text.clone())),
+            "interface" => bind.interface = Some(line.spanned(argument, argument.text.clone())),
+            "maxconn" | "backlog" => {
+                let number = reader.number(line, name, argument, 0..=i64::from(i32::MAX));
+                let number = number.map(|number| line.spanned(argument, number as u32));
+                *(if name == "maxconn" {
+                    &mut bind.maxconn
+                } else {
+                    &mut bind.backlog
+                }) = number;
+            }
+            "tcp-ut" => bind.tcp_user_timeout = reader.time(line, name, argument),
+            "transparent" => bind.transparent = Some(line.spanned(word, true)),
+            "v4v6" => bind.ip_versions = Some(line.spanned(word, IpVersions::V4V6)),
+            "v6only" => bind.ip_versions = Some(line.spanned(word, IpVersions::V6Only)),
+            "mode" | "user" | "uid" | "group" | "gid" => {
+                // An address that is no file has neither owner nor mode.
+                if is_unix {
                     let access = &mut bind.access;
                     privileges::access_option(reader, line, name, argument, access);
                 }
-                // The owner and mode of an address that is no file.
-                _ => {}
+            }
+            other => {
+                let is_net = net::bind_option(reader, line, &mut bind.net, other, word, argument);
+                assert!(is_net, "'{other}' works, so it has its arm");
             }
         },
     );
@@ -117,6 +121,9 @@ fn server_option(
     word: &Word,
     argument: &Word,
 ) {
+    if net::server_option(reader, line, server, name, word, argument) {
+        return;
+    }
     let options = &mut server.options;
     match name {
         "backup" | "no-backup" => options.backup = Some(line.spanned(word, name == "backup")),
@@ -278,16 +285,23 @@ fn each_option(
             };
             argument = next;
         }
-        if row.arguments == Arguments::Source {
-            while rest
-                .next_if(|word| matches!(&*word.text, "usesrc" | "interface"))
-                .is_some()
-            {
-                rest.next();
-            }
-        }
         if matches!(row.support, OptionSupport::Works) {
             apply(reader, name, word, argument);
+            if row.arguments != Arguments::Source {
+                continue;
+            }
+            let own = |word: &&Word| matches!(&*word.text, "usesrc" | "interface");
+            while let Some(word) = rest.next_if(own) {
+                let Some(argument) = rest.next() else {
+                    let message = format!("'{}' needs a value after it", word.text);
+                    return reader.error(line.place(word), message);
+                };
+                let name = match &*word.text {
+                    "usesrc" => "source usesrc",
+                    _ => "source interface",
+                };
+                apply(reader, name, word, argument);
+            }
             continue;
         }
         let subject = format!("'{name}' on a {}", line.name.trim_start_matches("default-"));

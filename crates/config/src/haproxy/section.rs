@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
 use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
-use crate::{Balance, Keepalive, Place};
+use crate::{Balance, ConnectFrom, Keepalive, Place};
 
 /// What kind of section it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,7 @@ pub(super) struct Proxy {
     /// A `hash-type` that is not the default one.
     pub(super) other_hash: Option<Place>,
     pub(super) retries: Maybe<u32>,
+    pub(super) source: Maybe<ConnectFrom>,
     pub(super) redispatch: Maybe<Option<i32>>,
     pub(super) all_backups: Maybe<bool>,
     pub(super) check: Maybe<CheckOption>,
@@ -217,6 +218,7 @@ impl Proxy {
                 balance: None,
                 other_hash: None,
                 retries: None,
+                source: None,
                 redispatch: None,
                 all_backups: None,
                 check: None,

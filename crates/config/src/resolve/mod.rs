@@ -2,6 +2,7 @@
 //! every problem collected. Backends and their servers are in [`servers`].
 
 mod load;
+mod net;
 mod privileges;
 mod servers;
 
@@ -261,11 +262,12 @@ impl Resolver<'_> {
         default_backend: Option<BackendId>,
         global: &Global,
     ) -> Frontend {
-        let binds: Vec<Bind> = draft
+        let mut binds: Vec<Bind> = draft
             .binds
-            .into_iter()
-            .flat_map(|bind| self.binds(bind))
+            .iter()
+            .flat_map(|bind| self.binds(bind.clone()))
             .collect();
+        self.number_binds(&draft.binds, &mut binds);
         Frontend {
             id,
             name: draft.name.value,
@@ -321,6 +323,12 @@ impl Resolver<'_> {
                 ip_versions: value(draft.ip_versions.clone()).unwrap_or(IpVersions::System),
                 transparent: value(draft.transparent.clone()).unwrap_or(false),
                 tcp_user_timeout: limit(draft.tcp_user_timeout.clone()),
+                // Given once all are known.
+                id: value(draft.net.id.clone()).unwrap_or(0),
+                accept_proxy: value(draft.net.accept_proxy.clone()).unwrap_or(false),
+                mss: value(draft.net.mss.clone()),
+                fast_open: value(draft.net.fast_open.clone()).unwrap_or(false),
+                defer_accept: value(draft.net.defer_accept.clone()).unwrap_or(false),
             })
             .collect()
     }

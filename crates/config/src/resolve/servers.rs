@@ -5,12 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::load::{queueing, server_load};
-use super::{Resolver, limit, value};
+use super::{Resolver, limit, net, value};
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
 use crate::{
-    Backend, Balance, Check, CheckKind, Global, InitState, OnMarkedDown, OnMarkedUp, Place,
-    Redispatch, Server, ServerAddress,
+    Backend, Balance, Check, CheckKind, ConnectFrom, Global, InitState, OnMarkedDown, OnMarkedUp,
+    Place, Redispatch, Server, ServerAddress,
 };
 
 const DEFAULT_INTER: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ impl Resolver<'_> {
             kind: value(draft.check_kind).unwrap_or(CheckKind::Connect),
             connect_timeout,
             check_timeout: limit(draft.check_timeout),
+            source: value(draft.source),
         };
         let servers = self.servers(draft.servers, &check);
         Backend {
@@ -91,6 +92,7 @@ impl Resolver<'_> {
     }
 
     fn server(&mut self, draft: ServerDraft, id: u32, check: &CheckSettings) -> Option<Server> {
+        let source = value(draft.options.net.source.clone()).or_else(|| check.source.clone());
         let mut methods =
             value(draft.options.init_addr.clone()).unwrap_or_else(|| vec![InitAddr::Libc]);
         if self.environment.allow_unresolved_servers {
@@ -132,6 +134,9 @@ impl Resolver<'_> {
             init_state: value(options.load.init_state).unwrap_or(InitState::Up),
             // Linked once every server is known.
             track: None,
+            send_proxy: options.net.send_proxy.resolved(),
+            source,
+            fast_open: value(options.net.fast_open).unwrap_or(false),
         })
     }
 
@@ -250,6 +255,8 @@ impl Resolver<'_> {
             fall: value(options.fall.clone()).unwrap_or(DEFAULT_FALL),
             connect_timeout,
             read_timeout: settings.check_timeout.unwrap_or(inter),
+            send_proxy: net::check_header(options),
+            source: value(options.net.source.clone()).or_else(|| settings.source.clone()),
         })
     }
 
@@ -280,6 +287,8 @@ struct CheckSettings {
     kind: CheckKind,
     connect_timeout: Option<Duration>,
     check_timeout: Option<Duration>,
+    /// Where connections come from to servers that say nothing of it.
+    source: Option<ConnectFrom>,
 }
 
 /// A server's address and how it was found.

@@ -46,7 +46,7 @@ const fn key(
     }
 }
 
-static SECTIONS: [&Section; 14] = [
+static SECTIONS: [&Section; 15] = [
     &ROOT,
     &ADMIN,
     &GLOBAL,
@@ -58,6 +58,7 @@ static SECTIONS: [&Section; 14] = [
     &BACKEND_TIMEOUT,
     &CHECK,
     &SERVER_CHECK,
+    &SOURCE,
     &KEEPALIVE,
     &LOG,
     &TIME,
@@ -397,14 +398,45 @@ pub(super) static BIND: Section = Section {
             "the one that starts the process",
             "Its group.",
         ),
+        key(
+            "accept-proxy",
+            "true or false",
+            "false",
+            "Connections begin with a PROXY protocol header (version 1 or 2); its addresses are the client's in logs, rules and balance. `timeout.client` bounds the wait for it.",
+        ),
+        key(
+            "defer-accept",
+            "true or false",
+            "false",
+            "A connection is accepted once its client has said something.",
+        ),
+        key(
+            "tcp-fast-open",
+            "true or false",
+            "false",
+            "Clients may send data with their SYN (net.ipv4.tcp_fastopen must allow it).",
+        ),
+        key(
+            "mss",
+            "bytes, 1-65535",
+            "the system's",
+            "Largest TCP segment announced to clients.",
+        ),
+        key(
+            "id",
+            "number from 1",
+            "next free, from 1",
+            "HAProxy's socket id, in logs.",
+        ),
     ],
 };
 
 pub(super) static BACKEND: Section = Section {
     path: "backend.NAME",
     about: "Servers and how one is chosen. `weight`, `tcp-user-timeout`, `on-marked-down`, \
-            `on-marked-up`, `init-addr`, `init-state`, `maxconn`, `minconn`, `maxqueue`, `slowstart` \
-            and `check` hold for every server that says nothing else.",
+            `on-marked-up`, `init-addr`, `init-state`, `maxconn`, `minconn`, `maxqueue`, `slowstart`, \
+            `send-proxy`, `source`, `tcp-fast-open` and `check` hold for every server that says \
+            nothing else.",
     keys: &[
         key(
             "servers",
@@ -511,6 +543,24 @@ pub(super) static BACKEND: Section = Section {
             "How a host name becomes an address at start, tried in this order; with `none` the server starts in maintenance rather than not at all.",
         ),
         key(
+            "send-proxy",
+            "`v1`, `v2`, false, or a list of `v2`, `ssl`, `crc32c`",
+            "false",
+            "Connections to its servers begin with a PROXY protocol header that names the client; `ssl` adds that it did not come over TLS, `crc32c` a checksum.",
+        ),
+        key(
+            "source",
+            "IP address, with a port or ports or without, or table",
+            "the system's choice",
+            "Where connections and checks come from: `10.0.1.10`, `10.0.1.10:20000-29999`. A table is a source table, below.",
+        ),
+        key(
+            "tcp-fast-open",
+            "true or false",
+            "false",
+            "A PROXY protocol header is sent with the SYN.",
+        ),
+        key(
             "check",
             "table, true or false",
             "true",
@@ -614,6 +664,24 @@ pub(super) static SERVER: Section = Section {
         ),
         key("init-addr", "list", "the backend's", "As of a backend."),
         key(
+            "send-proxy",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "source",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "tcp-fast-open",
+            "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
             "id",
             "number from 1",
             "next free, from 1",
@@ -712,6 +780,12 @@ pub(super) static CHECK: Section = Section {
             "the server's",
             "Check this host instead.",
         ),
+        key(
+            "send-proxy",
+            "true or false",
+            "as connections, unless checks go elsewhere",
+            "A check begins with a PROXY protocol header.",
+        ),
     ],
 };
 
@@ -726,6 +800,37 @@ pub(super) static SERVER_CHECK: Section = Section {
         key("fall", "number from 1", "the backend's", "As of a backend."),
         key("port", "1-65535", "the backend's", "As of a backend."),
         key("address", "host", "the backend's", "As of a backend."),
+        key(
+            "send-proxy",
+            "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+    ],
+};
+
+pub(super) static SOURCE: Section = Section {
+    path: "a source table",
+    about: "",
+    keys: &[
+        key(
+            "address",
+            "IP address, with a port or ports or without",
+            "the system's choice",
+            "Where connections and checks come from.",
+        ),
+        key(
+            "instead",
+            "`client`, `clientip`, or an IP address with a port or without",
+            "none",
+            "What clients' connections come from instead: the client's address and port, its address alone, or this one. Needs CAP_NET_ADMIN, and routes that bring the answers back.",
+        ),
+        key(
+            "interface",
+            "name",
+            "any",
+            "Connect through this interface alone.",
+        ),
     ],
 };
 

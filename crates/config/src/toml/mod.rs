@@ -4,6 +4,7 @@
 
 mod fields;
 mod keys;
+mod net;
 mod privileges;
 mod proxies;
 mod values;

@@ -6,10 +6,10 @@ use ::toml::de::{DeTable, DeValue};
 
 use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word};
-use super::{ANY_COUNT, Scope, keys, log_targets, one_or_many, privileges, replace, required};
+use super::{ANY_COUNT, Scope, keys, log_targets, net, one_or_many, privileges, replace, required};
 use crate::draft::{
-    AccessDraft, BackendDraft, BindDraft, DefaultBackend, FrontendDraft, InitAddr, LoadOptions,
-    Maybe, ProxyLog, QueueDraft, ServerDraft, ServerOptions, Spanned,
+    AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, InitAddr,
+    LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions, Spanned,
 };
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
@@ -127,6 +127,7 @@ fn binds(
         transparent: None,
         tcp_user_timeout: tcp_user_timeout.clone(),
         access: AccessDraft::default(),
+        net: BindNet::default(),
     };
     let mut binds = Vec::new();
     for value in one_or_many(value) {
@@ -147,6 +148,7 @@ fn binds(
                         .take("tcp-user-timeout", limit)
                         .or_else(|| tcp_user_timeout.clone()),
                     access: privileges::access(fields),
+                    net: net::bind(fields),
                     ..plain(Spanned::new(String::new(), place.clone()))
                 };
                 if let Some(address) = required(file, fields, "address", &place, "bind") {
@@ -170,7 +172,10 @@ pub(super) fn backend(
 ) -> BackendDraft {
     let place = name.place.clone();
     file.fields(&keys::BACKEND, table, |fields| {
-        let mut options = server_options(fields);
+        let mut options = server_options(file, fields);
+        if let Some(header) = net::send_proxy(file, fields) {
+            options.net.send_proxy = header;
+        }
         let mut kind = None;
         let mut check_timeout = None;
         options.check = check_switch(file, fields);
@@ -221,6 +226,8 @@ pub(super) fn backend(
             balance: fields.take("balance", word),
             servers,
             retries: fields.take("retries", whole(0..=i64::from(i32::MAX))),
+            // Each server has it.
+            source: None,
             redispatch: redispatch(fields, &place),
             all_backups: fields.take("allbackups", flag),
             connect_timeout: or_default(connect, CONNECT_TIMEOUT, &place),
@@ -253,7 +260,7 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
             backend.clone(),
         ),
         DeValue::Table(table) => file.fields(&keys::SERVER, table, |fields| {
-            let own = server_options(fields);
+            let own = server_options(file, fields);
             let mut options = ServerOptions {
                 id: fields.take("id", whole(ANY_COUNT)),
                 backup: fields.take("backup", flag),
@@ -269,6 +276,13 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
                 load: LoadOptions {
                     track: fields.take("track", text),
                     ..own.load.or(&backend.load)
+                },
+                net: ServerNet {
+                    send_proxy: net::send_proxy(file, fields)
+                        .unwrap_or_else(|| backend.net.send_proxy.clone()),
+                    check_send_proxy: backend.net.check_send_proxy.clone(),
+                    source: own.net.source.or_else(|| backend.net.source.clone()),
+                    fast_open: own.net.fast_open.or_else(|| backend.net.fast_open.clone()),
                 },
                 ..backend.clone()
             };
@@ -301,13 +315,14 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
 }
 
 /// What a backend says for all its servers and a server for itself.
-fn server_options(fields: &mut Fields<'_, '_>) -> ServerOptions {
+fn server_options(file: &File<'_>, fields: &mut Fields<'_, '_>) -> ServerOptions {
     ServerOptions {
         weight: fields.take("weight", whole(0..=256)),
         tcp_user_timeout: fields.take("tcp-user-timeout", limit),
         on_marked_down: fields.take("on-marked-down", word),
         init_addr: fields.take("init-addr", init_addr),
         load: load_options(fields),
+        net: net::server(file, fields),
         ..ServerOptions::default()
     }
 }
@@ -357,6 +372,10 @@ fn check_options(fields: &mut Fields<'_, '_>, options: &mut ServerOptions) {
         fields.take("port", whole(1..=65535)),
     );
     replace(&mut options.check_address, fields.take("address", text));
+    replace(
+        &mut options.net.check_send_proxy,
+        fields.take("send-proxy", flag),
+    );
 }
 
 /// `None` outside: not set, which `when-free` is; `None` inside: never.

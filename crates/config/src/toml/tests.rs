@@ -63,8 +63,11 @@ weight = 7
 tcp-user-timeout = "none"
 on-marked-down = "keep"
 init-addr = ["last", "none"]
+send-proxy = ["v2", "ssl", "crc32c"]
+source = { address = "10.0.9.9:1000-2000", instead = "clientip", interface = "eth1" }
+tcp-fast-open = true
 check = { kind = "tcp-check", timeout = "3s", inter = "5s", fastinter = "2s", downinter = "9s",
-          rise = 4, fall = 5, port = 9443, address = "10.9.9.9" }
+          rise = 4, fall = 5, port = 9443, address = "10.9.9.9", send-proxy = true }
 log = "global"
 log-tag = "one"
 disabled = true
@@ -77,8 +80,11 @@ disabled = true
 tcp-user-timeout = "4s"
 on-marked-down = "shutdown-sessions"
 init-addr = ["10.0.0.1"]
+send-proxy = "v1"
+source = "::1"
+tcp-fast-open = false
 check = { inter = "6s", fastinter = "1s", downinter = "8s", rise = 1, fall = 1, port = 1,
-          address = "10.8.8.8" }
+          address = "10.8.8.8", send-proxy = false }
 [backend.one.servers]
 b = { address = "nowhere:6443", check = false }
 "c c" = "ipv6@master1:6443"
@@ -86,7 +92,8 @@ b = { address = "nowhere:6443", check = false }
 [frontend.two]
 bind = [":6001-6002", { address = "[::]:6443", name = "six", maxconn = 5, backlog = 6,
         interface = "eth0", ip-versions = "v6only", transparent = true,
-        tcp-user-timeout = "1s" },
+        tcp-user-timeout = "1s", accept-proxy = true, defer-accept = true, tcp-fast-open = true,
+        mss = 1400, id = 12 },
         { address = "/run/x.sock", mode = "660", user = "www", group = 5 }]
 backend = "one"
 id = 9
@@ -365,6 +372,9 @@ fn every_key_has_its_effect() {
         (six.interface.as_deref(), six.transparent),
         (Some("eth0"), true)
     );
+    assert_eq!((first.id, second.id, six.id), (1, 2, 12));
+    assert!(six.accept_proxy && six.defer_accept && six.fast_open && !first.accept_proxy);
+    assert_eq!(six.mss, Some(1400));
     assert_eq!(
         (six.ip_versions, six.tcp_user_timeout),
         (IpVersions::V6Only, Some(secs(1)))

@@ -21,7 +21,7 @@ use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 
 use datagram::Datagrams;
 pub(crate) use message::{HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped};
-pub(crate) use session::{Counts, Peer, SessionRecord, connect_line};
+pub(crate) use session::{Counts, Peer, RefusalRecord, SessionRecord, connect_line};
 use stream::{Streams, Writer};
 pub(crate) use transition::{Scene, Transition};
 

@@ -15,14 +15,14 @@ pub(crate) enum Peer {
     /// from 1, stands there.
     Unix {
         /// The number.
-        listener: usize,
+        listener: u32,
     },
 }
 
 impl Peer {
-    /// A client at `address`, or over the Unix socket of the frontend's `bind` at this index.
-    pub(crate) fn new(address: Option<SocketAddr>, bind: usize) -> Self {
-        address.map_or(Self::Unix { listener: bind + 1 }, Self::Inet)
+    /// A client at `address`, or over the Unix socket of this number.
+    pub(crate) fn new(address: Option<SocketAddr>, bind: u32) -> Self {
+        address.map_or(Self::Unix { listener: bind }, Self::Inet)
     }
 }
 
@@ -106,7 +106,7 @@ impl SessionRecord<'_> {
     /// The common log format of web servers with empty fields where they have a request, and then
     /// what `tcplog` tells.
     pub(crate) fn write_clf(&self, line: &mut String) {
-        let (address, port): (&dyn fmt::Display, usize) = match &self.client {
+        let (address, port): (&dyn fmt::Display, u32) = match &self.client {
             Peer::Inet(SocketAddr::V4(client)) => (client.ip(), client.port().into()),
             Peer::Inet(SocketAddr::V6(client)) => (client.ip(), client.port().into()),
             Peer::Unix { listener } => (&"unix", *listener),
@@ -163,11 +163,38 @@ fn millis(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// What is told of a connection that did not come to a session.
+pub(crate) struct RefusalRecord<'a> {
+    pub(crate) client: Peer,
+    pub(crate) accepted: SystemTime,
+    pub(crate) frontend: &'a str,
+    /// The name of the socket; empty: it has none.
+    pub(crate) bind: &'a str,
+    pub(crate) bind_id: u32,
+    pub(crate) why: &'a dyn fmt::Display,
+}
+
+impl fmt::Display for RefusalRecord<'_> {
+    /// `%ci:%cp [%t] %ft/%bi: %{why}`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (client, frontend, why) = (self.client, self.frontend, self.why);
+        clock::with(Kind::Began, self.accepted, |second, rest| {
+            let millis = rest.as_millis();
+            write!(f, "{client} [{}.{millis:03}] {frontend}/", second.session)
+        })?;
+        if self.bind.is_empty() {
+            write!(f, "{}: {why}", self.bind_id)
+        } else {
+            write!(f, "{}: {why}", self.bind)
+        }
+    }
+}
+
 /// The line of a frontend without `option tcplog`, written at accept.
 pub(crate) fn connect_line(
     client: Option<SocketAddr>,
     local: Option<SocketAddr>,
-    bind: usize,
+    bind: u32,
     frontend: &str,
 ) -> String {
     match (client, local) {

@@ -287,7 +287,7 @@ fn a_session_is_told_as_haproxy_tells_it() {
             "::ffff:127.0.0.1:60516 [] fe be/s1 1/0/7 2 -- 1/1/0/0/0 0/0",
         ),
         (
-            Peer::new(None, 2),
+            Peer::new(None, 3),
             "unix:3 [] fe be/s1 1/0/7 2 -- 1/1/0/0/0 0/0",
         ),
     ] {
@@ -328,7 +328,7 @@ fn a_session_in_common_log_format() {
          \"fe\" \"be\" \"s1\" 0 1 0 7 5 ---- 1 1 0 0 0 0 0 \"\" \"\" \"\""
     );
     line.clear();
-    record(Peer::new(None, 0)).write_clf(&mut line);
+    record(Peer::new(None, 1)).write_clf(&mut line);
     assert!(
         line.starts_with("unix - - [") && line.contains(" \"\" \"\" 1 204 \"fe\""),
         "{line}"
@@ -353,7 +353,7 @@ fn a_session_reaches_the_receiver_as_one_line_of_level_info() {
 #[test]
 fn an_accept_is_told_as_haproxy_tells_it() {
     let line =
-        |client: &str, local: &str| connect_line(client.parse().ok(), local.parse().ok(), 0, "con");
+        |client: &str, local: &str| connect_line(client.parse().ok(), local.parse().ok(), 1, "con");
     assert_eq!(
         line("127.0.0.1:36684", "127.0.0.1:43281"),
         "Connect from 127.0.0.1:36684 to 127.0.0.1:43281 (con/TCP)"

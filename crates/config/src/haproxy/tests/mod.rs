@@ -3,6 +3,7 @@
 
 mod agreement;
 mod load;
+mod net;
 mod privileges;
 mod values;
 
@@ -156,6 +157,8 @@ fn the_seeds_file() {
             fall: 3,
             connect_timeout: two,
             read_timeout: two,
+            send_proxy: None,
+            source: None,
         })
     );
 }
@@ -536,15 +539,16 @@ fn what_must_not_be_ignored_is_refused_and_says_why() {
         ("balance hash src", "'balance hash'"),
         ("balance first", "'balance first'"),
         ("stick on src", "'stick on'"),
-        ("source 1.2.3.4", "'source'"),
-        ("server s 1.1.1.1:1 send-proxy", "'send-proxy' on a server"),
         ("server s 1.1.1.1:1 ssl verify none", "'ssl' on a server"),
         (
-            "server s 1.1.1.1:1 source 1.2.3.4 usesrc client check",
-            "'source' on a server",
+            "server s 1.1.1.1:1 socks4 1.2.3.4:1 check",
+            "'socks4' on a server",
         ),
         ("bind :1 ssl crt x", "'ssl' on a bind"),
-        ("bind :1 accept-proxy", "'accept-proxy' on a bind"),
+        (
+            "bind :1 accept-netscaler-cip 5",
+            "'accept-netscaler-cip' on a bind",
+        ),
     ] {
         let problems = load_text(&format!("{TIMEOUTS}listen f\n bind :1\n {line}\n")).unwrap_err();
         assert_eq!(problems.len(), 1, "{}", lines(&problems));
