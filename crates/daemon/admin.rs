@@ -16,12 +16,11 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::columns::View;
-use crate::exposition;
-use crate::recorder::Recorder;
+use crate::desk::Desk;
 
 /// Visitors at once: a few scrapers and probes; more wait in the kernel's queue.
 const MOST_VISITORS: usize = 16;
@@ -33,11 +32,6 @@ const LONGEST_HEAD: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 /// Visitors that the kernel keeps waiting.
 const BACKLOG: i32 = 64;
-/// Requests for a snapshot that may wait for the control loop: one for each visitor.
-pub(crate) const MOST_QUESTIONS: usize = MOST_VISITORS;
-
-/// A request for a view, with the place for the answer.
-pub(crate) type Question = oneshot::Sender<View>;
 
 /// A bound admin address, not served yet.
 #[derive(Debug)]
@@ -90,17 +84,10 @@ impl Drop for Admin {
 }
 
 impl Admin {
-    /// Serves `bound` on the current runtime; every view is asked for through `questions`.
-    pub(crate) fn serve(
-        bound: Bound,
-        recorder: Recorder,
-        questions: mpsc::Sender<Question>,
-    ) -> io::Result<Self> {
+    /// Serves `bound` on the current runtime; every view is asked for at `desk`.
+    pub(crate) fn serve(bound: Bound, desk: Desk) -> io::Result<Self> {
         let listener = TcpListener::from_std(bound.listener)?;
-        let answers = Answers {
-            recorder,
-            questions,
-        };
+        let answers = Answers { desk };
         Ok(Self {
             address: bound.address,
             task: tokio::spawn(accept(listener, answers)),
@@ -154,8 +141,7 @@ async fn visit(stream: TcpStream, answers: Answers) -> hyper::Result<()> {
 
 #[derive(Clone)]
 struct Answers {
-    recorder: Recorder,
-    questions: mpsc::Sender<Question>,
+    desk: Desk,
 }
 
 impl Answers {
@@ -171,7 +157,7 @@ impl Answers {
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match (path, self.view().await) {
+        match (path, self.desk.view().await) {
             (_, None) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
             ("/metrics", Some(view)) => self.metrics(view).await,
             ("/readyz", Some(view)) => readiness(&view.proxy),
@@ -179,29 +165,15 @@ impl Answers {
         }
     }
 
-    /// The control loop's view of the moment; `None` when it has ended.
-    async fn view(&self) -> Option<View> {
-        let (question, answer) = oneshot::channel();
-        self.questions.send(question).await.ok()?;
-        answer.await.ok()
-    }
-
     async fn metrics(&self, view: View) -> Response<Full<Bytes>> {
-        let recorder = self.recorder.clone();
-        // Thousands of servers make megabytes of text: not on the thread that runs the checks.
-        let printed = tokio::task::spawn_blocking(move || {
-            let mut printed = exposition::print(&view);
-            printed.push_str(&recorder.print(&view.proxy));
-            printed
-        });
-        match printed.await {
-            Ok(printed) => {
+        match self.desk.metrics(view).await {
+            Some(printed) => {
                 let mut response = Response::new(Full::new(Bytes::from(printed)));
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
             }
-            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         }
     }
 }

@@ -280,6 +280,7 @@ pub(crate) mod tests {
             bytes_in_total: 10,
             bytes_out_total: 20,
             maxconn_reached_total: 0,
+            http: None,
         };
         let process = ProcessSnapshot {
             uptime: Duration::from_secs(7),

@@ -12,15 +12,16 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::admin::{self, Admin, Bound, Question};
+use crate::admin::{Admin, Bound};
 use crate::background::Parent;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options};
 use crate::columns::View;
+use crate::desk::{self, Desk};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::signals::{Signals, Wish};
-use crate::{Exit, bind_report, files, inherit, limits, notify, port_owner, prepare};
+use crate::{Exit, bind_report, files, http, inherit, limits, notify, port_owner, prepare};
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -33,8 +34,12 @@ pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Re
         Signals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
     let recorder =
         Recorder::install().map_err(|error| format!("cannot record metrics: {error}"))?;
-    let (ask, mut questions) = mpsc::channel(admin::MOST_QUESTIONS);
-    let mut control = Control::start(prepared, recorder, ask)?;
+    let (ask, mut questions) = mpsc::channel(desk::MOST_QUESTIONS);
+    let desk = Desk {
+        recorder: recorder.clone(),
+        questions: ask,
+    };
+    let mut control = Control::start(prepared, recorder, desk)?;
     notify::ready();
     tracing::info!("ready");
     if let Some(parent) = parent.take() {
@@ -80,7 +85,7 @@ struct Control {
     claimed: BTreeSet<i32>,
     logs: Logs,
     admin: Option<Admin>,
-    ask: mpsc::Sender<Question>,
+    desk: Desk,
     recorder: Recorder,
     started: SystemTime,
     warnings: u64,
@@ -93,11 +98,7 @@ struct Control {
 }
 
 impl Control {
-    fn start(
-        prepared: Prepared,
-        recorder: Recorder,
-        ask: mpsc::Sender<Question>,
-    ) -> Result<Self, String> {
+    fn start(prepared: Prepared, recorder: Recorder, desk: Desk) -> Result<Self, String> {
         let Prepared {
             options,
             loaded,
@@ -113,6 +114,7 @@ impl Control {
             logs: logs.clone(),
             maxconn: limits.maxconn,
             threads: limits.threads,
+            service: http::service(desk.clone()),
         };
         let proxy = Proxy::start(loaded.config, sockets, settings)
             .map_err(|error| format!("cannot start the proxy: {error}"))?;
@@ -122,7 +124,7 @@ impl Control {
             claimed,
             logs,
             admin: None,
-            ask,
+            desk,
             recorder,
             started: SystemTime::now(),
             warnings,
@@ -147,7 +149,7 @@ impl Control {
 
     fn serve_admin(&self, bound: Bound) -> std::io::Result<Admin> {
         tracing::info!("metrics at http://{}/metrics", bound.local_address()?);
-        Admin::serve(bound, self.recorder.clone(), self.ask.clone())
+        Admin::serve(bound, self.desk.clone())
     }
 
     /// Tells the processes that this one replaces to go: from now on connections come here.

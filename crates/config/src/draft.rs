@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    Balance, BusyPolling, CheckKind, ConnectFrom, IpVersions, Keepalive, LogFormat, OnMarkedDown,
-    Place, Problem, RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, CheckKind, ConnectFrom, IpVersions, Keepalive, LocalHttp, LogFormat,
+    OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat,
 };
 
 pub(crate) use load::{LoadOptions, QueueDraft};
@@ -101,6 +101,8 @@ pub(crate) struct FrontendDraft {
     pub(crate) log_format: Maybe<SessionLogFormat>,
     pub(crate) skip_null: Maybe<bool>,
     pub(crate) log_tag: Maybe<String>,
+    /// What it answers by itself, in mode http.
+    pub(crate) http: Option<Box<LocalHttp>>,
 }
 
 /// Where a frontend's connections go.

@@ -2,9 +2,12 @@
 //! names are linked, times are [`Duration`]s. `None` always means something of its own ("no
 //! limit", "not checked"), never "not set".
 
+mod http;
 mod load;
 mod net;
 mod privileges;
+
+pub use http::*;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -153,6 +156,8 @@ pub struct Frontend {
     pub client_keepalive: Option<Keepalive>,
     /// Session logs.
     pub log: SessionLog,
+    /// What it answers by itself, in mode http; `None`: it carries TCP to its backend.
+    pub http: Option<Box<LocalHttp>>,
 }
 
 /// One listening socket (HAProxy manual, section 5.1).
@@ -248,6 +253,8 @@ pub enum SessionLogFormat {
     Tcp,
     /// `option tcplog clf` (3.x).
     TcpClf,
+    /// `option httplog`, in mode http alone.
+    Http,
 }
 
 /// One `log` line: where to send, as what, and how severe a message must be.

@@ -40,7 +40,8 @@ words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "
 words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
 words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });
-words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf" });
+words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf",
+    Http = "httplog" });
 words!(LogFormat {
     Rfc3164 = "rfc3164",
     Rfc5424 = "rfc5424",

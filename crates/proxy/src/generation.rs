@@ -64,6 +64,7 @@ impl Generation {
     /// Puts `config` together with what is `carried` over; nothing runs yet.
     pub(crate) fn new(config: Config, carried: &Carried, shared: &Arc<Shared>) -> Self {
         let kill = Cut::new(&shared.alarm);
+        let stop = CancellationToken::new();
         let now = Instant::now();
         let backends: Vec<Arc<Backend>> = config
             .backends
@@ -73,14 +74,16 @@ impl Generation {
         let frontends = config
             .frontends
             .iter()
-            .map(|frontend| new_frontend(frontend, &config, &backends, carried, shared, &kill))
+            .map(|frontend| {
+                new_frontend(frontend, &config, &backends, carried, shared, &kill, &stop)
+            })
             .collect();
         Self {
             config,
             frontends,
             backends,
             sessions: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop,
             sweeps: Vec::new(),
             kill,
             checks: Mutex::default(),
@@ -330,6 +333,7 @@ fn new_frontend(
     carried: &Carried,
     shared: &Arc<Shared>,
     kill: &Cut,
+    stop: &CancellationToken,
 ) -> Arc<Frontend> {
     let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
     let stats = match carried.frontends.get(&frontend.name) {
@@ -362,6 +366,7 @@ fn new_frontend(
             .map(|bind| bind.maxconn.map(Gate::new))
             .collect(),
         kill: kill.clone(),
+        stop: stop.clone(),
         copied: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "copy"),
         spliced: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "splice"),
         config: frontend.clone(),

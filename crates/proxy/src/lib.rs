@@ -20,6 +20,7 @@ mod gate;
 mod generation;
 mod greeting;
 mod listener;
+mod local;
 mod log;
 mod observe;
 mod proxy;
@@ -36,6 +37,7 @@ mod workers;
 
 pub use accounts::{group_id, user_id};
 pub use fitness::AdminState;
+pub use local::{Answer, Line, Service, Verdict, Visit};
 pub use log::{Level, Logs, Sink};
 pub use proxy::{Proxy, ReloadError, Settings};
 pub use snapshot::*;
@@ -49,4 +51,6 @@ pub(crate) struct Shared {
     /// Rings when sessions are cut.
     pub(crate) alarm: cut::Alarm,
     pub(crate) logs: Logs,
+    /// Serves frontends that answer by themselves.
+    pub(crate) service: Service,
 }

@@ -9,6 +9,7 @@ use evenkeel_config::{BindAddress, BusyPolling};
 use crate::backend::Backend;
 use crate::fitness::{Fitness, Health, Standing};
 use crate::generation::Generation;
+use crate::local::HttpStats;
 use crate::proxy::Proxy;
 use crate::server::Server;
 use crate::session::Frontend;
@@ -109,6 +110,22 @@ fn frontend_snapshot(
         bytes_in_total: stats.bytes.inward.load(Relaxed),
         bytes_out_total: stats.bytes.outward.load(Relaxed),
         maxconn_reached_total: stats.gate.reached(),
+        http: config
+            .http
+            .is_some()
+            .then(|| http_snapshot(&stats.http, epoch)),
+    }
+}
+
+fn http_snapshot(stats: &HttpStats, epoch: Epoch) -> HttpSnapshot {
+    HttpSnapshot {
+        requests_total: stats.requests.load(Relaxed),
+        request_rate: stats.request_rate.per_second(epoch),
+        max_request_rate: stats.request_rate.peak(),
+        responses_total: stats.responses.each_ref().map(|count| count.load(Relaxed)),
+        denied_total: stats.denied.load(Relaxed),
+        errors_total: stats.errors.load(Relaxed),
+        intercepted_total: stats.intercepted.load(Relaxed),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
 use crate::spin::Spinning;
 use crate::stats::ProcessStats;
 use crate::workers::Workers;
-use crate::{Logs, Shared};
+use crate::{Logs, Service, Shared};
 
 /// What the machine and the command line decide rather than the configuration.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct Settings {
     pub maxconn: u32,
     /// Data-plane threads, at least one.
     pub threads: usize,
+    /// What serves frontends that answer by themselves.
+    pub service: Service,
 }
 
 /// Why a reload was refused; everything is as it was.
@@ -66,6 +68,7 @@ impl Proxy {
             held: Held::new(HELD_LIMIT_BYTES),
             alarm: Alarm::new(),
             logs: settings.logs,
+            service: settings.service,
         });
         let threads = settings.threads.max(1);
         let spinning = Arc::new(Spinning::new(&config.global));

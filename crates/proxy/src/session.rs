@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use evenkeel_config as config;
 use evenkeel_config::SessionLogFormat;
 use rustix::event::epoll::EventFlags;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Shared;
@@ -17,6 +18,7 @@ use crate::end::End;
 use crate::engine;
 use crate::gate::Gate;
 use crate::greeting::{self, Ends, Refusal};
+use crate::local::Visit;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::server::Server;
@@ -34,6 +36,8 @@ pub(crate) struct Frontend {
     pub(crate) bind_gates: Vec<Option<Gate>>,
     /// Cut when the whole generation is to end.
     pub(crate) kill: Cut,
+    /// Cancelled when the generation accepts no more.
+    pub(crate) stop: CancellationToken,
     /// Bytes that were copied, and those that were spliced.
     pub(crate) copied: metrics::Counter,
     pub(crate) spliced: metrics::Counter,
@@ -72,11 +76,15 @@ impl Place {
             bind,
         })
     }
+
+    pub(crate) fn frontend(&self) -> &Frontend {
+        &self.frontend
+    }
 }
 
 impl Place {
     /// What the `bind` line says.
-    fn bind(&self) -> &config::Bind {
+    pub(crate) fn bind(&self) -> &config::Bind {
         &self.frontend.config.binds[self.bind]
     }
 }
@@ -151,6 +159,10 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         }
     }
     begin(&place, &stream, peer, told);
+    if place.frontend.config.http.is_some() {
+        let service = place.frontend.shared.service.clone();
+        return service.begin(Visit::new(stream, (peer, told), place, tracked));
+    }
     let failure = match &place.frontend.backend {
         Some(backend) => {
             let open = Open::new(backend);
@@ -239,7 +251,11 @@ fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>, told: Option<
     if frontend.config.log.format == SessionLogFormat::Connect && !frontend.log.is_empty() {
         let name = &frontend.config.name;
         let local = told.or_else(|| stream.local_address());
-        let line = log::connect_line(peer, local, place.bind().id, name);
+        let mode = match frontend.config.http {
+            Some(_) => "HTTP",
+            None => "TCP",
+        };
+        let line = log::connect_line(peer, local, place.bind().id, name, mode);
         frontend.log.send(Level::Info, &line);
     }
 }

@@ -112,6 +112,27 @@ pub struct FrontendSnapshot {
     pub bytes_out_total: u64,
     /// Times that accepting paused because the frontend's `maxconn` was reached.
     pub maxconn_reached_total: u64,
+    /// Requests, where the frontend answers HTTP.
+    pub http: Option<HttpSnapshot>,
+}
+
+/// Requests of a frontend that answers HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HttpSnapshot {
+    /// Requests ever.
+    pub requests_total: u64,
+    /// Requests during the last second.
+    pub request_rate: u32,
+    /// Highest of those rates.
+    pub max_request_rate: u32,
+    /// Answers by the first digit of their status, from 1; the last: any other.
+    pub responses_total: [u64; 6],
+    /// Requests that a rule denied.
+    pub denied_total: u64,
+    /// Requests that were none, or did not come in time.
+    pub errors_total: u64,
+    /// Requests that the frontend answered itself.
+    pub intercepted_total: u64,
 }
 
 /// What a server's state is, as HAProxy's status column has it.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::gate::Gate;
+use crate::local::HttpStats;
 
 /// Sessions that one average of times looks back on (HAProxy's 1024).
 const AVERAGE_WINDOW: u64 = 1024;
@@ -204,6 +205,7 @@ pub(crate) struct FrontendStats {
     pub(crate) sessions: AtomicU64,
     pub(crate) session_rate: Rate,
     pub(crate) bytes: Bytes,
+    pub(crate) http: HttpStats,
 }
 
 impl FrontendStats {
@@ -213,6 +215,7 @@ impl FrontendStats {
             sessions: AtomicU64::new(0),
             session_rate: Rate::default(),
             bytes: Bytes::default(),
+            http: HttpStats::default(),
         }
     }
 }

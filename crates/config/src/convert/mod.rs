@@ -53,6 +53,17 @@ fn defaults(environment: &Environment<'_>) -> Config {
 
 fn write(draft: &Draft, config: &Config, warnings: &[Problem], defaults: &Config) -> String {
     let mut page = remarks(&draft.without_effect, warnings);
+    for frontend in config
+        .frontends
+        .iter()
+        .filter(|frontend| frontend.http.is_some())
+    {
+        page.push_str(&format!(
+            "# {}: '{}' answers HTTP by itself, which is left out: [admin] serves /healthz, \
+             /metrics and /stats\n",
+            frontend.place, frontend.name
+        ));
+    }
     if let Some(admin) = config.global.admin {
         let mut table = Table::new("admin");
         table.set("listen", show_text(&admin.to_string()));
@@ -115,6 +126,16 @@ struct Section<'a> {
     proxy: Proxy<'a>,
 }
 
+impl Section<'_> {
+    /// Its position, if it answers HTTP by itself.
+    fn answers(&self) -> Option<usize> {
+        match self.proxy {
+            Proxy::Frontend(_, frontend) => frontend.http.as_ref().map(|_| self.position),
+            Proxy::Backend(..) => None,
+        }
+    }
+}
+
 enum Proxy<'a> {
     Frontend(&'a FrontendDraft, &'a Frontend),
     Backend(&'a BackendDraft, &'a Backend),
@@ -134,6 +155,9 @@ fn in_file_order<'a>(draft: &'a Draft, config: &'a Config) -> Vec<Section<'a>> {
     let backends =
         backends.map(|(draft, made)| section(draft.position, made.id, Proxy::Backend(draft, made)));
     let mut sections: Vec<_> = frontends.chain(backends).collect();
+    // What answers by itself is left out, a `listen` with both halves.
+    let answering: BTreeSet<usize> = sections.iter().filter_map(Section::answers).collect();
+    sections.retain(|section| !answering.contains(&section.position));
     // Stable: the frontend of a `listen` stays before its backend.
     sections.sort_by_key(|section| section.position);
     let counted = |(id, section): (u32, &Section<'_>)| section.id == id;

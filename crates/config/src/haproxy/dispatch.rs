@@ -2,7 +2,7 @@
 
 use super::keywords::{self, Lookup, OptionSupport, Support};
 use super::section::{HttpLine, Kind, Verdict};
-use super::{Line, Reader, Section};
+use super::{Line, Reader, Section, local};
 use crate::Place;
 use crate::draft::Spanned;
 use crate::resolve::did_you_mean;
@@ -48,12 +48,15 @@ impl Reader<'_> {
                 if line.negated {
                     return;
                 }
-                let arguments = line.args().iter().map(|word| word.text.clone()).collect();
+                let arguments = line.args().iter();
+                let arguments = arguments.map(|word| line.spanned(word, word.text.clone()));
+                let arguments = arguments.collect();
                 let proxy = self.proxy();
                 // A line of the section's own says the same again: the later one is named.
-                proxy.http.retain(|line| {
-                    line.name != name || line.kind != *http || *http == keywords::Http::Rules
-                });
+                let adds = *http == keywords::Http::Rules || local::ADDS.contains(&name);
+                proxy
+                    .http
+                    .retain(|line| adds || line.name != name || line.kind != *http);
                 proxy.http.push(HttpLine {
                     name,
                     kind: *http,

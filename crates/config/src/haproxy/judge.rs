@@ -1,15 +1,15 @@
 //! What only shows when every line is read: which proxies carry traffic in mode http, which
 //! keywords a proxy in mode tcp leaves out, what is missing. Turns sections into the draft.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::keywords::{Http, OptionSupport};
 use super::section::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
-use super::{Reader, keywords, privileges};
+use super::{Reader, keywords, local, privileges};
 use crate::draft::{
     BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
 };
-use crate::{CheckKind, RelayMethod, SessionLogFormat};
+use crate::{CheckKind, LocalHttp, RelayMethod, SessionLogFormat};
 
 /// Finishes what was read.
 pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
@@ -31,6 +31,14 @@ pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
     for proxy in kept {
         reader.finish(proxy);
     }
+    reader
+        .draft
+        .frontends
+        .sort_by_key(|frontend| frontend.position);
+    reader
+        .draft
+        .backends
+        .sort_by_key(|backend| backend.position);
     reader.count_repeated();
     reader.draft
 }
@@ -73,12 +81,18 @@ impl Uses {
 }
 
 impl Reader<'_> {
-    /// Leaves out proxies in mode http that carry no traffic, refuses those that do.
+    /// Refuses proxies in mode http that carry traffic; of the others, those that accept answer by
+    /// themselves, and those that do not are left out.
     fn sort_out_http(&mut self, proxies: Vec<Proxy>) -> Vec<Proxy> {
         let uses = Uses::of(&proxies);
         let (kept, others): (Vec<Proxy>, Vec<Proxy>) = proxies
             .into_iter()
             .partition(|proxy| proxy.mode() == Mode::Tcp);
+        let backends: HashMap<String, Proxy> = others
+            .iter()
+            .filter(|proxy| proxy.kind == Kind::Backend)
+            .map(|proxy| (proxy.name.value.clone(), proxy.clone()))
+            .collect();
         for proxy in others {
             let name = &proxy.name;
             let mode = proxy.mode.as_ref().map_or(&proxy.place, |mode| &mode.place);
@@ -90,6 +104,11 @@ impl Reader<'_> {
                     proxy.who()
                 );
                 self.error(name.place.clone(), message);
+            } else if proxy.kind.accepts() && !local::has_conditions(&proxy) {
+                let target = proxy.default_backend.as_ref();
+                let target = target.and_then(|target| backends.get(&target.value));
+                self.answer(proxy, target);
+                continue;
             } else if !(is_target && uses.serving.contains(&name.value)) {
                 // A backend that only frontends in mode http name is refused with them.
                 let left_out = match proxy.kind {
@@ -113,9 +132,28 @@ impl Reader<'_> {
                     continue;
                 }
             }
-            self.halves(proxy, None);
+            self.halves(proxy, None, None);
         }
         kept
+    }
+
+    /// A proxy in mode http that answers by itself, and the backend that it sends the rest to.
+    fn answer(&mut self, mut proxy: Proxy, target: Option<&Proxy>) {
+        let http = self.local_http(&proxy, target);
+        for verdict in std::mem::take(&mut proxy.verdicts) {
+            if !local::HEEDS.contains(&verdict.key) {
+                self.report(verdict);
+            }
+        }
+        self.missing(&proxy);
+        let format = proxy.log_format.clone().map(|format| {
+            format.map(|format| match format {
+                LineFormat::Tcp => SessionLogFormat::Tcp,
+                LineFormat::TcpClf => SessionLogFormat::TcpClf,
+                LineFormat::Http | LineFormat::Https | LineFormat::Custom => SessionLogFormat::Http,
+            })
+        });
+        self.halves(proxy, format, Some(Box::new(http)));
     }
 
     /// A proxy in mode tcp: HAProxy's own warnings, then its halves.
@@ -145,12 +183,17 @@ impl Reader<'_> {
             });
         }
         let format = self.session_format(&proxy);
-        self.halves(proxy, format);
+        self.halves(proxy, format, None);
     }
 
-    fn halves(&mut self, proxy: Proxy, format: Option<Spanned<SessionLogFormat>>) {
+    fn halves(
+        &mut self,
+        proxy: Proxy,
+        format: Option<Spanned<SessionLogFormat>>,
+        http: Option<Box<LocalHttp>>,
+    ) {
         if proxy.kind.accepts() {
-            self.draft.frontends.push(frontend(&proxy, format));
+            self.draft.frontends.push(frontend(&proxy, format, http));
         }
         if proxy.kind.connects() {
             self.draft.backends.push(backend(proxy));
@@ -407,9 +450,8 @@ fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
 
 /// Whether an HTTP rule answers clients with something of its own.
 fn answers(line: &HttpLine) -> bool {
-    let action = line.arguments.first().map(String::as_str);
-    line.name == "redirect"
-        || line.name == "http-request" && matches!(action, Some("redirect" | "return"))
+    let action = line.arguments.first().map(|word| word.value.as_str());
+    line.name == "redirect" || line.name == "http-request" && action == Some("redirect")
 }
 
 fn is_checked(server: &super::options::ServerLine) -> bool {
@@ -420,7 +462,11 @@ fn is_checked(server: &super::options::ServerLine) -> bool {
         .is_some_and(|check| check.value)
 }
 
-fn frontend(proxy: &Proxy, log_format: Option<Spanned<SessionLogFormat>>) -> FrontendDraft {
+fn frontend(
+    proxy: &Proxy,
+    log_format: Option<Spanned<SessionLogFormat>>,
+    http: Option<Box<LocalHttp>>,
+) -> FrontendDraft {
     let default_backend = match &proxy.default_backend {
         Some(name) => DefaultBackend::Named(name.clone()),
         None if proxy.kind == Kind::Listen => DefaultBackend::Own,
@@ -443,6 +489,7 @@ fn frontend(proxy: &Proxy, log_format: Option<Spanned<SessionLogFormat>>) -> Fro
         log_format,
         skip_null: proxy.skip_null.clone(),
         log_tag: proxy.log_tag.clone(),
+        http,
     }
 }
 

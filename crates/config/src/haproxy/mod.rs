@@ -12,6 +12,7 @@ mod judge;
 mod keywords;
 mod lexer;
 mod load;
+mod local;
 mod net;
 mod options;
 mod privileges;

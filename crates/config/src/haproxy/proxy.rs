@@ -149,9 +149,21 @@ pub(super) fn timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
         "timeout server-fin" => &mut timeouts.server_fin,
         "timeout tunnel" => &mut timeouts.tunnel,
         "timeout client" => &mut timeouts.client,
+        "timeout http-request" => &mut timeouts.http_request,
+        "timeout http-keep-alive" => &mut timeouts.http_keep_alive,
         _ => &mut timeouts.client_fin,
     };
     *field = Some(time);
+}
+
+/// A timeout of HTTP, which only a proxy in mode http speaks.
+pub(super) fn http_timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let before = reader.draft.problems.len();
+    timeout(reader, line);
+    // What is wrong with it was said.
+    if reader.draft.problems.len() == before {
+        unused_timeout(reader, line);
+    }
 }
 
 /// A timeout that nothing here uses: still a time.

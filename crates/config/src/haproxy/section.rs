@@ -111,6 +111,8 @@ pub(super) struct Timeouts {
     pub(super) tunnel: Maybe<Duration>,
     pub(super) client: Maybe<Duration>,
     pub(super) client_fin: Maybe<Duration>,
+    pub(super) http_request: Maybe<Duration>,
+    pub(super) http_keep_alive: Maybe<Duration>,
 }
 
 /// `option tcpka` and its kin, for each leg.
@@ -160,7 +162,7 @@ pub(super) struct HttpLine {
     pub(super) name: &'static str,
     pub(super) kind: Http,
     pub(super) place: Place,
-    pub(super) arguments: Vec<String>,
+    pub(super) arguments: Vec<Spanned<String>>,
     pub(super) text: String,
 }
 

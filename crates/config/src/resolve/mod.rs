@@ -286,6 +286,7 @@ impl Resolver<'_> {
                 skip_null: value(draft.skip_null).unwrap_or(false),
                 tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
             },
+            http: draft.http,
         }
     }
 

@@ -97,6 +97,7 @@ pub(super) fn frontend(
             ),
             skip_null: or_default(fields.take("dontlognull", flag), true, &place),
             log_tag: fields.take("log-tag", text),
+            http: None,
             name,
             place,
         }

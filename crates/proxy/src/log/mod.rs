@@ -6,6 +6,7 @@
 mod clock;
 mod datagram;
 mod frame;
+mod http;
 mod message;
 mod session;
 mod stream;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 
 use datagram::Datagrams;
+pub(crate) use http::HttpRecord;
 pub(crate) use message::{HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped};
 pub(crate) use session::{Counts, Peer, RefusalRecord, SessionRecord, connect_line};
 use stream::{Streams, Writer};
@@ -181,7 +183,9 @@ impl Sink {
             text.clear();
             match format {
                 SessionLogFormat::TcpClf => record.write_clf(text),
-                SessionLogFormat::Tcp | SessionLogFormat::Connect => record.write_tcplog(text),
+                SessionLogFormat::Tcp | SessionLogFormat::Http | SessionLogFormat::Connect => {
+                    record.write_tcplog(text);
+                }
             }
             self.send(Level::Info, text);
         });

@@ -196,13 +196,14 @@ pub(crate) fn connect_line(
     local: Option<SocketAddr>,
     bind: u32,
     frontend: &str,
+    mode: &str,
 ) -> String {
     match (client, local) {
         (Some(client), Some(local)) => format!(
-            "Connect from {} to {} ({frontend}/TCP)",
+            "Connect from {} to {} ({frontend}/{mode})",
             Peer::Inet(client),
             Peer::Inet(local)
         ),
-        _ => format!("Connect to {} ({frontend}/TCP)", Peer::new(None, bind)),
+        _ => format!("Connect to {} ({frontend}/{mode})", Peer::new(None, bind)),
     }
 }

@@ -352,8 +352,9 @@ fn a_session_reaches_the_receiver_as_one_line_of_level_info() {
 
 #[test]
 fn an_accept_is_told_as_haproxy_tells_it() {
-    let line =
-        |client: &str, local: &str| connect_line(client.parse().ok(), local.parse().ok(), 1, "con");
+    let line = |client: &str, local: &str| {
+        connect_line(client.parse().ok(), local.parse().ok(), 1, "con", "TCP")
+    };
     assert_eq!(
         line("127.0.0.1:36684", "127.0.0.1:43281"),
         "Connect from 127.0.0.1:36684 to 127.0.0.1:43281 (con/TCP)"

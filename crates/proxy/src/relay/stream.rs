@@ -84,6 +84,14 @@ impl Stream {
         }
     }
 
+    /// The socket alone, watched no more.
+    pub(crate) fn into_fd(mut self) -> OwnedFd {
+        if let Some(source) = self.source.take() {
+            source.forget(&self.fd);
+        }
+        self.fd
+    }
+
     /// Watches the socket from now on, `ready` being known of it.
     pub(crate) fn watch(&self, ready: EventFlags) -> io::Result<&Source> {
         match self.source.get() {

@@ -1,0 +1,56 @@
+//! Where whoever answers over HTTP asks for what is to be shown: the control loop's view of the
+//! moment, and metrics printed from it.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::columns::View;
+use crate::exposition;
+use crate::recorder::Recorder;
+
+/// Requests for a view that may wait for the control loop; more wait to ask.
+pub(crate) const MOST_QUESTIONS: usize = 64;
+/// How long an answer may take before its visitor is sent away: the control loop never takes long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request for a view, with the place for the answer.
+pub(crate) type Question = oneshot::Sender<View>;
+
+/// Knows what to show; clones share it.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) recorder: Recorder,
+    pub(crate) questions: mpsc::Sender<Question>,
+}
+
+impl Desk {
+    /// The control loop's view of the moment; `None` when it has ended.
+    pub(crate) async fn view(&self) -> Option<View> {
+        let asked = async {
+            let (question, answer) = oneshot::channel();
+            self.questions.send(question).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    /// Every metric, in the text format; `None` when the process ends.
+    pub(crate) async fn metrics(&self, view: View) -> Option<String> {
+        let recorder = self.recorder.clone();
+        print(move || {
+            let mut printed = exposition::print(&view);
+            printed.push_str(&recorder.print(&view.proxy));
+            printed
+        })
+        .await
+    }
+}
+
+/// Prints beside the thread that asks: thousands of servers make megabytes of text, and that
+/// thread runs the checks or carries connections. `None` when the process ends.
+pub(crate) async fn print<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}
