@@ -48,6 +48,15 @@ impl Bound {
         Ok(Self { address, listener })
     }
 
+    /// What another process bound.
+    pub(crate) fn from_listener(address: SocketAddr, listener: std::net::TcpListener) -> Self {
+        Self { address, listener }
+    }
+
+    pub(crate) fn into_listener(self) -> std::net::TcpListener {
+        self.listener
+    }
+
     /// Where it really listens: port 0 has become one.
     pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()

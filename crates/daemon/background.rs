@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{ForkResult, daemon, fork};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 
 use crate::diagnostics::say;
 
@@ -83,18 +84,26 @@ impl Parent {
 /// To be called before any thread is started: a fork takes only its caller along.
 pub(crate) fn detach() -> io::Result<Parent> {
     let (hear, tell) = pipe_with(PipeFlags::CLOEXEC)?;
-    // SAFETY: this is the process's only thread, so that the child is a whole copy: no lock is
-    // held by, and no state half changed by, a thread that it lacks.
-    match unsafe { fork() }? {
-        ForkResult::Parent { .. } => {
-            drop(tell);
-            std::process::exit(outcome(File::from(hear)));
-        }
-        ForkResult::Child => drop(hear),
+    if split()?.is_some() {
+        drop(tell);
+        std::process::exit(outcome(File::from(hear)));
     }
+    drop(hear);
     let (keep_directory, close_streams) = (true, false);
     daemon(keep_directory, close_streams)?;
     Ok(Parent(tell.into()))
+}
+
+/// Forks: the child's process id in the parent, `None` in the child.
+///
+/// To be called before any thread is started: a fork takes only its caller along.
+pub(crate) fn split() -> io::Result<Option<Pid>> {
+    // SAFETY: this is the process's only thread, so that the child is a whole copy: no lock is
+    // held by, and no state half changed by, a thread that it lacks.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(Pid::from_raw(child.as_raw())),
+        ForkResult::Child => Ok(None),
+    }
 }
 
 /// Waits for the child's word, or for its end; the exit code to tell it by.

@@ -23,6 +23,13 @@ pub(crate) enum Moment {
     TakeOver,
     /// A reload.
     Reload,
+    /// The same, opened for the process with this id by its keeper.
+    ReloadOf(u32),
+}
+
+/// Why an address cannot be listened on.
+pub(crate) fn reason(error: &BindError, moment: Moment) -> String {
+    explained(&error.address, &error.source, moment)
 }
 
 /// A bind that failed, as a problem of the line that asks for it.
@@ -31,7 +38,7 @@ pub(crate) fn refused(error: &BindError, moment: Moment) -> Problem {
         "frontend '{}' cannot listen on {}: {}",
         error.frontend,
         describe(&error.address),
-        explained(&error.address, &error.source, moment)
+        reason(error, moment)
     );
     Problem::error(error.place.clone(), message)
 }
@@ -78,7 +85,11 @@ fn explained(address: &BindAddress, error: &io::Error, moment: Moment) -> String
 
 /// By whom, and what to do: only a balancer gives way to `-sf`.
 fn taken(owner: &Owner, moment: Moment) -> String {
-    if owner.pid == std::process::id() {
+    let own = match moment {
+        Moment::ReloadOf(server) => server,
+        _ => std::process::id(),
+    };
+    if owner.pid == own {
         return "this process listens there already, for another line".to_owned();
     }
     let gives_way = matches!(owner.command.as_str(), "haproxy" | "evenkeel");

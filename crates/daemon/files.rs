@@ -15,13 +15,38 @@ use crate::cli::Options;
 /// # Errors
 /// Every problem of every file.
 pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
-    let sources = read(&options.files)?;
-    let mut loaded = with_environment(options, |environment| {
-        evenkeel_config::load(&sources, environment)
+    load_with(options, &read(&options.files)?, &MACHINE)
+}
+
+/// Loads what was read already, by asking `machine` for whatever else it takes.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load_with(
+    options: &Options,
+    sources: &[Source],
+    machine: &Machine<'_>,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut loaded = on_machine(options, machine, |environment| {
+        evenkeel_config::load(sources, environment)
     })?;
     put_on_top(&mut loaded.config, options);
     Ok(loaded)
 }
+
+/// What is asked of the machine while a configuration is loaded, besides its own files.
+pub(crate) struct Machine<'m> {
+    /// The content of a file that a configuration names.
+    pub(crate) read: &'m dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// The addresses of a name.
+    pub(crate) lookup: &'m dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
+}
+
+/// This very machine.
+const MACHINE: Machine<'static> = Machine {
+    read: &|path| fs::read(path),
+    lookup: &addresses_of,
+};
 
 /// Reads `names` and writes them as TOML.
 ///
@@ -44,6 +69,14 @@ pub(crate) fn with_environment<T>(
     options: &Options,
     work: impl FnOnce(&Environment<'_>) -> T,
 ) -> T {
+    on_machine(options, &MACHINE, work)
+}
+
+fn on_machine<T>(
+    options: &Options,
+    machine: &Machine<'_>,
+    work: impl FnOnce(&Environment<'_>) -> T,
+) -> T {
     let hostname = rustix::system::uname()
         .nodename()
         .to_string_lossy()
@@ -54,8 +87,8 @@ pub(crate) fn with_environment<T>(
     };
     work(&Environment {
         variable: &variable,
-        lookup: &addresses_of,
-        read: &|path: &Path| fs::read(path),
+        lookup: machine.lookup,
+        read: machine.read,
         hostname: &hostname,
         allow_unresolved_servers: options.ignore_resolution_failures,
     })
@@ -76,7 +109,11 @@ fn put_on_top(config: &mut Config, options: &Options) {
     }
 }
 
-fn read(names: &[PathBuf]) -> Result<Vec<Source>, Vec<Problem>> {
+/// Reads `names`, directories as their files.
+///
+/// # Errors
+/// Every one that cannot be read.
+pub(crate) fn read(names: &[PathBuf]) -> Result<Vec<Source>, Vec<Problem>> {
     let mut sources = Vec::new();
     let mut problems = Vec::new();
     for name in names {
@@ -134,7 +171,7 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// What the system's resolver says, in its order of preference (RFC 6724).
-fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
+pub(crate) fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0)
         .to_socket_addrs()?
         .map(|address| address.ip())

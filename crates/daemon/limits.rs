@@ -99,7 +99,7 @@ pub(crate) fn settle(config: &Config) -> Result<Limits, Shortage> {
 }
 
 /// `nbthread`, or one for each CPU that this process may use.
-fn threads(config: &Config) -> usize {
+pub(crate) fn threads(config: &Config) -> usize {
     match config.global.threads {
         Some(threads) => threads.into(),
         None => std::thread::available_parallelism().map_or(1, usize::from),

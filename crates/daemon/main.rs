@@ -13,12 +13,14 @@ mod exposition;
 mod files;
 mod http;
 mod inherit;
+mod keeper;
 mod limits;
 mod metrics_doc;
 mod notify;
 mod port_owner;
 mod prepare;
 mod recorder;
+mod rights;
 mod serve;
 mod signals;
 mod version;
@@ -128,12 +130,26 @@ fn start(prepared: Prepared) -> Exit {
     }
 }
 
-fn run_to_end(prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
+fn run_to_end(mut prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
+    let mut kept = None;
+    if prepared.rights.lose_something() {
+        let started = keeper::start(&mut prepared, parent);
+        match started.map_err(|error| format!("cannot start the keeper: {error}"))? {
+            Ok(keeper) => kept = Some(keeper),
+            // In the keeper itself, once it has nobody to keep for.
+            Err(code) => return Ok(Exit::Code(code)),
+        }
+    }
+    // Not later: a thread that was started before would keep its rights.
+    prepared
+        .rights
+        .take()
+        .map_err(|problem| problem.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let served = runtime.block_on(serve::serve(prepared, parent));
+    let served = runtime.block_on(serve::serve(prepared, kept, parent));
     // A name look-up of a reload that is still under way must not hold up the end.
     runtime.shutdown_background();
     served

@@ -1,9 +1,34 @@
 //! What systemd is told (sd_notify(3)); nothing when nobody asked to be told.
 
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+
+/// The way to the service manager for a process that will no longer see its socket's path.
+static CHANNEL: OnceLock<UnixDatagram> = OnceLock::new();
+
+/// Connects now, for a process that is about to change its root directory or user.
+pub(crate) fn open() {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let connected = UnixDatagram::unbound().and_then(|channel| {
+        match address.as_encoded_bytes() {
+            [b'@', name @ ..] => channel.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+            _ => channel.connect(&address)?,
+        }
+        channel.set_nonblocking(true)?;
+        Ok(channel)
+    });
+    match connected {
+        Ok(channel) => drop(CHANNEL.set(channel)),
+        Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
+    }
+}
 
 /// Whether somebody waits to be told.
 pub(crate) fn is_asked() -> bool {
@@ -53,7 +78,14 @@ pub(crate) fn alive() {
 }
 
 fn send(states: &[NotifyState<'_>]) {
-    match sd_notify::notify(states) {
+    let sent = match CHANNEL.get() {
+        Some(channel) => {
+            let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+            channel.send(text.as_bytes()).map(drop)
+        }
+        None => sd_notify::notify(states),
+    };
+    match sent {
         Ok(()) => {}
         // Telling is best effort: a service manager that went away must not stop the traffic.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

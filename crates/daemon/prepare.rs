@@ -10,9 +10,10 @@ use evenkeel_proxy::{Ownership, Sockets};
 use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
-use crate::cli::Options;
+use crate::cli::{Farewell, Options, Replaces};
 use crate::diagnostics::say;
 use crate::limits::Limits;
+use crate::rights::Rights;
 use crate::{bind_report, files, inherit, limits};
 
 const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
@@ -22,6 +23,7 @@ pub(crate) struct Prepared {
     pub(crate) options: Options,
     pub(crate) loaded: Loaded,
     pub(crate) limits: Limits,
+    pub(crate) rights: Rights,
     pub(crate) sockets: Sockets,
     /// The descriptors `fd@N` that were taken over.
     pub(crate) claimed: BTreeSet<i32>,
@@ -43,6 +45,8 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
         })?;
     }
     let loaded = files::load(options)?;
+    // HAProxy's `-c`, too, refuses a file that names accounts which are not there.
+    Rights::of(&loaded.config)?;
     report(&loaded.warnings);
     report(&idle_options(options));
     accept_warnings(options, &loaded)?;
@@ -82,6 +86,7 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
     if !listens(config) && config.global.admin.is_none() {
         return Err(refuse(&NO_LISTENER));
     }
+    let rights = Rights::of(config)?;
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
     let (ownership, moment) = match options.replaces {
         Some(_) => (Ownership::Shared, Moment::TakeOver),
@@ -118,11 +123,30 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         options,
         loaded,
         limits,
+        rights,
         sockets,
         claimed,
         admin,
         pidfile,
     })
+}
+
+/// Tells the processes that this one replaces to go.
+pub(crate) fn dismiss(replaces: &Replaces) {
+    use rustix::process::{Pid, Signal, kill_process};
+    let signal = match replaces.how {
+        Farewell::Finish => Signal::USR1,
+        Farewell::Terminate => Signal::TERM,
+    };
+    for pid in replaces.pids.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+        if let Err(error) = kill_process(pid, signal) {
+            // Most often it is gone already, which is what was wanted.
+            tracing::debug!(
+                "cannot signal the process {}: {error}",
+                pid.as_raw_nonzero()
+            );
+        }
+    }
 }
 
 /// A reload must not leave clients alone: an empty file is a mistake, not a wish. `--admin` alone

@@ -7,19 +7,21 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use evenkeel_config::{Loaded, Problem, Severity};
-use evenkeel_proxy::{Level, Logs, Ownership, Proxy, ReloadError, Settings};
-use tokio::sync::mpsc;
+use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::admin::{Admin, Bound};
 use crate::background::Parent;
 use crate::bind_report::Moment;
-use crate::cli::{Farewell, Options};
+use crate::cli::Options;
 use crate::columns::View;
 use crate::desk::{self, Desk};
+use crate::keeper::{Fetched, Keeper};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
+use crate::rights::{self, Rights};
 use crate::signals::{Signals, Wish};
 use crate::{Exit, bind_report, files, http, inherit, limits, notify, port_owner, prepare};
 
@@ -29,7 +31,11 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it; a parent that waits is let go once this process serves.
-pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
+pub(crate) async fn serve(
+    prepared: Prepared,
+    kept: Option<(Keeper, Doors)>,
+    parent: &mut Option<Parent>,
+) -> Result<Exit, String> {
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
     let recorder =
@@ -39,7 +45,7 @@ pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Re
         recorder: recorder.clone(),
         questions: ask,
     };
-    let mut control = Control::start(prepared, recorder, desk)?;
+    let mut control = Control::start(prepared, kept, recorder, desk)?;
     notify::ready();
     tracing::info!("ready");
     if let Some(parent) = parent.take() {
@@ -53,6 +59,7 @@ pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Re
                 Wish::Stop(signal) => return Ok(control.stop(signal).await),
                 Wish::Drain => control.drain(),
                 Wish::Reload => control.begin_reload(),
+                Wish::Bury => control.bury(),
             },
             Some(question) = questions.recv() => {
                 // A visitor that left meanwhile needs no answer.
@@ -68,6 +75,8 @@ pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Re
                 control.end().await;
                 return Ok(Exit::Code(0));
             }
+            listeners = answered(&mut control.heirs) => control.leave_metrics_to(listeners),
+            () = knocked(&control.doors) => control.reconnect_logs(),
             () = tick(&mut watchdog) => if control.proxy.heartbeat() { notify::alive() },
             _ = upkeep.tick() => control.recorder.upkeep(),
         }
@@ -75,7 +84,15 @@ pub(crate) async fn serve(prepared: Prepared, parent: &mut Option<Parent>) -> Re
 }
 
 type Draining = Pin<Box<dyn Future<Output = bool>>>;
-type Loading = JoinHandle<Result<Loaded, Vec<Problem>>>;
+type Loading = JoinHandle<Result<Next, Vec<Problem>>>;
+
+/// What a reload is to put in force.
+enum Next {
+    /// By a process that can open everything itself.
+    Loaded(Box<Loaded>),
+    /// With what its keeper opened.
+    Fetched(Box<Fetched>),
+}
 
 /// The running proxy and what the daemon knows of it.
 struct Control {
@@ -84,6 +101,11 @@ struct Control {
     /// The descriptors `fd@N` that the start took over.
     claimed: BTreeSet<i32>,
     logs: Logs,
+    /// Who reads files and opens sockets when this process no longer may.
+    keeper: Option<Keeper>,
+    doors: Option<Doors>,
+    /// The keeper's answer to who else serves metrics there.
+    heirs: Option<oneshot::Receiver<u32>>,
     admin: Option<Admin>,
     desk: Desk,
     recorder: Recorder,
@@ -98,18 +120,31 @@ struct Control {
 }
 
 impl Control {
-    fn start(prepared: Prepared, recorder: Recorder, desk: Desk) -> Result<Self, String> {
+    fn start(
+        prepared: Prepared,
+        kept: Option<(Keeper, Doors)>,
+        recorder: Recorder,
+        desk: Desk,
+    ) -> Result<Self, String> {
         let Prepared {
             options,
             loaded,
             limits,
+            rights: _,
             sockets,
             claimed,
             admin,
             pidfile,
         } = prepared;
+        let (mut keeper, doors) = kept.unzip();
+        if let Some(keeper) = &mut keeper {
+            keeper
+                .listen()
+                .map_err(|error| format!("cannot talk to the keeper: {error}"))?;
+        }
         let warnings = loaded.warnings.len() as u64;
-        let logs = Logs::start().map_err(|error| format!("cannot deliver logs: {error}"))?;
+        let logs = Logs::through(doors.clone())
+            .map_err(|error| format!("cannot deliver logs: {error}"))?;
         let settings = Settings {
             logs: logs.clone(),
             maxconn: limits.maxconn,
@@ -123,6 +158,9 @@ impl Control {
             proxy,
             claimed,
             logs,
+            keeper,
+            doors,
+            heirs: None,
             admin: None,
             desk,
             recorder,
@@ -157,22 +195,10 @@ impl Control {
         let Some(replaces) = &self.options.replaces else {
             return;
         };
-        let signal = match replaces.how {
-            Farewell::Finish => rustix::process::Signal::USR1,
-            Farewell::Terminate => rustix::process::Signal::TERM,
-        };
-        for pid in replaces
-            .pids
-            .iter()
-            .filter_map(|pid| rustix::process::Pid::from_raw(*pid))
-        {
-            if let Err(error) = rustix::process::kill_process(pid, signal) {
-                // Most often it is gone already, which is what was wanted.
-                tracing::debug!(
-                    "cannot signal the process {}: {error}",
-                    pid.as_raw_nonzero()
-                );
-            }
+        // The keeper may signal processes of any user.
+        match &self.keeper {
+            Some(keeper) => keeper.farewell(),
+            None => prepare::dismiss(replaces),
         }
     }
 
@@ -226,10 +252,24 @@ impl Control {
         self.proxy.drain();
         // A successor that took the address over answers alone: two processes' counters mixed
         // would look like restarts. Without one, /readyz goes on telling that this one drains.
-        self.admin
-            .take_if(|admin| port_owner::listeners(admin.address()) > 1);
+        match &self.keeper {
+            Some(keeper) => self.heirs = Some(keeper.heirs()),
+            None => {
+                let admin = self.admin.as_ref();
+                let count = admin.map_or(0, |admin| port_owner::listeners(admin.address()));
+                self.leave_metrics_to(count);
+            }
+        }
         // Made once: hard-stop-after counts from here.
         self.draining = Some(Box::pin(self.proxy.drained()));
+    }
+
+    /// `listeners` on the admin address, this process's own among them.
+    fn leave_metrics_to(&mut self, listeners: usize) {
+        self.heirs = None;
+        if listeners > 1 {
+            self.admin = None;
+        }
     }
 
     fn begin_reload(&mut self) {
@@ -240,16 +280,35 @@ impl Control {
         } else {
             notify::reloading();
             tracing::info!("reloading");
-            let options = self.options.clone();
-            self.loading = Some(tokio::task::spawn_blocking(move || files::load(&options)));
+            self.loading = Some(match &self.keeper {
+                Some(keeper) => {
+                    let fetching = keeper.load(&self.options);
+                    tokio::spawn(async { Ok(Next::Fetched(Box::new(fetching.await?))) })
+                }
+                None => {
+                    let options = self.options.clone();
+                    tokio::task::spawn_blocking(move || {
+                        let loaded = files::load(&options)?;
+                        Rights::of(&loaded.config)?;
+                        Ok(Next::Loaded(Box::new(loaded)))
+                    })
+                }
+            });
         }
     }
 
-    fn finish_reload(&mut self, loaded: Result<Result<Loaded, Vec<Problem>>, JoinError>) {
+    fn finish_reload(&mut self, loaded: Result<Result<Next, Vec<Problem>>, JoinError>) {
         self.loading = None;
         // A defect of the loader must not take the traffic along.
         let loaded = loaded.unwrap_or_else(|error| Err(prepare::whole(&self.options, error)));
-        match loaded.and_then(|loaded| self.put_in_force(loaded)) {
+        let outcome = loaded.and_then(|next| self.put_in_force(next));
+        if let Some(keeper) = &self.keeper {
+            match outcome {
+                Ok(()) => keeper.settle(),
+                Err(_) => keeper.abandon(),
+            }
+        }
+        match outcome {
             Ok(()) => {
                 tracing::info!("reloaded");
                 notify::ready();
@@ -268,8 +327,27 @@ impl Control {
     }
 
     /// All or nothing: what can fail comes first.
-    fn put_in_force(&mut self, loaded: Loaded) -> Result<(), Vec<Problem>> {
+    fn put_in_force(&mut self, next: Next) -> Result<(), Vec<Problem>> {
+        let (loaded, fetched_admin) = match next {
+            Next::Loaded(loaded) => (*loaded, None),
+            Next::Fetched(fetched) => {
+                let Fetched {
+                    loaded,
+                    sockets,
+                    admin,
+                    logs,
+                } = *fetched;
+                self.proxy.supply(sockets);
+                if let Some(doors) = &self.doors {
+                    for (path, socket) in logs {
+                        doors.open(&path, socket);
+                    }
+                }
+                (loaded, admin)
+            }
+        };
         tell(&loaded.warnings);
+        tell(&rights::unchangeable(self.proxy.config(), &loaded.config));
         prepare::accept_warnings(&self.options, &loaded)?;
         prepare::keeps_serving(&loaded.config, self.proxy.config())
             .map_err(|error| prepare::whole(&self.options, error))?;
@@ -279,6 +357,11 @@ impl Control {
         let wanted = loaded.config.global.admin;
         let keeps_admin = wanted == self.admin.as_ref().map(Admin::address);
         let bound = match wanted {
+            Some(address) if !keeps_admin && fetched_admin.is_some() => {
+                let listener = fetched_admin.unwrap_or_else(|| Err(String::new()));
+                let listener = listener.map_err(|why| prepare::whole(&self.options, why))?;
+                Some(Bound::from_listener(address, listener))
+            }
             Some(address) if !keeps_admin => {
                 Some(Bound::bind(address, Ownership::Exclusive).map_err(|error| {
                     let why = bind_report::refused_admin(address, &error, Moment::Reload);
@@ -302,6 +385,24 @@ impl Control {
             });
         }
         Ok(())
+    }
+
+    /// A child has ended: the keeper, for there is no other.
+    fn bury(&mut self) {
+        let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.has_ended()) else {
+            return;
+        };
+        tracing::error!(
+            "the keeper (pid {}) has ended: connections are served as before, but a reload needs \
+             a restart",
+            keeper.pid()
+        );
+    }
+
+    fn reconnect_logs(&self) {
+        if let (Some(keeper), Some(doors)) = (&self.keeper, &self.doors) {
+            keeper.reconnect(doors);
+        }
     }
 
     fn refused(&self, error: &ReloadError) -> Vec<Problem> {
@@ -339,9 +440,24 @@ fn tell(problems: &[Problem]) {
     }
 }
 
-async fn loaded(loading: &mut Option<Loading>) -> Result<Result<Loaded, Vec<Problem>>, JoinError> {
+async fn loaded(loading: &mut Option<Loading>) -> Result<Result<Next, Vec<Problem>>, JoinError> {
     match loading {
         Some(loading) => loading.await,
+        None => pending().await,
+    }
+}
+
+async fn answered(question: &mut Option<oneshot::Receiver<u32>>) -> usize {
+    match question {
+        // Without an answer, nobody else is known of.
+        Some(answer) => answer.await.map_or(0, |count| count as usize),
+        None => pending().await,
+    }
+}
+
+async fn knocked(doors: &Option<Doors>) {
+    match doors {
+        Some(doors) => doors.knocked().await,
         None => pending().await,
     }
 }

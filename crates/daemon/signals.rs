@@ -13,6 +13,8 @@ pub(crate) enum Wish {
     Drain,
     /// SIGUSR2, SIGHUP: load the files again.
     Reload,
+    /// A child has ended.
+    Bury,
 }
 
 /// The streams of all signals that mean something, and of those that must do no harm.
@@ -22,6 +24,7 @@ pub(crate) struct Signals {
     user1: Signal,
     user2: Signal,
     hangup: Signal,
+    child: Signal,
     /// HAProxy pauses, resumes and dumps on these; listening is never paused here, and a
     /// terminal's job control or Ctrl-\ must not stop or kill a balancer. Kept, for a dropped
     /// stream would leave them unhandled.
@@ -39,6 +42,7 @@ impl Signals {
             user1: signal(SignalKind::user_defined1())?,
             user2: signal(SignalKind::user_defined2())?,
             hangup: signal(SignalKind::hangup())?,
+            child: signal(SignalKind::child())?,
             _harmless: [
                 signal(SignalKind::from_raw(SIGTTIN))?,
                 signal(SignalKind::from_raw(SIGTTOU))?,
@@ -55,6 +59,7 @@ impl Signals {
             _ = self.user1.recv() => Wish::Drain,
             _ = self.user2.recv() => Wish::Reload,
             _ = self.hangup.recv() => Wish::Reload,
+            _ = self.child.recv() => Wish::Bury,
         }
     }
 }

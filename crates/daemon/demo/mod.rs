@@ -70,7 +70,7 @@ async fn demonstrate() -> Result<(), Failure> {
     };
     let mut no_parent = None;
     tokio::select! {
-        exit = serve::serve(prepared, &mut no_parent) => exit.map(drop).map_err(Into::into),
+        exit = serve::serve(prepared, None, &mut no_parent) => exit.map(drop).map_err(Into::into),
         () = stage.play(keys()) => Ok(()),
     }
 }

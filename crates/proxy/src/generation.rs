@@ -17,6 +17,7 @@ use crate::Shared;
 use crate::backend::{Backend, BackendState};
 use crate::cut::Cut;
 use crate::gate::Gate;
+use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
 use crate::relay::{Limits, Method, Terms};
@@ -25,6 +26,9 @@ use crate::session::{Frontend, limits};
 use crate::sockets::Listening;
 use crate::stats::FrontendStats;
 use crate::workers::Workers;
+
+/// The kernel's own bound where it does not tell (proc_sys_fs(5)).
+const LARGEST_PIPE: usize = 1 << 20;
 
 /// What outlives a reload, found by name (and a server by its address too).
 #[derive(Default)]
@@ -352,7 +356,10 @@ fn new_frontend(
             RelayMethod::Copy => Method::Copy,
             RelayMethod::Splice => Method::Splice,
         },
-        pipe_bytes: config.global.pipe_bytes.min(largest_pipe()),
+        pipe_bytes: config
+            .global
+            .pipe_bytes
+            .min(kernel::largest_pipe().unwrap_or(LARGEST_PIPE)),
     };
     Arc::new(Frontend {
         stats,
@@ -371,12 +378,4 @@ fn new_frontend(
         spliced: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "splice"),
         config: frontend.clone(),
     })
-}
-
-/// What an unprivileged process may have a pipe hold (proc_sys_fs(5)).
-fn largest_pipe() -> usize {
-    let text = std::fs::read_to_string("/proc/sys/fs/pipe-max-size");
-    text.ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(1 << 20)
 }

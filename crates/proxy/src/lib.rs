@@ -19,6 +19,7 @@ mod fitness;
 mod gate;
 mod generation;
 mod greeting;
+mod kernel;
 mod listener;
 mod local;
 mod log;
@@ -33,15 +34,18 @@ mod socket_options;
 mod sockets;
 mod spin;
 mod stats;
+mod supply;
 mod workers;
 
 pub use accounts::{group_id, user_id};
 pub use fitness::AdminState;
+pub use kernel::remember;
 pub use local::{Answer, Line, Service, Verdict, Visit};
-pub use log::{Level, Logs, Sink};
+pub use log::{Doors, Level, Logs, Sink};
 pub use proxy::{Proxy, ReloadError, Settings};
 pub use snapshot::*;
 pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
+pub use supply::{Ledger, Supply};
 
 /// What all generations of the process share.
 #[derive(Debug)]

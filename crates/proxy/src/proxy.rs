@@ -13,6 +13,7 @@ use crate::relay::{HELD_LIMIT_BYTES, Held};
 use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
 use crate::spin::Spinning;
 use crate::stats::ProcessStats;
+use crate::supply::Supply;
 use crate::workers::Workers;
 use crate::{Logs, Service, Shared};
 
@@ -131,6 +132,11 @@ impl Proxy {
         self.draining.push(old);
         self.shared.stats.reloads.fetch_add(1, Relaxed);
         Ok(absent)
+    }
+
+    /// Has the next reload listen on what another process opened for it, and open nothing itself.
+    pub fn supply(&mut self, supply: Supply) {
+        self.sockets.supply = Some(supply);
     }
 
     /// Counts a reload that came to nothing.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +18,9 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::accounts;
 use crate::dial::{self, Options};
+use crate::kernel;
 use crate::socket_options;
+use crate::supply::Supply;
 
 /// The accept queue asked for where the file sets no `backlog`; the kernel caps it at
 /// net.core.somaxconn. Not `maxconn`, as HAProxy has it: a client that finds the queue full waits
@@ -69,7 +72,7 @@ pub fn describe(address: &BindAddress) -> String {
 
 /// What makes two binds the same socket.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+pub(crate) struct Key {
     address: BindAddress,
     interface: Option<String>,
     ip_versions: u8,
@@ -117,6 +120,8 @@ pub(crate) struct Listening {
 #[derive(Debug, Default)]
 pub struct Sockets {
     open: BTreeMap<Key, Vec<Socket>>,
+    /// What another process opened for the next configuration; `None`: this one opens itself.
+    pub(crate) supply: Option<Supply>,
     /// Descriptors that the process was started with (`fd@N`).
     inherited: BTreeMap<i32, OwnedFd>,
 }
@@ -127,6 +132,7 @@ impl Sockets {
     pub fn new(inherited: BTreeMap<i32, OwnedFd>) -> Self {
         Self {
             open: BTreeMap::new(),
+            supply: None,
             inherited,
         }
     }
@@ -145,19 +151,22 @@ impl Sockets {
     ) -> Result<Vec<AbsentAddress>, Vec<BindError>> {
         let mut added: BTreeMap<Key, Vec<Opened>> = BTreeMap::new();
         let mut errors = Vec::new();
-        for (frontend, bind) in binds(config) {
+        let mut supply = self.supply.take();
+        for (index, (frontend, bind)) in binds(config).enumerate() {
             let key = Key::from(bind);
             if added.contains_key(&key) {
                 continue;
             }
-            let opened = self
-                .open_missing(bind, threads, ownership, added.keys())
-                .and_then(|opened| {
-                    for one in &opened {
-                        listen(&one.socket, frontend, bind)?;
-                    }
-                    Ok(opened)
-                });
+            let opened = match supply.as_mut().filter(|_| is_opened_here(bind)) {
+                Some(supply) => supply.take(index),
+                None => self.open_missing(bind, threads, ownership, added.keys()),
+            };
+            let opened = opened.and_then(|opened| {
+                for one in &opened {
+                    listen(&one.socket, frontend, bind)?;
+                }
+                Ok(opened)
+            });
             match opened {
                 Ok(opened) => drop(added.insert(key, opened)),
                 Err(source) => errors.push(BindError {
@@ -198,39 +207,33 @@ impl Sockets {
         added: impl Iterator<Item = &'a Key>,
     ) -> io::Result<Vec<Opened>> {
         let have = self.open.get(&Key::from(bind)).map_or(0, Vec::len);
-        match &bind.address {
-            BindAddress::Inet(address) => {
-                let is_ours = self
-                    .open
-                    .keys()
-                    .chain(added)
-                    .any(|key| key.overlaps(*address));
-                (have..threads.max(have))
-                    .map(|n| match ownership {
-                        Ownership::Exclusive if n == 0 => open_exclusive(*address, bind, is_ours),
-                        _ => open_inet(*address, bind, Ownership::Shared),
-                    })
-                    .map(|socket| socket.map(Opened::from))
-                    .collect()
-            }
-            _ if have > 0 => Ok(Vec::new()),
-            BindAddress::Unix(path) => Ok(vec![open_unix(path, &bind.access, ownership)?]),
-            BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
-            BindAddress::Fd(fd) => {
-                let inherited = self.inherited.get(fd).ok_or_else(|| {
-                    io::Error::other(format!(
-                        "descriptor {fd} was not handed over by the starting process"
-                    ))
-                })?;
-                let socket = Socket::from(inherited.try_clone()?);
-                if !socket.is_listener()? {
-                    return Err(io::Error::other(format!(
-                        "descriptor {fd} is no listening socket"
-                    )));
-                }
-                Ok(vec![socket.into()])
-            }
+        if let BindAddress::Fd(fd) = bind.address {
+            return match have {
+                0 => Ok(vec![self.inherited(fd)?.into()]),
+                _ => Ok(Vec::new()),
+            };
         }
+        open_missing(
+            bind,
+            have..threads,
+            ownership,
+            self.open.keys().chain(added),
+        )
+    }
+
+    fn inherited(&self, fd: i32) -> io::Result<Socket> {
+        let inherited = self.inherited.get(&fd).ok_or_else(|| {
+            io::Error::other(format!(
+                "descriptor {fd} was not handed over by the starting process"
+            ))
+        })?;
+        let socket = Socket::from(inherited.try_clone()?);
+        if !socket.is_listener()? {
+            return Err(io::Error::other(format!(
+                "descriptor {fd} is no listening socket"
+            )));
+        }
+        Ok(socket)
     }
 
     /// The open sockets that `config` names, duplicated: one or more for each of `threads` accept
@@ -284,7 +287,7 @@ impl Sockets {
 }
 
 /// Every bind of every frontend in service.
-fn binds(config: &Config) -> impl Iterator<Item = (&Frontend, &Bind)> {
+pub(crate) fn binds(config: &Config) -> impl Iterator<Item = (&Frontend, &Bind)> {
     config
         .frontends
         .iter()
@@ -307,10 +310,10 @@ fn absent_addresses(config: &Config) -> Vec<AbsentAddress> {
 
 /// A socket that is not in force yet.
 #[derive(Debug)]
-struct Opened {
-    socket: Socket,
-    /// Where a Unix socket is bound, and where it is to be found.
-    aside: Option<(PathBuf, PathBuf)>,
+pub(crate) struct Opened {
+    pub(crate) socket: Socket,
+    /// Of a Unix socket.
+    pub(crate) aside: Option<Aside>,
 }
 
 impl From<Socket> for Opened {
@@ -325,19 +328,66 @@ impl From<Socket> for Opened {
 impl Opened {
     /// Puts the socket in force.
     fn settle(self) -> Socket {
-        if let Some((aside, path)) = self.aside {
-            // The directory took the socket a moment ago; if it no longer does, nobody can find
-            // any socket there.
-            let _ = std::fs::rename(aside, path);
+        if let Some(aside) = self.aside {
+            aside.settle();
         }
         self.socket
     }
 
     /// Leaves nothing behind of a socket that does not come into force.
     fn abandon(self) {
-        if let Some((aside, _)) = self.aside {
-            let _ = std::fs::remove_file(aside);
+        if let Some(aside) = self.aside {
+            aside.abandon();
         }
+    }
+}
+
+/// Where a Unix socket is bound, and where it is to be found.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    bound: PathBuf,
+    path: PathBuf,
+}
+
+impl Aside {
+    pub(crate) fn settle(self) {
+        // The directory took the socket a moment ago; if it no longer does, nobody can find any
+        // socket there.
+        let _ = std::fs::rename(self.bound, self.path);
+    }
+
+    pub(crate) fn abandon(self) {
+        let _ = std::fs::remove_file(self.bound);
+    }
+}
+
+/// Whether it takes more than to have inherited it.
+pub(crate) fn is_opened_here(bind: &Bind) -> bool {
+    !matches!(bind.address, BindAddress::Fd(_))
+}
+
+/// Opens what `bind` lacks of its sockets: from the one that it lacks first up to one a thread.
+pub(crate) fn open_missing<'a>(
+    bind: &Bind,
+    missing: Range<usize>,
+    ownership: Ownership,
+    mut ours: impl Iterator<Item = &'a Key>,
+) -> io::Result<Vec<Opened>> {
+    match &bind.address {
+        BindAddress::Inet(address) => {
+            let is_ours = ours.any(|key| key.overlaps(*address));
+            missing
+                .map(|n| match ownership {
+                    Ownership::Exclusive if n == 0 => open_exclusive(*address, bind, is_ours),
+                    _ => open_inet(*address, bind, Ownership::Shared),
+                })
+                .map(|socket| socket.map(Opened::from))
+                .collect()
+        }
+        _ if missing.start > 0 => Ok(Vec::new()),
+        BindAddress::Unix(path) => Ok(vec![open_unix(path, &bind.access, ownership)?]),
+        BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
+        BindAddress::Fd(_) => Ok(Vec::new()),
     }
 }
 
@@ -414,12 +464,15 @@ fn open_unix(path: &Path, access: &UnixAccess, ownership: Ownership) -> io::Resu
     }
     Ok(Opened {
         socket,
-        aside: Some((aside, path.to_owned())),
+        aside: Some(Aside {
+            bound: aside,
+            path: path.to_owned(),
+        }),
     })
 }
 
 /// Makes the socket's file whose it is to be, and lets in whom it is to let in.
-fn give(path: &Path, access: &UnixAccess) -> io::Result<()> {
+pub(crate) fn give(path: &Path, access: &UnixAccess) -> io::Result<()> {
     let user = access.user.as_ref().map(accounts::user_id).transpose()?;
     let group = access.group.as_ref().map(accounts::group_id).transpose()?;
     if user.is_some() || group.is_some() {
@@ -465,15 +518,12 @@ fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
 
 /// What a kept socket has from an earlier configuration goes back to the kernel's own (tcp(7)).
 fn with_kernel_defaults(keepalive: Keepalive) -> Keepalive {
-    let sysctl = |name: &str| {
-        let text = std::fs::read_to_string(format!("/proc/sys/net/ipv4/tcp_keepalive_{name}"));
-        text.ok()?.trim().parse().ok()
-    };
-    let seconds = |name| sysctl(name).map(|n: u32| Duration::from_secs(n.into()));
+    use kernel::Keepalive::{Interval, Probes, Time};
+    let seconds = |which| kernel::keepalive(which).map(|n| Duration::from_secs(n.into()));
     Keepalive {
-        idle: keepalive.idle.or_else(|| seconds("time")),
-        interval: keepalive.interval.or_else(|| seconds("intvl")),
-        probes: keepalive.probes.or_else(|| sysctl("probes")),
+        idle: keepalive.idle.or_else(|| seconds(Time)),
+        interval: keepalive.interval.or_else(|| seconds(Interval)),
+        probes: keepalive.probes.or_else(|| kernel::keepalive(Probes)),
     }
 }
 

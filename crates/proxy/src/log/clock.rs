@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
+use crate::kernel;
+
 /// The forms of one second, in local time.
 #[derive(Debug, Default)]
 pub(super) struct Second {
@@ -51,7 +53,7 @@ pub(super) fn with<T>(
     SECONDS.with_borrow_mut(|seconds| {
         let kept = &mut seconds[kind as usize];
         if kept.since_epoch != Some(second) {
-            kept.work_out(second, &TimeZone::system());
+            kept.work_out(second, &kernel::zone());
         }
         use_it(kept, rest)
     })

@@ -4,9 +4,12 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tracing::warn;
+
+use super::doors::{Door, Doors};
 
 /// The sockets that messages are sent from. None is connected: each message names its receiver, so
 /// that one which was gone and came back (/dev/log, when its daemon restarts) is found again.
@@ -43,9 +46,13 @@ impl Datagrams {
 
     /// Whether the receiver's buffer took the message.
     pub(super) fn send_unix(&self, line: &[u8], to: &UnixTarget) -> bool {
-        let sent = match &to.address {
+        let by_path = || match &to.address {
             Ok(address) => self.unix.send_to_addr(line, address).map(drop),
             Err(kind) => Err(io::Error::from(*kind)),
+        };
+        let sent = match &to.door {
+            Some(door) => door.send(line, by_path),
+            None => by_path(),
         };
         to.note(&sent);
         sent.is_ok()
@@ -58,12 +65,15 @@ pub(super) struct UnixTarget {
     path: PathBuf,
     /// What is wrong with the path, if it cannot be an address at all.
     address: Result<UnixAddr, io::ErrorKind>,
+    /// Where another root directory may hide the path.
+    door: Option<Arc<Door>>,
     is_missing: AtomicBool,
 }
 
 impl UnixTarget {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, doors: Option<&Doors>) -> Self {
         Self {
+            door: doors.map(|doors| doors.door(path)),
             path: path.to_owned(),
             address: UnixAddr::from_pathname(path).map_err(|error| error.kind()),
             is_missing: AtomicBool::new(false),

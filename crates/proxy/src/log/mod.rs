@@ -5,6 +5,7 @@
 
 mod clock;
 mod datagram;
+mod doors;
 mod frame;
 mod http;
 mod message;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 
 use datagram::Datagrams;
+pub use doors::Doors;
 pub(crate) use http::HttpRecord;
 pub(crate) use message::{HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped};
 pub(crate) use session::{Counts, Peer, RefusalRecord, SessionRecord, connect_line};
@@ -55,6 +57,7 @@ pub struct Logs(Arc<Delivery>);
 #[derive(Debug)]
 struct Delivery {
     datagrams: Datagrams,
+    doors: Option<Doors>,
     streams: Streams,
     dropped: AtomicU64,
 }
@@ -63,8 +66,14 @@ impl Logs {
     /// Gets what sending takes. The writer thread for streams starts with the first sink that
     /// needs it.
     pub fn start() -> io::Result<Self> {
+        Self::through(None)
+    }
+
+    /// The same where Unix sockets are reached through `doors` if not by their paths.
+    pub fn through(doors: Option<Doors>) -> io::Result<Self> {
         Ok(Self(Arc::new(Delivery {
             datagrams: Datagrams::open()?,
+            doors,
             streams: Streams::default(),
             dropped: AtomicU64::new(0),
         })))
@@ -90,7 +99,9 @@ impl Logs {
     fn route(&self, address: &LogAddress) -> Route {
         match address {
             LogAddress::Udp(address) => Route::Udp(*address),
-            LogAddress::Unix(path) => Route::Unix(datagram::UnixTarget::new(path)),
+            LogAddress::Unix(path) => {
+                Route::Unix(datagram::UnixTarget::new(path, self.0.doors.as_ref()))
+            }
             LogAddress::Stdout => Route::Stream(self.0.streams.writer(1)),
             LogAddress::Stderr => Route::Stream(self.0.streams.writer(2)),
             LogAddress::Fd(number) => Route::Stream(self.0.streams.writer(*number)),

@@ -1,0 +1,310 @@
+//! What the keeper does all day: it waits for a request, and does it.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use evenkeel_config::Config;
+use evenkeel_proxy::{Ledger, Ownership};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Resource, getrlimit, prlimit};
+
+use super::answers::Answers;
+use super::wire::{MOST_DESCRIPTORS, Reply, Request, receive, send};
+use super::{connect, log_paths};
+use crate::admin::Bound;
+use crate::bind_report::{self, Moment};
+use crate::cli::Options;
+use crate::{limits, port_owner, prepare};
+
+/// More threads than any configuration may ask for.
+const MOST_THREADS: u32 = 4096;
+
+/// The keeper's state.
+pub(super) struct Office {
+    options: Options,
+    server: Pid,
+    /// What is in force.
+    current: Config,
+    threads: usize,
+    ledger: Ledger,
+    /// What was read last and may come into force.
+    next: Option<Config>,
+}
+
+impl Office {
+    pub(super) fn new(
+        options: Options,
+        server: Pid,
+        current: Config,
+        threads: usize,
+        ledger: Ledger,
+    ) -> Self {
+        Self {
+            options,
+            server,
+            current,
+            threads,
+            ledger,
+            next: None,
+        }
+    }
+
+    /// Serves until the other side closes.
+    pub(super) fn run(mut self, socket: &OwnedFd) {
+        // Descriptors that come along are closed unseen.
+        while let Ok(Some((bytes, _))) = receive(socket) {
+            let answered = match Request::decode(&bytes) {
+                Some(request) => self.answer(request, socket),
+                None => tell(socket, &Reply::Failed("not understood".to_owned())),
+            };
+            if answered.is_err() {
+                break;
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request, socket: &OwnedFd) -> io::Result<()> {
+        match request {
+            Request::Read => return self.read(socket),
+            Request::Open(threads) => return self.open(threads, socket),
+            Request::Settle => self.settle(),
+            Request::Abandon => self.abandon(),
+            Request::Connect => connect_logs(&self.current, socket)?,
+            Request::Farewell => {
+                if let Some(replaces) = self.options.replaces.take() {
+                    prepare::dismiss(&replaces);
+                }
+            }
+            Request::Heirs => {
+                let admin = self.current.global.admin;
+                let count = admin.map_or(0, port_owner::listeners);
+                return tell(
+                    socket,
+                    &Reply::Count(u32::try_from(count).unwrap_or(u32::MAX)),
+                );
+            }
+        }
+        tell(socket, &Reply::Done)
+    }
+
+    fn read(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        self.abandon();
+        let (answers, loaded) = Answers::gather(&self.options);
+        // What is wrong with them is seen by the other side, too.
+        self.next = loaded.ok().map(|loaded| loaded.config);
+        match in_memory(&answers.encode()) {
+            Ok(file) => send(socket, &Reply::Files.encode(), &[file.as_fd()]),
+            Err(error) => tell(socket, &Reply::Failed(error.to_string())),
+        }
+    }
+
+    fn open(&mut self, threads: u32, socket: &OwnedFd) -> io::Result<()> {
+        let Some(next) = &self.next else {
+            return tell(socket, &Reply::Failed("nothing was read".to_owned()));
+        };
+        self.raise_limit(next);
+        self.threads = threads.clamp(1, MOST_THREADS) as usize;
+        let moment = Moment::ReloadOf(self.server.as_raw_nonzero().get().unsigned_abs());
+        for (bind, opened) in self.ledger.open(next, self.threads) {
+            let bind = u32::try_from(bind).unwrap_or(u32::MAX);
+            match opened {
+                Ok(sockets) => {
+                    for some in sockets.chunks(MOST_DESCRIPTORS) {
+                        let some: Vec<_> = some.iter().map(OwnedFd::as_fd).collect();
+                        send(socket, &Reply::Sockets(bind).encode(), &some)?;
+                    }
+                }
+                Err(error) => {
+                    let why = bind_report::reason(&error, moment);
+                    tell(socket, &Reply::Refused(bind, why))?;
+                }
+            }
+        }
+        if let Some(address) = next.global.admin
+            && self.current.global.admin != Some(address)
+        {
+            match Bound::bind(address, Ownership::Exclusive) {
+                Ok(bound) => {
+                    let listener = OwnedFd::from(bound.into_listener());
+                    send(socket, &Reply::Admin.encode(), &[listener.as_fd()])?;
+                }
+                Err(error) => {
+                    let why = bind_report::refused_admin(address, &error, moment);
+                    tell(socket, &Reply::AdminRefused(why))?;
+                }
+            }
+        }
+        connect_logs(next, socket)?;
+        tell(socket, &Reply::Done)
+    }
+
+    /// The serving process may no longer raise the hard limit of its descriptors.
+    fn raise_limit(&self, next: &Config) {
+        // What is too much is told by the other side, which finds the same.
+        if limits::settle(next).is_ok() {
+            let _ = prlimit(
+                Some(self.server),
+                Resource::Nofile,
+                getrlimit(Resource::Nofile),
+            );
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.ledger.settle(&next, self.threads);
+            self.current = next;
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.next = None;
+        self.ledger.abandon();
+    }
+}
+
+fn connect_logs(config: &Config, socket: &OwnedFd) -> io::Result<()> {
+    for (number, path) in log_paths(config).iter().enumerate() {
+        if let Ok(log) = connect(path) {
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            send(socket, &Reply::Log(number).encode(), &[log.as_fd()])?;
+        }
+    }
+    Ok(())
+}
+
+fn tell(socket: &OwnedFd, reply: &Reply) -> io::Result<()> {
+    send(socket, &reply.encode(), &[])
+}
+
+/// A file without a name, for what is too long for a packet.
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("evenkeel", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::{Read as _, Seek as _};
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    const CONFIG: &str = "listen f\n mode tcp\n bind 127.0.0.1:1\n timeout client 1s\n \
+                          timeout server 1s\n timeout connect 1s\n server s 127.0.0.1:1\n";
+
+    fn office(directory: &std::path::Path) -> Office {
+        std::fs::create_dir_all(directory).unwrap();
+        let file = directory.join("lb.cfg");
+        std::fs::write(&file, CONFIG).unwrap();
+        let options = Options {
+            files: vec![file],
+            ..Options::default()
+        };
+        let config = crate::files::load(&options).unwrap().config;
+        let server = rustix::process::getpid();
+        Office::new(options, server, config, 1, Ledger::default())
+    }
+
+    /// All that the keeper says until it has answered, and what its descriptors hold.
+    fn answer(socket: &OwnedFd, request: &[u8]) -> (Vec<Reply>, Vec<u8>) {
+        send(socket, request, &[]).unwrap();
+        let (mut replies, mut contents) = (Vec::new(), Vec::new());
+        loop {
+            let (bytes, descriptors) = receive(socket).unwrap().unwrap();
+            for descriptor in descriptors {
+                let mut file = File::from(descriptor);
+                if file.rewind().is_ok() {
+                    file.read_to_end(&mut contents).unwrap();
+                }
+            }
+            let reply = Reply::decode(&bytes).unwrap();
+            let is_last = matches!(
+                reply,
+                Reply::Done | Reply::Failed(_) | Reply::Files | Reply::Count(_)
+            );
+            replies.push(reply);
+            if is_last {
+                return (replies, contents);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_asks_for_another_file_gets_none() {
+        let directory =
+            std::env::temp_dir().join(format!("evenkeel-office-{}", std::process::id()));
+        let office = office(&directory);
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let keeper = std::thread::spawn(move || office.run(&theirs));
+        let mut random = 1_u32;
+        let mut said = BTreeSet::new();
+        for length in 0..300 {
+            let mut garbage: Vec<u8> = (0..length)
+                .map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    random.to_le_bytes()[3]
+                })
+                .collect();
+            // What a taken-over process would try: kinds that exist, with a path.
+            if length % 2 == 0 && length > 20 {
+                garbage[0] %= 9;
+                garbage[5..16].copy_from_slice(b"/etc/shadow");
+            }
+            if garbage.is_empty() {
+                continue;
+            }
+            let (replies, contents) = answer(&ours, &garbage);
+            assert!(contents.is_empty());
+            said.extend(replies.iter().map(|reply| format!("{reply:?}")));
+        }
+        assert_eq!(
+            said.into_iter().collect::<Vec<_>>(),
+            ["Failed(\"not understood\")"]
+        );
+        let (replies, contents) = answer(&ours, &Request::Read.encode());
+        assert_eq!(replies, [Reply::Files]);
+        let record = Answers::decode(&contents).unwrap();
+        let name = directory.join("lb.cfg").display().to_string();
+        assert_eq!(record, {
+            let (gathered, _) = Answers::gather(&Options {
+                files: vec![name.into()],
+                ..Options::default()
+            });
+            gathered
+        });
+        drop(ours);
+        keeper.join().unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_opened_before_the_files_were_read() {
+        let directory =
+            std::env::temp_dir().join(format!("evenkeel-unread-{}", std::process::id()));
+        let office = office(&directory);
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let keeper = std::thread::spawn(move || office.run(&theirs));
+        let (replies, _) = answer(&ours, &Request::Open(2).encode());
+        assert_eq!(replies, [Reply::Failed("nothing was read".to_owned())]);
+        drop(ours);
+        keeper.join().unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}
