@@ -17,6 +17,7 @@ mod health;
 mod logs;
 mod maxconn;
 mod metrics;
+mod privileges;
 mod reload;
 mod reset;
 mod retries;

@@ -44,8 +44,6 @@ pub(crate) fn start(
         SocketFlags::CLOEXEC,
         None,
     )?;
-    remember();
-    notify::open();
     let server = rustix::process::getpid();
     let Some(pid) = split()? else {
         drop(ours);
@@ -62,6 +60,8 @@ pub(crate) fn start(
         return Ok(Err(0));
     };
     drop(theirs);
+    remember();
+    notify::open();
     let doors = Doors::default();
     let paths: Vec<PathBuf> = log_paths(&prepared.loaded.config).into_iter().collect();
     for path in &paths {
