@@ -227,19 +227,19 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
 
 /// `haproxy_frontend_*`, `haproxy_backend_*` and `haproxy_server_*`.
 ///
-/// Quantities that nothing here can move yet (queues, rules that deny, rate limits) stand with
+/// Quantities that nothing here can move yet (rules that deny, rate limits) stand with
 /// the value that is true of them, so that dashboards and alerts find their series.
 pub(crate) const COLUMNS: &[Column] = &[
     column("current_queue", Gauge, "Connections that wait for a server")
-        .backend(|_| Count(0))
-        .server(|_| Count(0)),
+        .backend(|b| Count(b.service.current_queue.into()))
+        .server(|s| Count(s.service.current_queue.into())),
     column(
         "max_queue",
         Gauge,
         "Most connections that ever waited for a server at once",
     )
-    .backend(|_| Count(0))
-    .server(|_| Count(0)),
+    .backend(|b| Count(b.service.max_queue.into()))
+    .server(|s| Count(s.service.max_queue.into())),
     column("current_sessions", Gauge, "Open sessions")
         .frontend(|f| Count(f.current_sessions.into()))
         .backend(|b| Count(b.service.current_sessions.into()))
@@ -251,11 +251,11 @@ pub(crate) const COLUMNS: &[Column] = &[
     column(
         "limit_sessions",
         Gauge,
-        "Limit on open sessions (maxconn of a frontend, fullconn of a backend)",
+        "Limit on open sessions (maxconn of a frontend or server, fullconn of a backend)",
     )
     .frontend(|f| Count(f.session_limit.into()))
     .backend(|b| Count(b.session_limit.into()))
-    .server(|_| Unknown),
+    .server(|s| s.session_limit.map_or(Unknown, |limit| Count(limit.into()))),
     column("sessions_total", Counter, "Sessions")
         .frontend(|f| Count(f.sessions_total))
         .backend(|b| Count(b.service.sessions_total))
@@ -378,13 +378,14 @@ pub(crate) const COLUMNS: &[Column] = &[
                 Unknown
             }
         }),
-    column("queue_limit", Gauge, "Limit on waiting connections").server(|_| Unknown),
+    column("queue_limit", Gauge, "Limit on waiting connections")
+        .server(|s| s.queue_limit.map_or(Unknown, |limit| Count(limit.into()))),
     column(
         "current_throttle",
         Gauge,
-        "Percentage of its weight that a server in slow start gets",
+        "Percentage of its weight and maxconn that a server in slow start gets",
     )
-    .server(|_| Unknown),
+    .server(|s| s.throttle.map_or(Unknown, |percent| Count(percent.into()))),
     column(
         "loadbalanced_total",
         Counter,

@@ -18,6 +18,7 @@ mod logs;
 mod maxconn;
 mod metrics;
 mod privileges;
+mod queue;
 mod reload;
 mod reset;
 mod retries;

@@ -16,5 +16,6 @@ mod check_mode;
 mod end_codes;
 mod health;
 mod metrics;
+mod queue;
 mod retries;
 mod timeouts;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use evenkeel_config::Check;
+use evenkeel_config::{Check, InitState};
 
 /// A server's health: up or down, and how many more verdicts it takes to change that.
 ///
@@ -50,6 +50,18 @@ impl Machine {
             rise,
             fall: fall.max(1),
         }
+    }
+
+    /// The same server before any check, as `init-state` has it.
+    #[must_use]
+    pub fn starting(self, state: InitState) -> Self {
+        let health = match state {
+            InitState::Up => self.rise,
+            InitState::FullyUp => self.top(),
+            InitState::Down => self.rise - 1,
+            InitState::FullyDown => 0,
+        };
+        Self { health, ..self }
     }
 
     /// The same server under other thresholds (a reload): it stays up or down, and what it has
@@ -185,6 +197,27 @@ mod tests {
         assert_eq!(machine.phase(), Phase::Changing);
         assert_eq!(machine.on(false), Some(Change::WentDown));
         assert_eq!(machine.health(), 0);
+    }
+
+    #[test]
+    fn a_server_starts_as_init_state_says() {
+        let check = |state, (is_up, failures, successes)| {
+            let fresh = Machine::new(2, 3).starting(state);
+            assert_eq!(fresh.is_up(), is_up, "{state:?}");
+            let steps = |passed| {
+                let mut machine = fresh;
+                (1..9).find(|_| machine.on(passed).is_some())
+            };
+            assert_eq!(
+                (steps(false), steps(true)),
+                (failures, successes),
+                "{state:?}"
+            );
+        };
+        check(InitState::Up, (true, Some(1), None));
+        check(InitState::FullyUp, (true, Some(3), None));
+        check(InitState::Down, (false, None, Some(1)));
+        check(InitState::FullyDown, (false, None, Some(2)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Finds a server for a client and connects to it: choice, retries, redispatch.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,10 @@ use crate::dial::{self, dial};
 use crate::end::End;
 use crate::fitness::Standing;
 use crate::log::Sink;
+use crate::queue::{NoPlace, Passed, Queue};
 use crate::relay::{Gone, Stream};
-use crate::server::{Server, Signals};
+use crate::server::{Server, ServerState, Signals};
+use crate::slowstart;
 use crate::stats::ServiceStats;
 
 /// How long a failed server is left alone before it is tried again (HAProxy's turn-around).
@@ -41,6 +43,7 @@ pub(crate) struct BackendState {
     pub(crate) standing: Mutex<Standing>,
     /// Held while a server of this backend changes, so that what is told of it is in order.
     pub(crate) changing: Mutex<()>,
+    pub(crate) queue: Queue,
 }
 
 impl BackendState {
@@ -50,6 +53,7 @@ impl BackendState {
             members: Mutex::default(),
             standing: Mutex::new(Standing::new(true, now)),
             changing: Mutex::default(),
+            queue: Queue::default(),
         }
     }
 }
@@ -70,7 +74,11 @@ pub(crate) struct Backend {
     picker: Mutex<Picker>,
     pub(crate) log: Sink,
     pub(crate) shared: Arc<Shared>,
-    kill: Cut,
+    pub(crate) kill: Cut,
+    /// See [`Backend::fullconn`]; runs along with the limits of the frontends.
+    pub(crate) fullconn: AtomicU32,
+    /// What weights are multiplied with, so that slowstart has steps to climb.
+    pub(crate) scale: AtomicU16,
     connect_seconds: metrics::Histogram,
     pub(crate) session_seconds: metrics::Histogram,
 }
@@ -112,6 +120,8 @@ pub(crate) struct Effort {
     pub(crate) waited: Duration,
     pub(crate) retries: u32,
     pub(crate) is_redispatched: bool,
+    /// Those who were served before, while it waited for room.
+    pub(crate) passed: Passed,
 }
 
 /// A session's claim on a server: counted while it lives.
@@ -122,13 +132,20 @@ pub(crate) struct Lease {
     pub(crate) signals: Signals,
 }
 
+impl Lease {
+    /// A claim that is counted already.
+    pub(crate) fn new(backend: Arc<Backend>, server: Arc<Server>, signals: Signals) -> Self {
+        Self {
+            backend,
+            server,
+            signals,
+        }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.server.state.stats.open.fall();
-        let mut picker = self.backend.picker();
-        if picker.needs_counts() {
-            picker.closed(self.server.index);
-        }
+        self.backend.release(&self.server);
     }
 }
 
@@ -160,14 +177,17 @@ impl Backend {
         shared: Arc<Shared>,
         kill: Cut,
     ) -> Arc<Self> {
+        let now = Instant::now();
+        let scale = slowstart::scale(&servers);
         let entries: Vec<Entry> = servers
             .iter()
             .map(|server| {
                 let fitness = server.state.fitness();
                 Entry {
-                    weight: fitness.weight,
+                    weight: slowstart::weight(&fitness, scale, now),
                     backup: server.config.backup,
                     usable: fitness.view().is_usable(),
+                    full: false,
                 }
             })
             .collect();
@@ -183,13 +203,16 @@ impl Backend {
             log,
             shared,
             kill,
+            fullconn: AtomicU32::new(u32::MAX),
+            scale: AtomicU16::new(scale),
         };
-        backend.note_standing(Instant::now());
+        backend.note_standing(now);
         let backend = Arc::new(backend);
         let mut members = backend.state.members();
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(&backend));
         drop(members);
+        backend.adopt_queue();
         backend
     }
 
@@ -208,14 +231,16 @@ impl Backend {
     ) -> Result<Connection, Failure> {
         let began = Instant::now();
         let mut effort = Effort::default();
-        let Some(mut lease) = self.lease(&client, None) else {
-            self.state.stats.connection_errors.fetch_add(1, Relaxed);
-            return Err(Failure {
-                end: End::NoServer,
-                server: None,
-                effort,
-            });
+        let mut lease = match self.place(&client, None, &mut effort).await {
+            Ok(lease) => lease,
+            Err(no_place) => {
+                effort.waited = began.elapsed();
+                return Err(self.without_place(no_place, effort));
+            }
         };
+        if effort.passed.is_some() {
+            effort.waited = began.elapsed();
+        }
         // Each DOWN mark may move a connect on without counting as a retry; more often than there
         // are servers it is no longer news.
         let mut free_moves = self.servers.len();
@@ -271,15 +296,19 @@ impl Backend {
             }
             if self.may_move(&server, effort.retries) {
                 drop(lease);
-                let Some(next) = self.lease(&client, Some(server.index)) else {
-                    return Err(Failure {
-                        end: End::NoServer,
-                        server: Some(server),
-                        effort,
-                    });
-                };
-                lease = next;
+                let next = self.place(&client, Some(server.index), &mut effort).await;
                 effort.waited = began.elapsed();
+                lease = match next {
+                    Ok(lease) => lease,
+                    Err(no_place) if no_place.end == End::NoServer => {
+                        return Err(Failure {
+                            end: End::NoServer,
+                            server: Some(server),
+                            effort,
+                        });
+                    }
+                    Err(no_place) => return Err(self.without_place(no_place, effort)),
+                };
                 // A hash may well choose the same server again.
                 let is_moved = lease.server.index != server.index;
                 effort.is_redispatched |= is_moved;
@@ -345,7 +374,7 @@ impl Backend {
             },
             () = self.kill.wait() => Try::Over(End::Killed),
             () = self.down_and_free(lease, retries) => Try::ServerDown,
-            gone = client.stream.gone() => Try::Over(gone.into()),
+            gone = client.stream.gone(self.config.queueing.abort_on_close) => Try::Over(gone.into()),
         }
     }
 
@@ -370,7 +399,7 @@ impl Backend {
         tokio::select! {
             biased;
             () = self.kill.wait() => Some(End::Killed),
-            gone = client.stream.gone() => Some(gone.into()),
+            gone = client.stream.gone(self.config.queueing.abort_on_close) => Some(gone.into()),
             () = self.down_and_free(lease, retries) => None,
             () = sleep(delay) => None,
         }
@@ -442,7 +471,29 @@ impl Backend {
         self.picker().has_other(server.index)
     }
 
-    fn lease(self: &Arc<Self>, client: &Client<'_>, avoid: Option<usize>) -> Option<Lease> {
+    /// What becomes of a client that got no server to try.
+    fn without_place(&self, no_place: NoPlace, effort: Effort) -> Failure {
+        let NoPlace { end, server } = no_place;
+        if matches!(end, End::NoServer | End::QueueTimeout | End::QueueFull) {
+            self.state.stats.connection_errors.fetch_add(1, Relaxed);
+            if let Some(server) = &server {
+                let stats = &server.state.stats;
+                stats.connection_errors.fetch_add(1, Relaxed);
+            }
+        }
+        Failure {
+            end,
+            server,
+            effort,
+        }
+    }
+
+    /// A server chosen without regard to limits.
+    pub(crate) fn lease(
+        self: &Arc<Self>,
+        client: &Client<'_>,
+        avoid: Option<usize>,
+    ) -> Option<Lease> {
         // Under the picker's lock: a server that is taken out after this choice ends it.
         let (server, signals) = {
             let mut picker = self.picker();
@@ -453,13 +504,39 @@ impl Backend {
             (self.servers[index].clone(), self.servers[index].signals())
         };
         server.state.stats.open.rise();
+        self.note_choice(&server);
+        Some(Lease::new(self.clone(), server, signals))
+    }
+
+    /// Counts that the balance algorithm chose a server.
+    pub(crate) fn note_choice(&self, server: &Server) {
         let epoch = self.shared.stats.epoch;
-        self.count(&server, |stats| stats.choose(epoch));
-        Some(Lease {
-            backend: self.clone(),
-            server,
-            signals,
-        })
+        self.count(server, |stats| stats.choose(epoch));
+    }
+
+    /// Sessions at which limits that follow them are at their highest.
+    pub(crate) fn fullconn(&self) -> u32 {
+        self.fullconn.load(Relaxed)
+    }
+
+    /// Does `what` in every generation that has this server, with its place there.
+    pub(crate) fn for_each_generation(
+        &self,
+        state: &Arc<ServerState>,
+        mut what: impl FnMut(&Self, usize),
+    ) {
+        let members: Vec<_> = self
+            .state
+            .members()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for backend in members {
+            let is_it = |own: &Arc<Server>| Arc::ptr_eq(&own.state, state);
+            if let Some(index) = backend.servers.iter().position(is_it) {
+                what(&backend, index);
+            }
+        }
     }
 
     /// Whether a server's port follows the client's.

@@ -23,6 +23,7 @@ impl Traffic {
                 weight: 10 + (n * 7 % 16) as u16,
                 backup: false,
                 usable: true,
+                full: false,
             })
             .collect();
         let mut traffic = Self {

@@ -1,10 +1,11 @@
 //! Makes every change to a server's state take effect: in the pickers of every generation, on its
 //! connections, in counters, in logs, and on the servers that track it.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use evenkeel_config::ServerAddress;
+use evenkeel_config::{OnMarkedUp, ServerAddress};
 use evenkeel_health::{CheckOutcome, Machine};
 use tracing::{error, info, warn};
 
@@ -12,6 +13,7 @@ use crate::backend::Backend;
 use crate::fitness::{AdminState, Fitness, Health};
 use crate::log::{self, Level, Transition};
 use crate::server::Server;
+use crate::slowstart;
 
 /// Why a server changes, as its log line tells.
 #[derive(Clone, Copy, Debug)]
@@ -48,30 +50,37 @@ impl Backend {
             let (before, result, after) = server.state.change(|fitness| {
                 let before = fitness.view();
                 let result = change(fitness);
-                if before.admin.is_maint()
-                    && !fitness.admin.is_maint()
-                    && !matches!(cause, Cause::Tracked(_))
-                {
+                if before.admin.is_maint() && !fitness.admin.is_maint() {
                     fitness.start_over();
                 }
-                fitness.standing.turn(fitness.is_up(), now);
+                let is_up = fitness.is_up();
+                if fitness.standing.turn(is_up, now) {
+                    fitness.starting = (is_up && fitness.load.slowstart.is_some()).then_some(now);
+                }
                 (before, result, fitness.clone())
             });
             let view = after.view();
-            self.tell_pickers(server, &after);
+            self.tell_pickers(server, &after, now);
+            if after.starting.is_some() {
+                server.state.starts.notify_one();
+            }
+            let requeued = self.requeue(&server.state);
             if before.is_up() && !view.is_up() {
                 server.state.went_down();
             }
+            if !before.is_usable()
+                && view.is_usable()
+                && server.config.on_marked_up == OnMarkedUp::ShutdownBackupSessions
+            {
+                self.shutdown_backup_sessions();
+            }
             if before != view {
-                self.announce(
-                    server,
-                    &Transition {
-                        before,
-                        after: view,
-                        cause,
-                    },
-                    now,
-                );
+                let transition = Transition {
+                    before,
+                    after: view,
+                    cause,
+                };
+                self.announce(server, &transition, requeued, now);
             }
             (result, after)
         };
@@ -80,25 +89,39 @@ impl Backend {
     }
 
     /// Tells the pickers of every generation what the server can take now.
-    fn tell_pickers(&self, server: &Server, fitness: &Fitness) {
-        let members: Vec<_> = self
-            .state
-            .members()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for backend in members {
-            let is_it = |own: &Arc<Server>| Arc::ptr_eq(&own.state, &server.state);
-            if let Some(index) = backend.servers.iter().position(is_it) {
-                let mut picker = backend.picker();
-                picker.set_weight(index, fitness.weight);
-                picker.set_usable(index, fitness.view().is_usable());
+    fn tell_pickers(&self, server: &Server, fitness: &Fitness, now: Instant) {
+        self.for_each_generation(&server.state, |backend, index| {
+            let is_rescaled = backend.rescale();
+            let scale = backend.scale.load(Relaxed);
+            let weights: Vec<u16> = if is_rescaled {
+                let servers = backend.servers.iter();
+                servers
+                    .map(|server| slowstart::weight(&server.state.fitness(), scale, now))
+                    .collect()
+            } else {
+                Vec::new()
+            };
+            let mut picker = backend.picker();
+            for (index, weight) in weights.into_iter().enumerate() {
+                picker.set_weight(index, weight);
             }
+            picker.set_weight(index, slowstart::weight(fitness, scale, now));
+            picker.set_usable(index, fitness.view().is_usable());
+        });
+    }
+
+    /// Ends the sessions on backups: a server is back.
+    fn shutdown_backup_sessions(&self) {
+        let backups = self.servers.iter().filter(|server| server.config.backup);
+        for server in backups {
+            server.state.shutdown_sessions();
         }
     }
 
     /// Logs what changed, and the end of the backend with its last server.
-    fn announce(&self, server: &Server, transition: &Transition<'_>, now: Instant) {
+    fn announce(&self, server: &Server, transition: &Transition<'_>, requeued: u32, now: Instant) {
+        let is_lost = !transition.after.is_up();
+        let (queued, _) = self.state.queue.level(is_lost.then_some(&*server.state));
         let (active, backup) = {
             let picker = self.picker();
             (picker.active_servers(), picker.backup_servers())
@@ -110,8 +133,8 @@ impl Backend {
             active_servers: active,
             backup_servers: backup,
             sessions: server.state.stats.open.now(),
-            requeued: 0,
-            queued: 0,
+            requeued,
+            queued,
         };
         for (level, message) in transition.messages(&scene) {
             self.log.send(level, &message);
@@ -142,6 +165,13 @@ impl Backend {
                 });
             }
         }
+    }
+
+    /// Has the servers that track this one do as it does now.
+    pub(crate) fn tell_followers_again(&self, index: usize) {
+        let server = &self.servers[index];
+        let fitness = server.state.fitness().clone();
+        self.tell_followers(server, &fitness);
     }
 
     /// Takes in what a check of the server at `index` found; returns what it makes of the server.
@@ -182,6 +212,11 @@ impl Backend {
     /// `set weight`, and what an agent says (0-256).
     pub(crate) fn set_weight(&self, index: usize, weight: u16) {
         self.change(index, Cause::Admin, |fitness| fitness.weight = weight);
+    }
+
+    /// `set maxconn server`, and what an agent says; `None`: no limit.
+    pub(crate) fn set_maxconn(&self, index: usize, maxconn: Option<u32>) {
+        self.change(index, Cause::Admin, |fitness| fitness.maxconn = maxconn);
     }
 
     /// `set server ... addr`, and what a resolver found. Connections that exist stay.

@@ -21,6 +21,12 @@ pub(crate) enum End {
     ConnectTimeout,
     /// This machine lacked a port, a descriptor or memory for the connect.
     ConnectResource,
+    /// No server had room for too long.
+    QueueTimeout,
+    /// The one server that the client belongs to had no room, nor the line before it.
+    QueueFull,
+    /// The client left while it waited for room.
+    ClientGoneQueued,
     /// The client left before there was a connection to a server.
     ClientGoneConnecting,
     /// The server was marked DOWN and its sessions are to be shut down.
@@ -41,6 +47,9 @@ impl End {
             Self::NoServer | Self::ConnectError => "SC",
             Self::ConnectTimeout => "sC",
             Self::ConnectResource => "RC",
+            Self::QueueTimeout => "sQ",
+            Self::QueueFull => "SQ",
+            Self::ClientGoneQueued => "CQ",
             Self::ClientGoneConnecting => "CC",
             Self::ServerDown => "DC",
             Self::Killed => "KC",

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
-use evenkeel_config::ServerAddress;
+use evenkeel_config::{InitState, ServerAddress, ServerLoad};
 use evenkeel_health::{CheckOutcome, Machine};
 
 /// Since when something is up or down, and for how long it was down before.
@@ -136,6 +136,7 @@ impl View {
 struct Said {
     disabled: bool,
     weight: u16,
+    maxconn: Option<u32>,
     address: ServerAddress,
 }
 
@@ -144,6 +145,7 @@ impl Said {
         Self {
             disabled: server.disabled,
             weight: server.weight,
+            maxconn: server.load.maxconn,
             address: server.address.clone(),
         }
     }
@@ -170,6 +172,16 @@ pub(crate) struct Fitness {
     pub(crate) admin: Admin,
     /// The weight in force, before slowstart: the file's, a command's or the agent's.
     pub(crate) weight: u16,
+    /// The limit in force: the file's, a command's or the agent's; `None`: no limit.
+    pub(crate) maxconn: Option<u32>,
+    /// What the file lets it have.
+    pub(crate) load: ServerLoad,
+    /// Since when it has been coming up slowly; `None`: it has its full share.
+    pub(crate) starting: Option<Instant>,
+    /// What it is taken for before a check.
+    init_state: InitState,
+    /// Whether it has a state of its own rather than follow another server's.
+    is_leader: bool,
     /// Where it is now: the file's address, a command's or a resolver's.
     pub(crate) address: ServerAddress,
     pub(crate) standing: Standing,
@@ -181,7 +193,8 @@ impl Fitness {
         let machine = server
             .check
             .as_ref()
-            .map(|check| Machine::new(check.rise, check.fall));
+            .map(|check| Machine::new(check.rise, check.fall).starting(server.init_state));
+        let is_up = machine.is_none_or(|machine| machine.is_up());
         Self {
             machine,
             last_check: None,
@@ -197,8 +210,13 @@ impl Fitness {
                 ..Admin::default()
             },
             weight: server.weight,
+            maxconn: server.load.maxconn,
+            load: server.load,
+            starting: None,
+            init_state: server.init_state,
+            is_leader: server.track.is_none(),
             address: server.address.clone(),
-            standing: Standing::new(!server.disabled, now),
+            standing: Standing::new(!server.disabled && is_up, now),
             said: Said::by(server),
         }
     }
@@ -207,7 +225,7 @@ impl Fitness {
     pub(crate) fn adapt(&mut self, server: &config::Server, now: Instant) {
         self.machine = server.check.as_ref().map(|check| match self.machine {
             Some(machine) => machine.with_thresholds(check.rise, check.fall),
-            None => Machine::new(check.rise, check.fall),
+            None => Machine::new(check.rise, check.fall).starting(server.init_state),
         });
         self.obey(server);
         // Links are made anew; `follow` says what is inherited then.
@@ -223,6 +241,7 @@ impl Fitness {
             ..self.admin
         };
         self.weight = old.weight;
+        self.maxconn = old.maxconn;
         self.checks_enabled = old.checks_enabled;
         self.agent_enabled = old.agent_enabled;
         self.said = Said {
@@ -242,7 +261,19 @@ impl Fitness {
         if says.weight != self.said.weight {
             self.weight = says.weight;
         }
+        if says.maxconn != self.said.maxconn {
+            self.maxconn = says.maxconn;
+        }
+        if says.address != self.said.address {
+            self.address = says.address.clone();
+        }
         self.said = says;
+        self.load = server.load;
+        self.init_state = server.init_state;
+        self.is_leader = server.track.is_none();
+        if server.load.slowstart.is_none() {
+            self.starting = None;
+        }
     }
 
     /// The weight that the file gives.
@@ -307,6 +338,16 @@ impl Fitness {
         }
     }
 
+    /// The share of weight and limit that slowstart leaves it, in percent.
+    pub(crate) fn percent(&self, now: Instant) -> u8 {
+        let (Some(since), Some(takes)) = (self.starting, self.load.slowstart) else {
+            return 100;
+        };
+        let passed = now.saturating_duration_since(since).as_millis();
+        let percent = passed * 100 / takes.as_millis().max(1);
+        u8::try_from(percent).unwrap_or(100).clamp(1, 100)
+    }
+
     /// Follows the server that it tracks.
     pub(crate) fn follow(&mut self, leader: &Self) {
         self.machine = leader.machine;
@@ -318,10 +359,14 @@ impl Fitness {
         self.admin.inherited_drain = leader.admin.is_drain();
     }
 
-    /// Comes back from maintenance: up, until a check says otherwise.
+    /// Comes back from maintenance: up until a check says otherwise, or as `init-state` has it.
     pub(crate) fn start_over(&mut self) {
+        // One that follows another has its state from there.
+        if !self.is_leader {
+            return;
+        }
         for machine in [&mut self.machine, &mut self.agent].into_iter().flatten() {
-            *machine = Machine::new(machine.rise(), machine.fall());
+            *machine = Machine::new(machine.rise(), machine.fall()).starting(self.init_state);
         }
         self.is_stopping = false;
         self.is_forced_down = false;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
-use evenkeel_config::{Bind, Config, RelayMethod, ServerAddress};
+use evenkeel_config::{BackendId, Bind, Config, RelayMethod, ServerAddress, Tracked};
 use evenkeel_health::{Beat, Machine, Spread, first_checks, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
 use crate::relay::{Limits, Method, Terms};
-use crate::server::{Server, ServerState};
+use crate::server::{Follower, Server, ServerState};
 use crate::session::{Frontend, limits};
 use crate::sockets::Listening;
 use crate::stats::FrontendStats;
@@ -75,13 +75,15 @@ impl Generation {
             .iter()
             .map(|backend| new_backend(backend, carried, shared, &kill, now))
             .collect();
-        let frontends = config
+        link_followers(&config, &backends);
+        let frontends: Vec<Arc<Frontend>> = config
             .frontends
             .iter()
             .map(|frontend| {
                 new_frontend(frontend, &config, &backends, carried, shared, &kill, &stop)
             })
             .collect();
+        set_fullconn(&frontends, &backends);
         Self {
             config,
             frontends,
@@ -126,6 +128,19 @@ impl Generation {
             drop(workers.handle(thread % threads).spawn(listener));
         }
         self.start_checks();
+        self.start_slowly();
+    }
+
+    /// Begins to bring servers up slowly that come back.
+    fn start_slowly(&self) {
+        for backend in &self.backends {
+            for server in &backend.servers {
+                if server.config.load.slowstart.is_some() {
+                    let backend = backend.clone();
+                    self.checks().spawn(backend.bring_up(server.index));
+                }
+            }
+        }
     }
 
     fn checks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -328,6 +343,53 @@ fn new_backend(
         shared.clone(),
         kill.clone(),
     )
+}
+
+/// Has servers follow those that they track, from now on and as they are now.
+fn link_followers(config: &Config, backends: &[Arc<Backend>]) {
+    let mut followers: HashMap<(usize, usize), Vec<Follower>> = HashMap::new();
+    for (backend, section) in backends.iter().zip(&config.backends) {
+        for (index, server) in section.servers.iter().enumerate() {
+            if let Some(Tracked {
+                backend: BackendId(leader),
+                server,
+            }) = server.track
+            {
+                let follower = Follower {
+                    backend: Arc::downgrade(backend),
+                    index,
+                };
+                followers
+                    .entry((leader, server))
+                    .or_default()
+                    .push(follower);
+            }
+        }
+    }
+    for (&(backend, server), own) in &followers {
+        // Nobody has set it: the generation is new.
+        let _ = backends[backend].servers[server].followers.set(own.clone());
+    }
+    for &(backend, server) in followers.keys() {
+        if config.backends[backend].servers[server].track.is_none() {
+            backends[backend].tell_followers_again(server);
+        }
+    }
+}
+
+/// Says at how many sessions the limits of servers that follow them are highest: a tenth of what
+/// the frontends that lead there may have, unless the file says.
+pub(crate) fn set_fullconn(frontends: &[Arc<Frontend>], backends: &[Arc<Backend>]) {
+    for backend in backends {
+        let fullconn = backend.config.queueing.fullconn.unwrap_or_else(|| {
+            let reaching = frontends
+                .iter()
+                .filter(|frontend| frontend.reaches(backend));
+            let clients = reaching.map(|frontend| frontend.stats.gate.limit());
+            clients.fold(0, u32::saturating_add).div_ceil(10)
+        });
+        backend.fullconn.store(fullconn, Relaxed);
+    }
 }
 
 fn new_frontend(

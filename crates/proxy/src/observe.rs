@@ -1,6 +1,7 @@
 //! Takes a [`Snapshot`] of a running proxy.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ use crate::fitness::{Fitness, Health, Standing};
 use crate::generation::Generation;
 use crate::local::HttpStats;
 use crate::proxy::Proxy;
+use crate::queue::Queue;
 use crate::server::Server;
 use crate::session::Frontend;
 use crate::snapshot::*;
@@ -39,7 +41,7 @@ impl Proxy {
                 .map(|f| frontend_snapshot(f, self.is_stopping, epoch, &self.sockets, &local))
                 .collect(),
             backends: used
-                .map(|b| backend_snapshot(b, frontends, epoch, now))
+                .map(|b| backend_snapshot(b, backends, epoch, now))
                 .collect(),
         }
     }
@@ -131,39 +133,28 @@ fn http_snapshot(stats: &HttpStats, epoch: Epoch) -> HttpSnapshot {
 
 fn backend_snapshot(
     backend: &Backend,
-    frontends: &[std::sync::Arc<Frontend>],
+    all: &[Arc<Backend>],
     epoch: Epoch,
     now: Instant,
 ) -> BackendSnapshot {
     let (config, stats) = (&backend.config, &backend.state.stats);
-    let (weight, active_servers, backup_servers) = {
+    let queue = &backend.state.queue;
+    let weight = backend.total_weight();
+    let (active_servers, backup_servers) = {
         let picker = backend.picker();
-        (
-            picker.total_weight(),
-            picker.active_servers(),
-            picker.backup_servers(),
-        )
+        (picker.active_servers(), picker.backup_servers())
     };
     let standing = *backend
         .state
         .standing
         .lock()
         .expect("no panic while standing is locked");
-    let reaching = frontends.iter().filter(|frontend| {
-        frontend
-            .backend
-            .as_ref()
-            .is_some_and(|served| served.config.name == config.name)
-    });
-    let clients: u32 = reaching
-        .map(|frontend| frontend.stats.gate.limit())
-        .fold(0, u32::saturating_add);
     BackendSnapshot {
         id: config.id,
         name: config.name.clone(),
         is_up: standing.is_up(),
-        service: service_snapshot(stats, &standing, epoch, now),
-        session_limit: clients.div_ceil(10),
+        service: service_snapshot(stats, &standing, queue.level(None), epoch, now),
+        session_limit: backend.fullconn(),
         weight,
         active_servers,
         backup_servers,
@@ -171,12 +162,18 @@ fn backend_snapshot(
         servers: backend
             .servers
             .iter()
-            .map(|server| server_snapshot(server, epoch, now))
+            .map(|server| server_snapshot(server, queue, all, epoch, now))
             .collect(),
     }
 }
 
-fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapshot {
+fn server_snapshot(
+    server: &Server,
+    queue: &Queue,
+    all: &[Arc<Backend>],
+    epoch: Epoch,
+    now: Instant,
+) -> ServerSnapshot {
     let (config, stats) = (&server.config, &server.state.stats);
     let fitness = server.state.fitness().clone();
     let machine = fitness.machine;
@@ -186,16 +183,26 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
         address: fitness.address.clone(),
         host: config.host.clone(),
         status: status(&fitness),
-        tracked: None,
-        service: service_snapshot(stats, &fitness.standing, epoch, now),
+        tracked: config.track.map(|tracked| {
+            let backend = &all[tracked.backend.0];
+            let leader = &backend.servers[tracked.server].config;
+            format!("{}/{}", backend.config.name, leader.name)
+        }),
+        service: service_snapshot(
+            stats,
+            &fitness.standing,
+            queue.level(Some(&server.state)),
+            epoch,
+            now,
+        ),
         health: machine.map_or((0, 0), |machine| (machine.health(), machine.top())),
         rise_fall: machine.map_or((0, 0), |machine| (machine.rise(), machine.fall())),
         weight: u32::from(fitness.weight),
         configured_weight: u32::from(fitness.configured_weight()),
         backup: config.backup,
-        throttle: None,
-        queue_limit: None,
-        session_limit: None,
+        throttle: fitness.starting.map(|_| fitness.percent(now)),
+        queue_limit: fitness.load.maxqueue,
+        session_limit: fitness.maxconn,
         is_checked: config.check.is_some(),
         last_check: fitness.last_check,
         check_failures_total: fitness.check_failures,
@@ -206,12 +213,13 @@ fn server_snapshot(server: &Server, epoch: Epoch, now: Instant) -> ServerSnapsho
 fn service_snapshot(
     stats: &ServiceStats,
     standing: &Standing,
+    (current_queue, max_queue): (u32, u32),
     epoch: Epoch,
     now: Instant,
 ) -> ServiceSnapshot {
     ServiceSnapshot {
-        current_queue: 0,
-        max_queue: 0,
+        current_queue,
+        max_queue,
         current_sessions: stats.open.now(),
         max_sessions: stats.open.peak(),
         sessions_total: stats.sessions.load(Relaxed),

@@ -2,25 +2,34 @@
 //! generation (its configuration, the signals that end its connections).
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 
 use evenkeel_config as config;
 use evenkeel_config::ServerAddress;
 use evenkeel_health::PortTurn;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::backend::Backend;
 use crate::cut::Cut;
 use crate::fitness::Fitness;
+use crate::queue::Room;
 use crate::stats::ServiceStats;
+
+static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
 
 /// What of a server outlives a reload: found again by backend, name and address.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     pub(crate) stats: ServiceStats,
     fitness: Mutex<Fitness>,
+    /// Tells it apart from every other one that ever was.
+    pub(crate) id: usize,
+    /// What it may have.
+    pub(crate) room: Room,
+    /// Wakes the task that brings it up slowly.
+    pub(crate) starts: Notify,
     /// Whether the address in use is another than the configured one: looked at by each connect,
     /// so that only then the lock is taken.
     is_moved: AtomicBool,
@@ -33,7 +42,12 @@ pub(crate) struct ServerState {
 impl ServerState {
     pub(crate) fn new(server: &config::Server, now: Instant) -> Self {
         let fitness = Fitness::new(server, now);
+        let room = Room::default();
+        room.set(&fitness, now);
         Self {
+            id: NEXT_ID.fetch_add(1, Relaxed),
+            room,
+            starts: Notify::new(),
             stats: ServiceStats::default(),
             is_moved: AtomicBool::new(false),
             checks_run: watch::Sender::new(fitness.wants_checks()),
@@ -68,6 +82,7 @@ impl ServerState {
         self.checks_run
             .send_if_modified(|run| std::mem::replace(run, wants_checks) != wants_checks);
         self.is_moved.store(fitness.is_moved(), Relaxed);
+        self.room.set(&fitness, Instant::now());
         result
     }
 

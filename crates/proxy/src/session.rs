@@ -100,6 +100,13 @@ impl Drop for Place {
 }
 
 impl Frontend {
+    /// Whether its clients may come to this backend.
+    pub(crate) fn reaches(&self, backend: &Backend) -> bool {
+        let own = self.backend.iter();
+        own.into_iter()
+            .any(|own| own.config.name == backend.config.name)
+    }
+
     fn gates(&self, bind: usize) -> [Option<&Gate>; 3] {
         let own = self.bind_gates.get(bind).and_then(Option::as_ref);
         [own, Some(&self.stats.gate), Some(&self.shared.stats.gate)]
@@ -125,6 +132,14 @@ struct Outcome {
     bytes: (u64, u64),
     /// What the client sent and no server got.
     unsent: u64,
+}
+
+impl Outcome {
+    /// How long it waited until the last try, or for room in vain; `None`: it came to neither.
+    fn waited(&self) -> Option<Duration> {
+        let is_tried = self.server.is_some() && self.end != End::QueueFull;
+        (is_tried || self.effort.passed.is_some()).then_some(self.effort.waited)
+    }
 }
 
 impl From<Failure> for Outcome {
@@ -415,11 +430,21 @@ fn finish(
 ) {
     let frontend = &place.frontend;
     let took = began.elapsed();
+    let is_clients = matches!(
+        outcome.end,
+        End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout
+    );
+    if let Some(backend) = &frontend.backend
+        && is_clients
+    {
+        // Who waited for room had no server yet.
+        let stats = outcome.server.as_ref().map(|server| &server.state.stats);
+        for stats in stats.into_iter().chain([&backend.state.stats]) {
+            stats.client_aborts.fetch_add(1, Relaxed);
+        }
+    }
     if let (Some(backend), Some(server)) = (&frontend.backend, &outcome.server) {
         match outcome.end {
-            End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout => {
-                backend.count(server, |stats| stats.client_aborts.fetch_add(1, Relaxed));
-            }
             End::ServerReset => {
                 backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
                 backend.count(server, |stats| stats.response_errors.fetch_add(1, Relaxed));
@@ -447,7 +472,8 @@ fn finish(
             .server
             .as_ref()
             .map(|server| server.config.name.as_str()),
-        waited: outcome.effort.waited,
+        waited: outcome.waited(),
+        passed: outcome.effort.passed,
         connect: outcome.connect,
         total: took,
         uploaded: outcome.bytes.0,

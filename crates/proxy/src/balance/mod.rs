@@ -29,12 +29,19 @@ pub(crate) struct Entry {
     pub(crate) backup: bool,
     /// Up and in service.
     pub(crate) usable: bool,
+    /// Has no place left.
+    pub(crate) full: bool,
 }
 
 impl Entry {
     /// The share of the load that it can take: 0 when it cannot be chosen.
     fn share(&self) -> u16 {
         if self.usable { self.weight } else { 0 }
+    }
+
+    /// As [`share`](Self::share), and 0 when it is full.
+    fn room(&self) -> u16 {
+        if self.full { 0 } else { self.share() }
     }
 }
 
@@ -143,13 +150,38 @@ impl Picker {
         self.change(index, entry);
     }
 
+    /// Tells that a server has no place left, or has one again. It still counts among those that
+    /// can be chosen, but rules that leave a choice pass it over.
+    pub(crate) fn set_full(&mut self, index: usize, full: bool) {
+        let entry = Entry {
+            full,
+            ..self.servers[index]
+        };
+        self.change(index, entry);
+    }
+
+    /// Whether new clients go to this server, backups only where no other server can be chosen.
+    pub(crate) fn serves(&self, index: usize) -> bool {
+        let own = self.servers[index];
+        if own.share() == 0 {
+            false
+        } else if own.backup && self.active.servers > 0 {
+            false
+        } else {
+            !own.backup || self.all_backups || self.backup_order.first() == Some(index)
+        }
+    }
+
     fn change(&mut self, index: usize, entry: Entry) {
-        let before = std::mem::replace(&mut self.servers[index], entry).share();
-        let share = entry.share();
-        if share == before {
+        let before = std::mem::replace(&mut self.servers[index], entry);
+        let (was, share) = (before.room(), entry.room());
+        let is_changed = entry.share() != before.share();
+        if is_changed {
+            self.count(index, before.share());
+        }
+        if share == was && !is_changed {
             return;
         }
-        self.count(index, before);
         match &mut self.rule {
             Rule::RoundRobin { active, backups } => {
                 let group = if entry.backup { backups } else { active };
@@ -163,7 +195,8 @@ impl Picker {
                 let group = if entry.backup { backups } else { active };
                 group.set_weight(index, share, connections[index]);
             }
-            Rule::Source(source) => source.changed(),
+            Rule::Source(source) if is_changed => source.changed(),
+            Rule::Source(_) => {}
         }
     }
 
@@ -192,7 +225,8 @@ impl Picker {
     pub(crate) fn pick(&mut self, client: Option<IpAddr>, avoid: Option<usize>) -> Option<usize> {
         let on_backup = self.active.servers == 0;
         if on_backup && !self.all_backups {
-            return self.backup_order.first();
+            let first = self.backup_order.first();
+            return first.filter(|&index| !self.servers[index].full);
         }
         match &mut self.rule {
             Rule::RoundRobin { active, backups } => {

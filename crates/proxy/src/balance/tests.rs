@@ -61,6 +61,7 @@ fn replay(line: &str) -> Result<(), String> {
             weight: spec.trim_end_matches(['b', 'd', 'x']).parse().unwrap(),
             backup: spec.contains('b'),
             usable: !spec.contains('d'),
+            full: false,
         })
         .collect();
     let refuses: Vec<_> = specs.iter().map(|spec| spec.contains('x')).collect();
@@ -144,6 +145,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
             weight,
             backup,
             usable,
+            full: false,
         });
     proptest::collection::vec(entry, 1..12)
 }
@@ -261,6 +263,7 @@ fn source_keeps_a_client_on_its_server_and_spreads_clients() {
         weight: 1,
         backup: false,
         usable: true,
+        full: false,
     }; 3];
     let mut picker = Picker::new(Balance::Source, &entries, false);
     let clients: Vec<IpAddr> = (0..30)
@@ -294,6 +297,7 @@ fn ten_thousand_servers_cost_little_per_pick() {
         weight: 100,
         backup: false,
         usable: true,
+        full: false,
     }; 10_000];
     for balance in [Balance::RoundRobin, Balance::LeastConn] {
         let mut picker = Picker::new(balance, &entries, false);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use super::clock::{self, Kind};
+use crate::queue::Passed;
 
 /// One end of a client's connection, as HAProxy prints it.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +54,9 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) backend: &'a str,
     /// `None`: no server was chosen.
     pub(crate) server: Option<&'a str>,
-    /// From the accept until the last try began.
-    pub(crate) waited: Duration,
+    /// From the accept until the last try began, or until it gave up waiting for room; `None`: it
+    /// came to neither.
+    pub(crate) waited: Option<Duration>,
     /// How long the connect took that worked out; `None`: none did.
     pub(crate) connect: Option<Duration>,
     pub(crate) total: Duration,
@@ -67,6 +69,8 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) counts: Counts,
     pub(crate) retries: u32,
     pub(crate) is_redispatched: bool,
+    /// Served before this one while it waited for room.
+    pub(crate) passed: Passed,
 }
 
 /// HAProxy counts a session's wait one millisecond too long.
@@ -84,7 +88,7 @@ impl SessionRecord<'_> {
             } = self.counts;
             write!(
                 line,
-                "{} [{}.{:03}] {} {}/{} {}/{}/{} {} {} {process}/{frontend}/{backend}/{server}/{}{} 0/0",
+                "{} [{}.{:03}] {} {}/{} {}/{}/{} {} {} {process}/{frontend}/{backend}/{server}/{}{} {}/{}",
                 self.client,
                 second.session,
                 rest.as_millis(),
@@ -98,6 +102,8 @@ impl SessionRecord<'_> {
                 self.end,
                 self.redispatch_mark(),
                 self.retries,
+                self.passed.server,
+                self.passed.backend,
             )
         });
         written.expect("writing to memory does not fail");
@@ -121,7 +127,7 @@ impl SessionRecord<'_> {
             write!(
                 line,
                 "{address} - - [{}] \"TCP \" 000 {} \"\" \"\" {port} {:03} \"{}\" \"{}\" \"{}\" \
-                 0 {} {} {} {} {}-- {process} {frontend} {backend} {server} {}{} 0 0 \
+                 0 {} {} {} {} {}-- {process} {frontend} {backend} {server} {}{} {} {} \
                  \"\" \"\" \"\"",
                 second.clf,
                 self.bytes,
@@ -136,6 +142,8 @@ impl SessionRecord<'_> {
                 self.end,
                 self.redispatch_mark(),
                 self.retries,
+                self.passed.server,
+                self.passed.backend,
             )
         });
         written.expect("writing to memory does not fail");
@@ -146,8 +154,8 @@ impl SessionRecord<'_> {
     }
 
     fn waited(&self) -> i64 {
-        self.server
-            .map_or(-1, |_| millis(self.waited) + EXTRA_WAIT_MILLIS)
+        self.waited
+            .map_or(-1, |waited| millis(waited) + EXTRA_WAIT_MILLIS)
     }
 
     fn connected(&self) -> i64 {

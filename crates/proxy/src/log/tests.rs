@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime};
 use evenkeel_config::LogFormat;
 
 use super::*;
+use crate::queue::Passed;
 
 fn target(address: LogAddress, format: LogFormat) -> LogTarget {
     LogTarget {
@@ -236,7 +237,8 @@ fn record(client: Peer) -> SessionRecord<'static> {
         frontend: "fe",
         backend: "be",
         server: Some("s1"),
-        waited: Duration::ZERO,
+        waited: Some(Duration::ZERO),
+        passed: Passed::default(),
         connect: Some(Duration::from_micros(400)),
         total: Duration::from_millis(7),
         uploaded: 5,
@@ -294,7 +296,7 @@ fn a_session_is_told_as_haproxy_tells_it() {
         assert_eq!(tcplog(&record(peer)), captured);
     }
     let refused = SessionRecord {
-        waited: Duration::from_millis(802),
+        waited: Some(Duration::from_millis(802)),
         connect: None,
         bytes: 0,
         end: "SC",
@@ -306,8 +308,28 @@ fn a_session_is_told_as_haproxy_tells_it() {
         tcplog(&refused),
         "127.0.0.1:60516 [] fe be/s1 803/-1/7 0 SC 1/1/0/0/+3 0/0"
     );
+    let gave_up_waiting = SessionRecord {
+        server: None,
+        end: "sQ",
+        retries: 0,
+        is_redispatched: false,
+        passed: Passed {
+            server: 2,
+            backend: 3,
+        },
+        ..record(inet("127.0.0.1:60516"))
+    };
+    assert_eq!(
+        tcplog(&SessionRecord {
+            waited: Some(Duration::from_millis(802)),
+            connect: None,
+            ..gave_up_waiting
+        }),
+        "127.0.0.1:60516 [] fe be/<NOSRV> 803/-1/7 2 sQ 1/1/0/0/0 2/3"
+    );
     let unserved = SessionRecord {
         server: None,
+        waited: None,
         retries: 0,
         is_redispatched: false,
         ..refused

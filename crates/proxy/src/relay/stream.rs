@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send};
 use socket2::SockRef;
 
-use crate::reactor::{READABLE, Side, Source, WRITABLE};
+use crate::reactor::{ENDED, READABLE, Side, Source, WRITABLE};
 
 /// One side of a session.
 #[derive(Debug)]
@@ -219,8 +219,9 @@ impl Stream {
     }
 
     /// Waits until the peer is gone: it broke the connection off, or closed it without having
-    /// sent anything. One that sent something may have closed its half and wait for the answer.
-    pub(crate) async fn gone(&self) -> Gone {
+    /// sent anything. One that sent something may have closed its half and wait for the answer;
+    /// with `abort_on_close` (the option of that name) it is gone, too.
+    pub(crate) async fn gone(&self, abort_on_close: bool) -> Gone {
         let Ok(source) = self.watch(EventFlags::empty()) else {
             // Whoever goes on with this stream will be told, too.
             return std::future::pending().await;
@@ -232,6 +233,13 @@ impl Stream {
             }
             match recv(&self.fd, &mut [0; 1], RecvFlags::PEEK) {
                 Ok((_, 0)) => return Gone::Ended,
+                Ok(_) if abort_on_close => {
+                    source.wait(ENDED).await;
+                    if source.ready().intersects(EventFlags::ERR) {
+                        return Gone::Reset;
+                    }
+                    return Gone::Ended;
+                }
                 Ok(_) => {
                     source.wait(EventFlags::ERR).await;
                     return Gone::Reset;
