@@ -5,7 +5,9 @@
 use std::io;
 use std::path::Path;
 
-use evenkeel_config::{Account, Capability, Config, Identity, Jail, Privileges, Problem};
+use evenkeel_config::{
+    Account, Capability, Config, ConnectFrom, Identity, Instead, Jail, Problem, Server,
+};
 use evenkeel_proxy::{group_id, user_id};
 use nix::unistd::{Gid, Uid, chroot, getgroups, getresuid, setgid, setgroups, setuid};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -62,7 +64,7 @@ impl Rights {
             user,
             group,
             jail: privileges.chroot.clone(),
-            kept: kept(privileges),
+            kept: kept(config),
             dumpable: privileges.dumpable,
             setuid_programs: privileges.setuid_programs,
         })
@@ -110,6 +112,32 @@ impl Rights {
         Ok(())
     }
 
+    /// What `next` would take and was given up.
+    ///
+    /// # Errors
+    /// A problem of each server that cannot be connected to as its `source` says.
+    pub(crate) fn suffice(&self, next: &Config) -> Result<(), Vec<Problem>> {
+        let problems: Vec<_> = needs(next)
+            .filter(|(capability, _)| !self.kept.contains(set(*capability)))
+            .map(|(capability, server)| {
+                let name = match capability {
+                    Capability::NetBindService => "cap_net_bind_service",
+                    _ => "cap_net_raw",
+                };
+                let message = format!(
+                    "the 'source' of server '{}' needs {name}, which was given up at the start \
+                     because nothing needed it; restart, or have 'setcap {name}' keep it",
+                    server.name
+                );
+                Problem::error(server.place.clone(), message)
+            })
+            .collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems),
+        }
+    }
+
     fn change_user(&self, id: u32, user: &Identity) -> Result<(), Problem> {
         let what = format!("cannot become {}", named("user", &user.account, id));
         let refuse = |error: io::Error| refused(&user.place, &what, error, "user");
@@ -152,14 +180,46 @@ fn verify(id: u32) -> io::Result<()> {
     }
 }
 
-fn kept(privileges: &Privileges) -> CapabilitySet {
-    let set = |capability: &Capability| match capability {
+/// What `setcap` names, and what connections to servers take. What listening takes is not among
+/// it: the keeper opens those sockets.
+fn kept(config: &Config) -> CapabilitySet {
+    let named = config.global.privileges.capabilities.iter().copied();
+    let needed = needs(config).map(|(capability, _)| capability);
+    named.chain(needed).map(set).collect()
+}
+
+/// The capabilities that `source` lines take, and the servers that they are for.
+fn needs(config: &Config) -> impl Iterator<Item = (Capability, &Server)> {
+    let servers = config.backends.iter().flat_map(|backend| &backend.servers);
+    servers.flat_map(|server| {
+        let needed = server.source.as_ref().map_or([None, None], of_source);
+        needed
+            .into_iter()
+            .flatten()
+            .map(move |capability| (capability, server))
+    })
+}
+
+fn of_source(source: &ConnectFrom) -> [Option<Capability>; 2] {
+    const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
+    // An address that is not this machine's; an interface, before Linux 5.7.
+    let raw = source.instead.is_some() || source.interface.is_some();
+    let ports = source.ports.as_ref();
+    let low = ports.is_some_and(|ports| *ports.start() < FIRST_UNPRIVILEGED_PORT)
+        || source.instead == Some(Instead::Client);
+    [
+        raw.then_some(Capability::NetRaw),
+        low.then_some(Capability::NetBindService),
+    ]
+}
+
+fn set(capability: Capability) -> CapabilitySet {
+    match capability {
         Capability::NetAdmin => CapabilitySet::NET_ADMIN,
         Capability::NetBindService => CapabilitySet::NET_BIND_SERVICE,
         Capability::NetRaw => CapabilitySet::NET_RAW,
         Capability::SysAdmin => CapabilitySet::SYS_ADMIN,
-    };
-    privileges.capabilities.iter().map(set).collect()
+    }
 }
 
 fn enter(jail: &Path) -> io::Result<()> {
@@ -263,4 +323,105 @@ pub(crate) fn unchangeable(current: &Config, next: &Config) -> Vec<Problem> {
             Problem::warning(place.unwrap_or(&whole).clone(), message)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Options;
+    use crate::files;
+
+    fn config(global: &str, server: &str) -> Config {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let file = std::env::temp_dir().join(format!(
+            "evenkeel-rights-{}-{}.cfg",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ));
+        let text = format!(
+            "global\n {global}\nlisten f\n mode tcp\n bind 127.0.0.1:1\n timeout client 1s\n \
+             timeout server 1s\n timeout connect 1s\n server s 127.0.0.1:1 {server}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let options = Options {
+            files: vec![file.clone()],
+            ..Options::default()
+        };
+        let loaded = files::load(&options);
+        std::fs::remove_file(&file).unwrap();
+        loaded.unwrap().config
+    }
+
+    #[test]
+    fn what_connections_take_is_kept_without_being_named() {
+        let raw = CapabilitySet::NET_RAW;
+        let low = CapabilitySet::NET_BIND_SERVICE;
+        for (global, server, expected) in [
+            ("uid 9", "", CapabilitySet::empty()),
+            ("setcap cap_net_admin", "", CapabilitySet::NET_ADMIN),
+            ("uid 9", "source 127.0.0.1", CapabilitySet::empty()),
+            ("uid 9", "source 0.0.0.0 usesrc clientip", raw),
+            ("uid 9", "source 0.0.0.0 usesrc client", raw | low),
+            ("uid 9", "source 127.0.0.1 interface lo", raw),
+            ("uid 9", "source 127.0.0.1:600-700", low),
+            (
+                "uid 9",
+                "source 127.0.0.1:6000-7000",
+                CapabilitySet::empty(),
+            ),
+        ] {
+            assert_eq!(
+                kept(&config(global, server)),
+                expected,
+                "{global}, {server}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_to_be_had_again() {
+        let before = Rights::of(&config("uid 9", "")).unwrap();
+        let next = config("uid 9", "source 0.0.0.0 usesrc clientip");
+        let problems = before.suffice(&next).unwrap_err();
+        assert!(
+            problems[0].to_string().ends_with(
+                ":9:2: the 'source' of server 's' needs cap_net_raw, which was given up at the \
+                 start because nothing needed it; restart, or have 'setcap cap_net_raw' keep it"
+            ),
+            "{}",
+            problems[0]
+        );
+        let named = Rights::of(&config("setcap cap_net_raw", "")).unwrap();
+        assert!(named.suffice(&next).is_ok());
+    }
+
+    #[test]
+    fn every_account_that_is_not_there_is_named_with_its_place() {
+        let strange = config(
+            "user no-such\n group none-such\n unix-bind user stranger",
+            "",
+        );
+        let problems = Rights::of(&strange).unwrap_err();
+        let messages: Vec<_> = problems.iter().map(|it| it.message.clone()).collect();
+        assert_eq!(
+            messages,
+            [
+                "there is no user 'no-such' on this machine",
+                "there is no group 'none-such' on this machine",
+            ]
+        );
+        assert_eq!((problems[0].place.line, problems[1].place.line), (2, 3));
+    }
+
+    #[test]
+    fn a_change_of_rights_is_told_to_come_later() {
+        let (before, after) = (config("uid 9", ""), config("uid 8\n chroot /x", ""));
+        assert!(unchangeable(&before, &before).is_empty());
+        let told: Vec<_> = unchangeable(&before, &after)
+            .iter()
+            .map(|problem| problem.message.split(" takes").next().unwrap().to_owned())
+            .collect();
+        assert_eq!(told, ["the change of 'user'", "the change of 'chroot'"]);
+    }
 }

@@ -104,6 +104,8 @@ struct Control {
     /// Who reads files and opens sockets when this process no longer may.
     keeper: Option<Keeper>,
     doors: Option<Doors>,
+    /// What this process was left with.
+    rights: Rights,
     /// The keeper's answer to who else serves metrics there.
     heirs: Option<oneshot::Receiver<u32>>,
     admin: Option<Admin>,
@@ -130,7 +132,7 @@ impl Control {
             options,
             loaded,
             limits,
-            rights: _,
+            rights,
             sockets,
             claimed,
             admin,
@@ -160,6 +162,7 @@ impl Control {
             logs,
             keeper,
             doors,
+            rights,
             heirs: None,
             admin: None,
             desk,
@@ -347,6 +350,9 @@ impl Control {
             }
         };
         tell(&loaded.warnings);
+        if self.keeper.is_some() {
+            self.rights.suffice(&loaded.config)?;
+        }
         tell(&rights::unchangeable(self.proxy.config(), &loaded.config));
         prepare::accept_warnings(&self.options, &loaded)?;
         prepare::keeps_serving(&loaded.config, self.proxy.config())
