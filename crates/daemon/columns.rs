@@ -271,9 +271,9 @@ pub(crate) const COLUMNS: &[Column] = &[
     column(
         "requests_denied_total",
         Counter,
-        "Sessions denied by a rule",
+        "Sessions denied by a rule on their content, and connections dropped silently",
     )
-    .frontend(|_| Count(0))
+    .frontend(|f| Count(f.denied_requests_total))
     .backend(|_| Count(0)),
     column(
         "responses_denied_total",
@@ -416,13 +416,13 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Connections denied by a rule",
     )
-    .frontend(|_| Count(0)),
+    .frontend(|f| Count(f.denied_connections_total)),
     column(
         "denied_sessions_total",
         Counter,
-        "Sessions denied by a rule",
+        "Sessions denied by a rule before they counted as such",
     )
-    .frontend(|_| Count(0)),
+    .frontend(|f| Count(f.denied_sessions_total)),
     column(
         "check_status",
         Gauge,

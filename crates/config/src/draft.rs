@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::rules::RulesDraft;
 use crate::{
     Balance, BusyPolling, CheckKind, ConnectFrom, IpVersions, Keepalive, LocalHttp, LogFormat,
     OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat,
@@ -103,6 +104,8 @@ pub(crate) struct FrontendDraft {
     pub(crate) log_tag: Maybe<String>,
     /// What it answers by itself, in mode http.
     pub(crate) http: Option<Box<LocalHttp>>,
+    /// A `listen` section's rules are all here.
+    pub(crate) rules: RulesDraft,
 }
 
 /// Where a frontend's connections go.
@@ -182,6 +185,8 @@ pub(crate) struct BackendDraft {
     pub(crate) source: Maybe<ConnectFrom>,
     pub(crate) logs: Vec<ProxyLog>,
     pub(crate) log_tag: Maybe<String>,
+    /// `None`: the frontend half of the section has them.
+    pub(crate) rules: Option<RulesDraft>,
 }
 
 /// See [`crate::Server`] and [`crate::Check`].

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Place;
+use crate::rules::{BackendRules, FrontendRules};
 
 pub use load::*;
 pub use net::*;
@@ -158,6 +159,8 @@ pub struct Frontend {
     pub log: SessionLog,
     /// What it answers by itself, in mode http; `None`: it carries TCP to its backend.
     pub http: Option<Box<LocalHttp>>,
+    /// What decides about connections one by one.
+    pub rules: FrontendRules,
 }
 
 /// One listening socket (HAProxy manual, section 5.1).
@@ -348,6 +351,8 @@ pub struct Backend {
     pub log: Vec<LogTarget>,
     /// The tag of a syslog line.
     pub log_tag: String,
+    /// What decides about connections one by one.
+    pub rules: BackendRules,
 }
 
 /// How a server is chosen (HAProxy manual, `balance`).

@@ -74,5 +74,6 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         server_keepalive: None,
         log: Vec::new(),
         log_tag: "evenkeel".into(),
+        rules: evenkeel_config::rules::BackendRules::default(),
     }
 }

@@ -94,6 +94,8 @@ pub(crate) struct Client<'a> {
     /// Where it came from and went to, as far as it has said so or is known; `None`: it has no IP
     /// address.
     pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    /// The server that a rule chose, tried first.
+    pub(crate) wanted: Option<usize>,
 }
 
 /// A connected server.
@@ -497,7 +499,10 @@ impl Backend {
         // Under the picker's lock: a server that is taken out after this choice ends it.
         let (server, signals) = {
             let mut picker = self.picker();
-            let index = picker.pick(client.address, avoid)?;
+            let index = match self.wanted(client, avoid) {
+                Some(index) => index,
+                None => picker.pick(client.address, avoid)?,
+            };
             if picker.needs_counts() {
                 picker.opened(index);
             }
@@ -506,6 +511,13 @@ impl Backend {
         server.state.stats.open.rise();
         self.note_choice(&server);
         Some(Lease::new(self.clone(), server, signals))
+    }
+
+    /// The server that a rule chose, while it is up and was not tried in vain.
+    pub(crate) fn wanted(&self, client: &Client<'_>, avoid: Option<usize>) -> Option<usize> {
+        let wanted = client.wanted.filter(|_| avoid.is_none())?;
+        let is_up = self.servers[wanted].state.fitness().view().is_up();
+        is_up.then_some(wanted)
     }
 
     /// Counts that the balance algorithm chose a server.

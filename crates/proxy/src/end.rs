@@ -31,6 +31,8 @@ pub(crate) enum End {
     ClientGoneConnecting,
     /// The server was marked DOWN and its sessions are to be shut down.
     ServerDown,
+    /// A rule on what the client sends, or on its connection, refused it.
+    Rejected,
     /// An operator or a hard stop ended it.
     Killed,
 }
@@ -52,6 +54,7 @@ impl End {
             Self::ClientGoneQueued => "CQ",
             Self::ClientGoneConnecting => "CC",
             Self::ServerDown => "DC",
+            Self::Rejected => "PR",
             Self::Killed => "KC",
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
+use evenkeel_config::rules::{BackendChoice, Fetch};
 use evenkeel_config::{BackendId, Bind, Config, RelayMethod, ServerAddress, Tracked};
 use evenkeel_health::{Beat, Machine, Spread, first_checks, watch};
 use tokio::task::JoinSet;
@@ -20,9 +21,10 @@ use crate::gate::Gate;
 use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
-use crate::relay::{Limits, Method, Terms};
+use crate::relay::{Method, Terms};
+use crate::rules::World;
 use crate::server::{Follower, Server, ServerState};
-use crate::session::{Frontend, limits};
+use crate::session::{Frontend, Route, limits};
 use crate::sockets::Listening;
 use crate::stats::FrontendStats;
 use crate::workers::Workers;
@@ -76,12 +78,22 @@ impl Generation {
             .map(|backend| new_backend(backend, carried, shared, &kill, now))
             .collect();
         link_followers(&config, &backends);
-        let frontends: Vec<Arc<Frontend>> = config
-            .frontends
-            .iter()
-            .map(|frontend| {
-                new_frontend(frontend, &config, &backends, carried, shared, &kill, &stop)
-            })
+        let stats = config.frontends.iter().map(|frontend| {
+            let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
+            match carried.frontends.get(&frontend.name) {
+                Some(stats) => {
+                    stats.gate.set_limit(limit);
+                    stats.clone()
+                }
+                None => Arc::new(FrontendStats::new(limit)),
+            }
+        });
+        let world = Arc::new(World {
+            frontends: stats.collect(),
+            backends: backends.clone(),
+        });
+        let frontends: Vec<Arc<Frontend>> = (0..config.frontends.len())
+            .map(|index| new_frontend(index, &config, &world, shared, &kill, &stop))
             .collect();
         set_fullconn(&frontends, &backends);
         Self {
@@ -393,51 +405,81 @@ pub(crate) fn set_fullconn(frontends: &[Arc<Frontend>], backends: &[Arc<Backend>
 }
 
 fn new_frontend(
-    frontend: &config::Frontend,
+    index: usize,
     config: &Config,
-    backends: &[Arc<Backend>],
-    carried: &Carried,
+    world: &Arc<World>,
     shared: &Arc<Shared>,
     kill: &Cut,
     stop: &CancellationToken,
 ) -> Arc<Frontend> {
-    let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
-    let stats = match carried.frontends.get(&frontend.name) {
-        Some(stats) => {
-            stats.gate.set_limit(limit);
-            stats.clone()
-        }
-        None => Arc::new(FrontendStats::new(limit)),
-    };
-    let terms = Terms {
-        limits: frontend
-            .default_backend
-            .map_or_else(Limits::default, |id| limits(frontend, config.backend(id))),
-        method: match config.global.relay {
-            RelayMethod::Auto => Method::Auto,
-            RelayMethod::Copy => Method::Copy,
-            RelayMethod::Splice => Method::Splice,
-        },
-        pipe_bytes: config
-            .global
-            .pipe_bytes
-            .min(kernel::largest_pipe().unwrap_or(LARGEST_PIPE)),
-    };
+    let frontend = &config.frontends[index];
+    let routes: Vec<Route> = reachable(frontend, config)
+        .into_iter()
+        .map(|id| Route {
+            id,
+            backend: world.backends[id.0].clone(),
+            terms: Terms {
+                limits: limits(frontend, config.backend(id)),
+                method: match config.global.relay {
+                    RelayMethod::Auto => Method::Auto,
+                    RelayMethod::Copy => Method::Copy,
+                    RelayMethod::Splice => Method::Splice,
+                },
+                pipe_bytes: config
+                    .global
+                    .pipe_bytes
+                    .min(kernel::largest_pipe().unwrap_or(LARGEST_PIPE)),
+            },
+        })
+        .collect();
+    let default = frontend.default_backend;
+    let counts_sockets = counts_sockets(config);
     Arc::new(Frontend {
-        stats,
-        backend: frontend.default_backend.map(|id| backends[id.0].clone()),
-        terms,
+        stats: world.frontends[index].clone(),
+        default_route: default.and_then(|id| routes.iter().position(|route| route.id == id)),
+        routes,
+        world: world.clone(),
         log: shared.logs.sink(&frontend.log.targets, &frontend.log.tag),
         shared: shared.clone(),
         bind_gates: frontend
             .binds
             .iter()
-            .map(|bind| bind.maxconn.map(Gate::new))
+            .map(|bind| {
+                let limit = bind.maxconn.or(counts_sockets.then_some(u32::MAX));
+                limit.map(Gate::new)
+            })
             .collect(),
         kill: kill.clone(),
         stop: stop.clone(),
         copied: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "copy"),
         spliced: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "splice"),
         config: frontend.clone(),
+    })
+}
+
+/// The backends that connections of a frontend can go to, each once.
+fn reachable(frontend: &config::Frontend, config: &Config) -> Vec<BackendId> {
+    let mut ids: Vec<BackendId> = frontend.default_backend.into_iter().collect();
+    for rule in &frontend.rules.backends {
+        match rule.backend {
+            BackendChoice::Fixed(id) => ids.push(id),
+            BackendChoice::Named(_) => ids.extend((0..config.backends.len()).map(BackendId)),
+        }
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Whether a rule asks how many connections a listening socket has.
+fn counts_sockets(config: &Config) -> bool {
+    let frontends = config.frontends.iter();
+    let backends = config.backends.iter();
+    let mut conditions = frontends
+        .flat_map(|frontend| frontend.rules.conditions())
+        .chain(backends.flat_map(|backend| backend.rules.conditions()));
+    conditions.any(|condition| {
+        let mut tests = condition.tests();
+        tests.any(|test| test.fetch == Fetch::SocketConnections)
     })
 }

@@ -28,6 +28,7 @@ mod proxy;
 mod queue;
 mod reactor;
 mod relay;
+mod rules;
 mod server;
 mod session;
 mod slowstart;

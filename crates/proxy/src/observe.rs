@@ -104,11 +104,18 @@ fn frontend_snapshot(
         max_sessions: stats.gate.peak(),
         session_limit: stats.gate.limit(),
         sessions_total: stats.sessions.load(Relaxed),
-        connections_total: stats.sessions.load(Relaxed),
+        connections_total: stats.sessions.load(Relaxed) + stats.denied.refused.load(Relaxed),
         session_rate: stats.session_rate.per_second(epoch),
         max_session_rate: stats.session_rate.peak(),
-        connection_rate: stats.session_rate.per_second(epoch),
-        max_connection_rate: stats.session_rate.peak(),
+        connection_rate: stats.session_rate.per_second(epoch)
+            + stats.denied.refused_rate.per_second(epoch),
+        max_connection_rate: stats
+            .session_rate
+            .peak()
+            .max(stats.denied.connection_peak.load(Relaxed)),
+        denied_connections_total: stats.denied.connections.load(Relaxed),
+        denied_sessions_total: stats.denied.sessions.load(Relaxed),
+        denied_requests_total: stats.denied.requests.load(Relaxed),
         bytes_in_total: stats.bytes.inward.load(Relaxed),
         bytes_out_total: stats.bytes.outward.load(Relaxed),
         maxconn_reached_total: stats.gate.reached(),

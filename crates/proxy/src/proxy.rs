@@ -154,6 +154,7 @@ impl Proxy {
     /// still served, newcomers are refused.
     pub fn drain(&mut self) {
         self.is_stopping = true;
+        self.shared.stats.is_stopping.store(true, Relaxed);
         self.sockets.close();
         self.current.stop_accepting(|_| true);
         self.current.announce_stop();
@@ -182,6 +183,7 @@ impl Proxy {
     /// Ends everything now.
     pub fn kill(&mut self) {
         self.is_stopping = true;
+        self.shared.stats.is_stopping.store(true, Relaxed);
         self.sockets.close();
         self.generations().for_each(|generation| generation.kill());
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
-use evenkeel_config::SessionLogFormat;
+use evenkeel_config::rules::TcpAction;
+use evenkeel_config::{BackendId, SessionLogFormat};
 use rustix::event::epoll::EventFlags;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -21,6 +22,7 @@ use crate::greeting::{self, Ends, Refusal};
 use crate::local::Visit;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
+use crate::rules::{self, Scene, World};
 use crate::server::Server;
 use crate::stats::FrontendStats;
 
@@ -28,8 +30,12 @@ use crate::stats::FrontendStats;
 pub(crate) struct Frontend {
     pub(crate) config: config::Frontend,
     pub(crate) stats: Arc<FrontendStats>,
-    pub(crate) backend: Option<Arc<Backend>>,
-    pub(crate) terms: Terms,
+    /// Where its connections can go.
+    pub(crate) routes: Vec<Route>,
+    /// Which of them those take that no rule sends elsewhere; `None`: they are closed.
+    pub(crate) default_route: Option<usize>,
+    /// What its rules may ask about others.
+    pub(crate) world: Arc<World>,
     pub(crate) log: Sink,
     pub(crate) shared: Arc<Shared>,
     /// The limits of the `bind` lines that have one of their own, by their place in the section.
@@ -41,6 +47,13 @@ pub(crate) struct Frontend {
     /// Bytes that were copied, and those that were spliced.
     pub(crate) copied: metrics::Counter,
     pub(crate) spliced: metrics::Counter,
+}
+
+/// A backend that a frontend's connections can go to, and on what terms.
+pub(crate) struct Route {
+    pub(crate) id: BackendId,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) terms: Terms,
 }
 
 /// An accepted connection that has its place within every `maxconn`.
@@ -102,9 +115,13 @@ impl Drop for Place {
 impl Frontend {
     /// Whether its clients may come to this backend.
     pub(crate) fn reaches(&self, backend: &Backend) -> bool {
-        let own = self.backend.iter();
-        own.into_iter()
-            .any(|own| own.config.name == backend.config.name)
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.backend.config.name == backend.config.name)
+    }
+
+    /// Where connections go that no rule sends elsewhere.
+    pub(crate) fn default_backend(&self) -> Option<&Arc<Backend>> {
+        Some(&self.routes[self.default_route?].backend)
     }
 
     fn gates(&self, bind: usize) -> [Option<&Gate>; 3] {
@@ -142,6 +159,17 @@ impl Outcome {
     }
 }
 
+impl From<End> for Failure {
+    /// The end of a session for which no server was tried.
+    fn from(end: End) -> Self {
+        Self {
+            end,
+            server: None,
+            effort: Effort::default(),
+        }
+    }
+}
+
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
         Self {
@@ -161,65 +189,254 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     let started = (SystemTime::now(), Instant::now());
     let Accepted {
         stream,
-        mut peer,
+        peer,
         place,
     } = accepted;
-    let mut told = None;
-    if place.bind().accept_proxy {
+    let mut guest = Guest {
+        peer,
+        told: None,
+        source: peer,
+        accepted: started.0,
+    };
+    let expects_proxy = match admit(&place, &stream, &guest) {
+        Ok(expects_proxy) => expects_proxy,
+        Err(denial) => return deny(denial, &place, &stream),
+    };
+    if expects_proxy || place.bind().accept_proxy {
         // In a box: plain connections are not to carry the room for it.
         match Box::pin(greet(&place, &stream)).await {
             Ok(None) => {}
-            Ok(Some(ends)) => (peer, told) = (Some(ends.from), Some(ends.to)),
+            Ok(Some(ends)) => (guest.peer, guest.told) = (Some(ends.from), Some(ends.to)),
             Err(refusal) => return refuse(&place, peer, started.0, refusal),
         }
     }
-    begin(&place, &stream, peer, told);
+    if let Err(denial) = admit_session(&place, &stream, &guest) {
+        return deny(denial, &place, &stream);
+    }
+    begin(&place, &stream, guest.peer, guest.told);
+    let route = match choose_route(&place, &stream, &guest) {
+        Ok(route) => route,
+        Err(action) => return reject(action, &place, stream, &guest, started, None),
+    };
     if place.frontend.config.http.is_some() {
         let service = place.frontend.shared.service.clone();
-        return service.begin(Visit::new(stream, (peer, told), place, tracked));
+        return service.begin(Visit::new(stream, (guest.peer, guest.told), place, tracked));
     }
-    let failure = match &place.frontend.backend {
-        Some(backend) => {
-            let open = Open::new(backend);
-            match establish(backend, &stream, peer, told).await {
-                Ok(connection) => {
-                    let Connection {
-                        stream: server,
-                        lease,
-                        effort,
-                        took,
-                    } = connection;
-                    let established = Established {
-                        started,
-                        peer,
-                        effort,
-                        connect: took,
-                        open,
-                        lease,
-                        place,
-                        tracked,
-                    };
-                    established.count_connect();
-                    let now = Instant::now();
-                    let relay = Relay::new(stream, server, Box::new(established), now);
-                    engine::adopt(relay, now);
-                    return;
-                }
-                Err(failure) => failure,
-            }
-        }
-        None => Failure {
-            end: End::NoServer,
-            server: None,
-            effort: Effort::default(),
-        },
+    let Some(route) = route else {
+        return fail(
+            &place,
+            stream,
+            guest.peer,
+            started,
+            None,
+            End::NoServer.into(),
+        );
     };
+    let backend = place.frontend.routes[route].backend.clone();
+    let open = Open::new(&backend);
+    let wanted = match choose_server(&place, &stream, &guest, &backend) {
+        Ok(wanted) => wanted,
+        Err(action) => {
+            drop(open);
+            return reject(action, &place, stream, &guest, started, Some(&backend));
+        }
+    };
+    match establish(&backend, &stream, &guest, wanted).await {
+        Ok(connection) => {
+            let Connection {
+                stream: server,
+                lease,
+                effort,
+                took,
+            } = connection;
+            let established = Established {
+                started,
+                peer: guest.peer,
+                effort,
+                connect: took,
+                open,
+                lease,
+                route,
+                place,
+                tracked,
+            };
+            established.count_connect();
+            let now = Instant::now();
+            let relay = Relay::new(stream, server, Box::new(established), now);
+            engine::adopt(relay, now);
+        }
+        Err(failure) => {
+            drop(open);
+            fail(&place, stream, guest.peer, started, Some(&backend), failure);
+        }
+    }
+}
+
+/// A client, by its addresses.
+struct Guest {
+    /// Where it came from, as far as it has said so or is known.
+    peer: Option<SocketAddr>,
+    /// Where it said it went to.
+    told: Option<SocketAddr>,
+    /// Where its connection comes from, whatever it says.
+    source: Option<SocketAddr>,
+    accepted: SystemTime,
+}
+
+fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &Guest) -> Scene<'a> {
+    Scene {
+        frontend: &place.frontend,
+        bind: place.bind,
+        stream,
+        peer: guest.peer,
+        told: guest.told,
+        source: guest.source,
+        accepted: guest.accepted,
+        backend: None,
+    }
+}
+
+/// A connection that does not become a session.
+enum Denial {
+    /// By `tcp-request connection reject`.
+    Connection,
+    /// By `tcp-request session reject`.
+    Session,
+    /// By either's `silent-drop`.
+    Silently,
+}
+
+/// Asks the rules that come first of all; whether they want a PROXY protocol header.
+fn admit(place: &Place, stream: &Stream, guest: &Guest) -> Result<bool, Denial> {
+    let rules = &place.frontend.config.rules.connection;
+    if rules.is_empty() {
+        return Ok(false);
+    }
+    let scene = scene(place, stream, guest);
+    match rules::verdict(rules, &scene) {
+        (TcpAction::Reject, _) => Err(Denial::Connection),
+        (TcpAction::SilentDrop, _) => Err(Denial::Silently),
+        (TcpAction::Accept | TcpAction::ExpectProxy, expects_proxy) => Ok(expects_proxy),
+    }
+}
+
+/// Asks the rules that come before a connection counts as a session.
+fn admit_session(place: &Place, stream: &Stream, guest: &Guest) -> Result<(), Denial> {
+    let rules = &place.frontend.config.rules.session;
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let scene = scene(place, stream, guest);
+    match rules::verdict(rules, &scene).0 {
+        TcpAction::Reject => Err(Denial::Session),
+        TcpAction::SilentDrop => Err(Denial::Silently),
+        TcpAction::Accept | TcpAction::ExpectProxy => Ok(()),
+    }
+}
+
+/// Closes a connection that is no session, and counts it.
+fn deny(denial: Denial, place: &Place, stream: &Stream) {
+    let frontend = &place.frontend;
+    let (stats, epoch) = (&frontend.stats, frontend.shared.stats.epoch);
+    frontend.shared.stats.connections.fetch_add(1, Relaxed);
+    frontend.shared.stats.connection_rate.hit(epoch);
+    stats.denied.refuse(&stats.session_rate, epoch);
+    match denial {
+        Denial::Connection => {
+            stats.denied.connections.fetch_add(1, Relaxed);
+            stream.reset_on_close();
+        }
+        Denial::Session => {
+            stats.denied.sessions.fetch_add(1, Relaxed);
+            stream.discard_pending();
+        }
+        Denial::Silently => {
+            stats.denied.requests.fetch_add(1, Relaxed);
+            stream.forget_on_close();
+        }
+    }
+}
+
+/// Where a session goes: `Ok(None)` nowhere, `Err` what a rule does with it instead.
+fn choose_route(place: &Place, stream: &Stream, guest: &Guest) -> Result<Option<usize>, TcpAction> {
+    let frontend = &place.frontend;
+    let rules = &frontend.config.rules;
+    if rules.content.is_empty() && rules.backends.is_empty() {
+        return Ok(frontend.default_route);
+    }
+    let scene = scene(place, stream, guest);
+    match rules::verdict(&rules.content, &scene).0 {
+        TcpAction::Accept | TcpAction::ExpectProxy => {
+            Ok(rules::route(&scene).or(frontend.default_route))
+        }
+        action => Err(action),
+    }
+}
+
+/// Which server a rule of the backend wants, if any; `Err`: what a rule does with the session
+/// instead.
+fn choose_server(
+    place: &Place,
+    stream: &Stream,
+    guest: &Guest,
+    backend: &Backend,
+) -> Result<Option<usize>, TcpAction> {
+    let rules = &backend.config.rules;
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let scene = Scene {
+        backend: Some(backend),
+        ..scene(place, stream, guest)
+    };
+    // The rules of a `listen` section were asked already.
+    if backend.config.id != place.frontend.config.id {
+        match rules::verdict(&rules.content, &scene).0 {
+            TcpAction::Accept | TcpAction::ExpectProxy => {}
+            action => return Err(action),
+        }
+    }
+    Ok(rules::wanted_server(&scene, backend))
+}
+
+/// Ends a session by a rule on its content.
+fn reject(
+    action: TcpAction,
+    place: &Place,
+    stream: Stream,
+    guest: &Guest,
+    started: (SystemTime, Instant),
+    backend: Option<&Arc<Backend>>,
+) {
+    place.frontend.stats.denied.requests.fetch_add(1, Relaxed);
+    if action == TcpAction::SilentDrop {
+        stream.forget_on_close();
+    }
+    fail(
+        place,
+        stream,
+        guest.peer,
+        started,
+        backend,
+        End::Rejected.into(),
+    );
+}
+
+/// Ends a session that reached no server.
+fn fail(
+    place: &Place,
+    stream: Stream,
+    peer: Option<SocketAddr>,
+    started: (SystemTime, Instant),
+    backend: Option<&Arc<Backend>>,
+    failure: Failure,
+) {
     let outcome = Outcome {
         unsent: stream.discard_pending(),
         ..failure.into()
     };
     drop(stream);
-    finish(&place, peer, started, &outcome);
+    finish(place, backend, peer, started, &outcome);
 }
 
 /// Waits for the header that comes before the client's own bytes.
@@ -279,9 +496,10 @@ fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>, told: Option<
 async fn establish(
     backend: &Arc<Backend>,
     stream: &Stream,
-    peer: Option<SocketAddr>,
-    told: Option<SocketAddr>,
+    guest: &Guest,
+    wanted: Option<usize>,
 ) -> Result<Connection, Failure> {
+    let &Guest { peer, told, .. } = guest;
     let local = || told.or_else(|| stream.local_address());
     let port = if backend.maps_ports() {
         local().map_or(0, |local| local.port())
@@ -298,6 +516,7 @@ async fn establish(
         address: client_ip(peer),
         port,
         ends,
+        wanted,
     };
     let connection = backend.connect(client).await?;
     // Both have room to write: nothing was written yet.
@@ -338,6 +557,8 @@ struct Established {
     connect: Duration,
     open: Open,
     lease: Lease,
+    /// Which of the frontend's routes it took.
+    route: usize,
     place: Place,
     tracked: TaskTrackerToken,
 }
@@ -356,7 +577,7 @@ impl Established {
 
 impl Witness for Established {
     fn terms(&self) -> &Terms {
-        &self.place.frontend.terms
+        &self.place.frontend.routes[self.route].terms
     }
 
     fn held(&self) -> &Held {
@@ -399,9 +620,11 @@ impl Witness for Established {
             connect,
             open,
             lease,
+            route: _,
             place,
             tracked,
         } = *self;
+        let backend = lease.backend.clone();
         let outcome = Outcome {
             end: tally.end,
             server: Some(lease.server.clone()),
@@ -415,7 +638,7 @@ impl Witness for Established {
         drop(lease);
         drop(open);
         drop(client);
-        finish(&place, peer, started, &outcome);
+        finish(&place, Some(&backend), peer, started, &outcome);
         drop(place);
         drop(tracked);
     }
@@ -424,6 +647,7 @@ impl Witness for Established {
 /// Counts the session's end once and logs it once.
 fn finish(
     place: &Place,
+    backend: Option<&Arc<Backend>>,
     peer: Option<SocketAddr>,
     (at, began): (SystemTime, Instant),
     outcome: &Outcome,
@@ -434,7 +658,7 @@ fn finish(
         outcome.end,
         End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout
     );
-    if let Some(backend) = &frontend.backend
+    if let Some(backend) = backend
         && is_clients
     {
         // Who waited for room had no server yet.
@@ -443,7 +667,7 @@ fn finish(
             stats.client_aborts.fetch_add(1, Relaxed);
         }
     }
-    if let (Some(backend), Some(server)) = (&frontend.backend, &outcome.server) {
+    if let (Some(backend), Some(server)) = (backend, &outcome.server) {
         match outcome.end {
             End::ServerReset => {
                 backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
@@ -462,7 +686,6 @@ fn finish(
     if frontend.log.is_empty() || is_null || log.format == SessionLogFormat::Connect {
         return;
     }
-    let backend = frontend.backend.as_ref();
     let record = SessionRecord {
         client: Peer::new(peer, place.bind().id),
         accepted: at,

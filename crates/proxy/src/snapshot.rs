@@ -106,6 +106,12 @@ pub struct FrontendSnapshot {
     pub connection_rate: u32,
     /// Highest of those rates.
     pub max_connection_rate: u32,
+    /// Connections that `tcp-request connection` refused.
+    pub denied_connections_total: u64,
+    /// Connections that `tcp-request session` refused.
+    pub denied_sessions_total: u64,
+    /// Sessions that `tcp-request content` refused, and connections dropped silently.
+    pub denied_requests_total: u64,
     /// Bytes from clients.
     pub bytes_in_total: u64,
     /// Bytes to clients.

@@ -1,7 +1,7 @@
 //! Counters of a running proxy. Each is written in one place and read by snapshots; the ones that
 //! rise and fall do so through guards.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::gate::Gate;
@@ -179,6 +179,8 @@ pub(crate) struct ProcessStats {
     pub(crate) shortages: AtomicU64,
     pub(crate) reloads: AtomicU64,
     pub(crate) failed_reloads: AtomicU64,
+    /// Whether the process accepts no more.
+    pub(crate) is_stopping: AtomicBool,
 }
 
 impl ProcessStats {
@@ -193,6 +195,7 @@ impl ProcessStats {
             shortages: AtomicU64::new(0),
             reloads: AtomicU64::new(0),
             failed_reloads: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
         }
     }
 }
@@ -206,6 +209,33 @@ pub(crate) struct FrontendStats {
     pub(crate) session_rate: Rate,
     pub(crate) bytes: Bytes,
     pub(crate) http: HttpStats,
+    pub(crate) denied: Denied,
+}
+
+/// What rules of a frontend refused.
+#[derive(Debug, Default)]
+pub(crate) struct Denied {
+    /// By `tcp-request connection`.
+    pub(crate) connections: AtomicU64,
+    /// By `tcp-request session`.
+    pub(crate) sessions: AtomicU64,
+    /// By `tcp-request content`, and by every `silent-drop`.
+    pub(crate) requests: AtomicU64,
+    /// Connections that became no session.
+    pub(crate) refused: AtomicU64,
+    pub(crate) refused_rate: Rate,
+    /// The highest rate of connections, refused ones included, when one was refused.
+    pub(crate) connection_peak: AtomicU32,
+}
+
+impl Denied {
+    /// Counts a connection that becomes no session.
+    pub(crate) fn refuse(&self, sessions: &Rate, epoch: Epoch) {
+        self.refused.fetch_add(1, Relaxed);
+        self.refused_rate.hit(epoch);
+        let rate = self.refused_rate.per_second(epoch) + sessions.per_second(epoch);
+        self.connection_peak.fetch_max(rate, Relaxed);
+    }
 }
 
 impl FrontendStats {
@@ -216,6 +246,7 @@ impl FrontendStats {
             session_rate: Rate::default(),
             bytes: Bytes::default(),
             http: HttpStats::default(),
+            denied: Denied::default(),
         }
     }
 }

@@ -201,7 +201,7 @@ impl Reader<'_> {
             Kind::Frontend if !row.scope.admits_frontends() => {
                 if matches!(
                     name,
-                    "server" | "default-server" | "server-template" | "retry-on"
+                    "server" | "default-server" | "server-template" | "retry-on" | "use-server"
                 ) {
                     self.error(
                         line.here(),

@@ -65,9 +65,9 @@ impl Uses {
             let chosen = proxies
                 .iter()
                 .filter(|proxy| proxy.kind.accepts() && chosen(proxy));
-            chosen
-                .filter_map(|proxy| Some(proxy.default_backend.as_ref()?.value.clone()))
-                .collect()
+            let names =
+                chosen.flat_map(|proxy| proxy.default_backend.iter().chain(proxy.rules.backends()));
+            names.map(|name| name.value.clone()).collect()
         };
         Self {
             known: names(&|proxy| proxy.kind.connects()),
@@ -418,17 +418,18 @@ fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
             uses.serving.contains(&target.value) || !uses.known.contains(&target.value)
         });
         lines.extend(target.map(|target| (target.place.line, "default_backend")));
-        let rules = [
-            "use_backend",
-            "dispatch",
-            "transparent",
-            "option transparent",
-        ];
+        let rules = ["dispatch", "transparent", "option transparent"];
         let rules = proxy
             .verdicts
             .iter()
             .filter(|verdict| rules.contains(&verdict.key));
         lines.extend(rules.map(|verdict| (verdict.place.line, verdict.key)));
+        lines.extend(
+            proxy
+                .rules
+                .backends()
+                .map(|name| (name.place.line, "use_backend")),
+        );
         lines.extend(
             proxy
                 .http
@@ -490,6 +491,7 @@ fn frontend(
         skip_null: proxy.skip_null.clone(),
         log_tag: proxy.log_tag.clone(),
         http,
+        rules: proxy.rules.clone(),
     }
 }
 
@@ -529,5 +531,6 @@ fn backend(proxy: Proxy) -> BackendDraft {
             .map(|check| check.map(|_| CheckKind::TcpCheck)),
         logs: proxy.logs,
         log_tag: proxy.log_tag,
+        rules: (proxy.kind != Kind::Listen).then_some(proxy.rules),
     }
 }

@@ -17,6 +17,7 @@ mod net;
 mod options;
 mod privileges;
 mod proxy;
+mod rules;
 mod section;
 #[cfg(test)]
 mod tests;

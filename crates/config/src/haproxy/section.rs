@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
 use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
+use crate::rules::RulesDraft;
 use crate::{Balance, ConnectFrom, Keepalive, Place};
 
 /// What kind of section it is.
@@ -89,6 +90,7 @@ pub(super) struct Proxy {
     pub(super) http_check_tls: bool,
     pub(super) default_server: ServerLine,
     pub(super) servers: Vec<(Spanned<String>, Spanned<String>, Place, ServerLine)>,
+    pub(super) rules: RulesDraft,
     /// Keywords that need mode http.
     pub(super) http: Vec<HttpLine>,
     /// Keywords that do nothing, or must not be ignored.
@@ -228,6 +230,7 @@ impl Proxy {
                 http_check_tls: false,
                 default_server: ServerLine::default(),
                 servers: Vec::new(),
+                rules: RulesDraft::default(),
                 http: Vec::new(),
                 verdicts: Vec::new(),
             },

@@ -4,6 +4,7 @@
 mod load;
 mod net;
 mod privileges;
+mod rules;
 mod servers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,6 +16,7 @@ use crate::draft::{
     BackendDraft, BindDraft, DefaultBackend, Draft, FrontendDraft, GlobalDraft, LogDraft, Maybe,
     ProxyLog, Spanned,
 };
+use crate::rules::{FrontendId, FrontendRules};
 use crate::words::Word;
 use crate::{
     BackendId, Bind, BindAddress, BusyPolling, Config, Environment, Frontend, Global, IpVersions,
@@ -63,8 +65,9 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         .map(|(index, backend)| (backend.position, BackendId(index)))
         .collect();
 
+    let mut sections = Vec::with_capacity(frontends.len() + backends.len());
     let mut resolved_frontends = Vec::with_capacity(frontends.len());
-    for frontend in frontends {
+    for mut frontend in frontends {
         let default_backend = match &frontend.default_backend {
             DefaultBackend::Unset => None,
             DefaultBackend::Own => by_position.get(&frontend.position).copied(),
@@ -73,17 +76,32 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
             }
         };
         let id = proxy_ids[&frontend.position];
+        sections.push(rules::Section {
+            rules: std::mem::take(&mut frontend.rules),
+            frontend: Some(FrontendId(resolved_frontends.len())),
+            backend: by_position.get(&frontend.position).copied(),
+        });
         resolved_frontends.push(resolver.frontend(frontend, id, default_backend, &global));
     }
     let follows = load::follows(&backends);
-    let mut backends: Vec<crate::Backend> = backends
-        .into_iter()
-        .map(|backend| {
-            let id = proxy_ids[&backend.position];
-            resolver.backend(backend, id, &global)
-        })
-        .collect();
-    resolver.link_tracking(&follows, &mut backends);
+    let mut resolved_backends = Vec::with_capacity(backends.len());
+    for mut backend in backends {
+        let id = proxy_ids[&backend.position];
+        sections.extend(backend.rules.take().map(|rules| rules::Section {
+            rules,
+            frontend: None,
+            backend: Some(BackendId(resolved_backends.len())),
+        }));
+        resolved_backends.push(resolver.backend(backend, id, &global));
+    }
+    resolver.link_tracking(&follows, &mut resolved_backends);
+    rules::link(
+        sections,
+        &mut resolved_frontends,
+        &mut resolved_backends,
+        environment,
+        &mut resolver.problems,
+    );
 
     let problems = resolver.problems;
     if problems
@@ -96,7 +114,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         config: Config {
             global,
             frontends: resolved_frontends,
-            backends,
+            backends: resolved_backends,
         },
         warnings: problems,
         without_effect: without_effect
@@ -287,6 +305,7 @@ impl Resolver<'_> {
                 tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
             },
             http: draft.http,
+            rules: FrontendRules::default(),
         }
     }
 

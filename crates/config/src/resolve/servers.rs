@@ -8,6 +8,7 @@ use super::load::{queueing, server_load};
 use super::{Resolver, limit, net, value};
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
+use crate::rules::BackendRules;
 use crate::{
     Backend, Balance, Check, CheckKind, ConnectFrom, Global, InitState, OnMarkedDown, OnMarkedUp,
     Place, Redispatch, Server, ServerAddress,
@@ -51,6 +52,7 @@ impl Resolver<'_> {
             server_keepalive: value(draft.server_keepalive),
             log: self.proxy_logs(draft.logs, global),
             log_tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
+            rules: BackendRules::default(),
         }
     }
 

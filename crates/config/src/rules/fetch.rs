@@ -47,7 +47,7 @@ pub enum Fetch {
     IsStopping,
     /// `thread`: which thread it is, from 0.
     Thread,
-    /// `rand`: below this, or of 31 bits.
+    /// `rand`: below this, or of 32 bits.
     Random(Option<u32>),
     /// `date`, in this unit, moved by so much.
     Date(Unit, i64),

@@ -7,10 +7,13 @@ mod acl;
 mod call;
 mod content;
 mod converter;
+mod draft;
 mod fetch;
+mod name;
 mod network;
 mod parse;
 mod pattern;
+mod rule;
 mod sample;
 
 use std::fmt;
@@ -22,9 +25,15 @@ use fetch::When;
 pub use fetch::{BackendFact, End, Fetch, FrontendFact, ServerFact, ServerId, Side, Unit};
 pub use network::Network;
 pub use pattern::{Expression, Matcher, Range, TextMatch, TextPattern};
+pub use rule::{
+    BackendChoice, BackendRules, FrontendRules, NamePart, NamePattern, TcpAction, TcpRule,
+    UseBackend, UseServer,
+};
 pub use sample::{Kind, Sample};
 
-pub(crate) use acl::{AclDraft, ConditionDraft};
+pub(crate) use acl::{AclDraft, Acls, ConditionDraft};
+pub(crate) use draft::{RuleDraft, RuleKind, RulesDraft};
+pub(crate) use name::name_pattern;
 
 use crate::{Backend, BackendId, Environment, Frontend};
 

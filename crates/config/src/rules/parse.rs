@@ -65,6 +65,67 @@ pub(crate) struct Parsed {
     pub(crate) warning: Option<Spanned<String>>,
 }
 
+/// Reads a sample that is not matched with anything.
+pub(crate) fn sample(text: &str, context: &Context<'_>) -> Result<(Fetch, Vec<Converter>), String> {
+    let parsed = expression(text, context)?;
+    match parsed.fetch {
+        Fetch::Unsupported(what, reason) => Err(format!("'{what}' is not supported: {reason}")),
+        Fetch::Http(_) | Fetch::Content(_) => Err(format!(
+            "'{text}' is not supported here: what clients send is not looked at"
+        )),
+        fetch => Ok((fetch, parsed.converters)),
+    }
+}
+
+/// A fetch and what converts it.
+struct Expression {
+    call: Call,
+    fetch: Fetch,
+    converters: Vec<Converter>,
+    kind: super::Kind,
+    when: super::When,
+    method: Option<Method>,
+}
+
+fn expression(text: &str, context: &Context<'_>) -> Result<Expression, String> {
+    let mut calls = calls(text)?;
+    let call = calls.remove(0);
+    let found = fetch::find(&call, context)?;
+    let mut kind = found.kind;
+    let mut converters = Vec::new();
+    let mut refused = None;
+    for call in &calls {
+        match Converter::parse(call) {
+            Some(converter) => {
+                let converter = converter?;
+                let (takes, makes) = converter.kinds();
+                if !converts(kind, takes) {
+                    return Err(format!("'{}' cannot be applied in '{text}'", call.name));
+                }
+                kind = makes;
+                converters.push(converter);
+            }
+            None => {
+                refused = Some(unknown_converter(call)?);
+                kind = super::Kind::Text;
+            }
+        }
+    }
+    let fetch = match refused {
+        Some(reason) => Fetch::Unsupported(text.to_owned(), reason),
+        None => found.fetch,
+    };
+    let method = found.method.filter(|_| calls.is_empty());
+    Ok(Expression {
+        method: method.or(Method::of(kind)),
+        call,
+        fetch,
+        converters,
+        kind,
+        when: found.when,
+    })
+}
+
 /// Reads one test.
 pub(crate) fn test(
     words: &[Spanned<String>],
@@ -75,38 +136,14 @@ pub(crate) fn test(
         return Err(Spanned::new("missing fetch method".to_owned(), nowhere));
     };
     let wrong = |message: String| Spanned::new(message, first.place.clone());
-    let mut calls = calls(&first.value).map_err(wrong)?;
-    let call = calls.remove(0);
-    let found = fetch::find(&call, context).map_err(wrong)?;
-    let mut kind = found.kind;
-    let mut converters = Vec::new();
-    let mut refused = None;
-    for call in &calls {
-        match Converter::parse(call) {
-            Some(converter) => {
-                let converter = converter.map_err(wrong)?;
-                let (takes, makes) = converter.kinds();
-                if !converts(kind, takes) {
-                    let message = format!("'{}' cannot be applied in '{}'", call.name, first.value);
-                    return Err(wrong(message));
-                }
-                kind = makes;
-                converters.push(converter);
-            }
-            None => {
-                refused = Some(unknown_converter(call).map_err(wrong)?);
-                kind = super::Kind::Text;
-            }
-        }
-    }
-    let fetch = match refused {
-        Some(reason) => Fetch::Unsupported(first.value.clone(), reason),
-        None => found.fetch,
-    };
-    let method = found
-        .method
-        .filter(|_| calls.is_empty())
-        .or(Method::of(kind));
+    let Expression {
+        call,
+        fetch,
+        converters,
+        kind,
+        when,
+        method,
+    } = expression(&first.value, context).map_err(wrong)?;
     let is_dotted = fetch == Fetch::Content(Content::TlsVersion);
     let mut patterns = Patterns {
         call: &call,
@@ -139,7 +176,7 @@ pub(crate) fn test(
             fetch,
             converters,
             matcher,
-            when: found.when,
+            when,
         },
         warning,
     })

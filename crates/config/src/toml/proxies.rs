@@ -11,6 +11,7 @@ use crate::draft::{
     AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, InitAddr,
     LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions, Spanned,
 };
+use crate::rules::RulesDraft;
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -98,6 +99,7 @@ pub(super) fn frontend(
             skip_null: or_default(fields.take("dontlognull", flag), true, &place),
             log_tag: fields.take("log-tag", text),
             http: None,
+            rules: RulesDraft::default(),
             name,
             place,
         }
@@ -245,6 +247,7 @@ pub(super) fn backend(
             check_kind: kind,
             logs: log_targets(file, fields, Scope::Proxy).unwrap_or_else(|| vec![ProxyLog::Global]),
             log_tag: fields.take("log-tag", text),
+            rules: Some(RulesDraft::default()),
             name,
             place,
         }

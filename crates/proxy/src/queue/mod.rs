@@ -234,7 +234,8 @@ impl Backend {
         self.serve_dynamic(&mut lines, &mut turns);
         let assigned = loop {
             let mut picker = self.picker();
-            let Some(index) = picker.pick(client.address, avoid) else {
+            let wanted = self.wanted(client, avoid);
+            let Some(index) = wanted.or_else(|| picker.pick(client.address, avoid)) else {
                 if picker.active_servers() + picker.backup_servers() == 0 {
                     break Assigned::Nobody;
                 }
@@ -255,7 +256,7 @@ impl Backend {
             }
             let maxqueue = server.state.room.maxqueue();
             let is_line_full = maxqueue.is_some_and(|most| own >= most);
-            let has_choice = !picker.pins();
+            let has_choice = wanted.is_none() && !picker.pins();
             // A server that counts those who wait takes as many as it is explicitly allowed to.
             let may_wait = !has_choice || picker.needs_counts() && maxqueue.is_some();
             if may_wait && !is_line_full {

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send};
@@ -267,5 +268,18 @@ impl Stream {
             // Fails only on a socket that is gone, where there is nobody to tell.
             let _ = SockRef::from(&self.fd).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Makes the coming close send nothing, as far as the system lets us: the peer is to believe
+    /// that nobody is there.
+    pub(crate) fn forget_on_close(&self) {
+        // A socket in repair mode sends nothing when it is closed, but that needs CAP_NET_ADMIN.
+        if setsockopt(&self.fd, sockopt::TcpRepair, &1).is_ok() {
+            return;
+        }
+        // Else a RST that no router passes on; on loopback, and to neighbours, it arrives.
+        let _ = rustix::net::sockopt::set_ip_ttl(&self.fd, 1);
+        let _ = rustix::net::sockopt::set_ipv6_unicast_hops(&self.fd, Some(1));
+        self.reset_on_close();
     }
 }

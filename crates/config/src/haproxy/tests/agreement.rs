@@ -77,7 +77,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// Files of the field that HAProxy loads and that are refused here, and why.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 15] = [
     (
         "009",
         "a frontend in mode tcp leads to a backend in mode http",
@@ -92,20 +92,15 @@ const REFUSED: [(&str, &str); 17] = [
     ("136", "tcp-check rules find the redis master"),
     ("137", "balance first"),
     ("144", "balance first"),
-    ("146", "use_backend"),
-    ("151", "tcp-request content reject"),
+    ("151", "what clients send is looked at"),
     ("152", "tcp-check rules"),
-    ("154", "tcp-request content reject"),
     (
         "155",
         "a frontend in mode tcp leads to a backend in mode http",
     ),
-    ("164", "balance first, tcp-request content reject"),
-    (
-        "165",
-        "balance first, tcp-request content reject, tcp-check rules",
-    ),
-    ("166", "tcp-request content reject, tcp-check rules"),
+    ("164", "balance first"),
+    ("165", "balance first, tcp-check rules"),
+    ("166", "tcp-check rules"),
     (
         "f_modemix.cfg",
         "a frontend in mode tcp leads to a backend in mode http",

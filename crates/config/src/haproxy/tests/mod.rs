@@ -532,11 +532,13 @@ fn mode_http_is_refused_only_where_it_carries_traffic() {
 #[test]
 fn what_must_not_be_ignored_is_refused_and_says_why() {
     for (line, keyword) in [
-        ("use_backend x if TRUE", "'use_backend'"),
-        ("tcp-request content reject", "'tcp-request content reject'"),
         (
-            "tcp-request connection reject if { src 1.1.1.1 }",
-            "'tcp-request connection reject'",
+            "tcp-request connection set-mark 5",
+            "'tcp-request connection set-mark'",
+        ),
+        (
+            "tcp-response content reject",
+            "'tcp-response content reject'",
         ),
         ("tcp-check expect string master", "'tcp-check expect'"),
         ("balance hash src", "'balance hash'"),
@@ -617,7 +619,10 @@ fn arguments_that_are_too_many_or_missing() {
         "option nolinger x",
         &["8:18: unexpected argument 'x' after 'option nolinger'"],
     );
-    check_line("acl", &["8:2: 'acl' needs an argument after it"]);
+    check_line(
+        "acl",
+        &["8:2: 'acl' needs a name and what it tests, as in: acl internal src 10.0.0.0/8"],
+    );
     check_line("cookie", &["8:2: 'cookie' needs an argument after it"]);
     check_line(
         "errorfile",
