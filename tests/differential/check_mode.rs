@@ -42,6 +42,47 @@ backend kubernetes-backend
         "a pipe size that is none",
         "global\n    tune.pipesize large\n",
     ),
+    (
+        "a user that is not there",
+        "global\n    user no-such-user\nlisten api\n    bind :6443\n",
+    ),
+    (
+        "a group that is not there",
+        "global\n    group no-such-group\nlisten api\n    bind :6443\n",
+    ),
+    (
+        "an owner of a Unix socket that is not there",
+        "listen api\n    bind /tmp/x user no-such-user\n",
+    ),
+    (
+        "a user twice, and zero",
+        "global\n    uid 99\n    user nobody\n    gid 0\nlisten api\n    bind :6443\n",
+    ),
+    (
+        "a user's name as a number",
+        "global\n    uid haproxy\nlisten api\n    bind :6443\n",
+    ),
+    ("a chroot without directory", "global\n    chroot\n"),
+    (
+        "a chroot that is not there",
+        "global\n    chroot /no/such/directory\nlisten api\n    bind :6443\n",
+    ),
+    (
+        "a capability that is none",
+        "global\n    setcap cap_net_rw\n",
+    ),
+    ("no capability", "global\n    setcap\n"),
+    (
+        "every keyword of rights",
+        "global\n    uid 99\n    gid 98\n    chroot /tmp\n    setcap cap_net_raw,cap_net_admin\n    \
+         set-dumpable\n    no set-dumpable\n    insecure-setuid-wanted\n    ulimit-n 500\n    \
+         fd-hard-limit 5000\n    unix-bind prefix /tmp mode 600 user root group root\nlisten api\n    \
+         bind /x mode 777 uid 1 gid 1\n    bind :6443 mode 777\n",
+    ),
+    (
+        "a default of Unix sockets that is none",
+        "global\n    unix-bind owner root\n",
+    ),
     ("a pipe size that is missing", "global\n    tune.pipesize\n"),
     ("comments alone", "# nothing\n   # here\n"),
     ("a global section alone", "global\n    maxconn 100\n"),

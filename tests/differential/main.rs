@@ -16,6 +16,7 @@ mod check_mode;
 mod end_codes;
 mod health;
 mod metrics;
+mod privileges;
 mod queue;
 mod retries;
 mod timeouts;
