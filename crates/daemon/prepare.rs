@@ -44,9 +44,19 @@ pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
             )
         })?;
     }
-    let loaded = files::load(options)?;
-    // HAProxy's `-c`, too, refuses a file that names accounts which are not there.
-    Rights::of(&loaded.config)?;
+    let mut loaded = files::load(options)?;
+    match Rights::of(&loaded.config) {
+        Ok(_) => {}
+        // A file is most often checked on another machine than the one that it is for.
+        Err(strangers) if options.check => {
+            let told = strangers.into_iter().map(|stranger| {
+                let message = format!("{}; it would not start here", stranger.message);
+                Problem::warning(stranger.place, message)
+            });
+            loaded.warnings.extend(told);
+        }
+        Err(strangers) => return Err(strangers),
+    }
     report(&loaded.warnings);
     report(&idle_options(options));
     accept_warnings(options, &loaded)?;

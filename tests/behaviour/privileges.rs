@@ -466,3 +466,31 @@ fn who_is_not_root_is_told_what_cannot_be() {
         "{text}"
     );
 }
+
+#[test]
+fn a_file_for_another_machine_is_valid_and_does_not_start_here() {
+    let lab = Lab::of(Program::Evenkeel);
+    let directory = temporary_directory();
+    let file = directory.join("lb.cfg");
+    let text = format!(
+        "global\n    user no-such-user\n    group no-such-group\n{}listen api\n    bind {}\n",
+        lab.defaults(),
+        lab.address()
+    );
+    fs::write(&file, text).unwrap();
+    let name = file.to_str().unwrap();
+    let checked = lab.program().run(["-c", "-f", name]);
+    assert_eq!(checked.code(), 0, "{checked:?}");
+    for says in [
+        "lb.cfg:2:10: warning: there is no user 'no-such-user' on this machine; it would not start here",
+        "lb.cfg:3:11: warning: there is no group 'no-such-group' on this machine; it would not start here",
+    ] {
+        assert!(checked.stderr.contains(says), "{checked:?}");
+    }
+    assert_eq!(lab.program().run(["-c", "-dW", "-f", name]).code(), 1);
+    let started = lab.program().run(["-f", name]);
+    assert_eq!(started.code(), 1, "{started:?}");
+    let says = "lb.cfg:2:10: there is no user 'no-such-user' on this machine";
+    assert!(started.stderr.contains(says), "{started:?}");
+    fs::remove_dir_all(&directory).unwrap();
+}

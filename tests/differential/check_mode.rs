@@ -43,18 +43,6 @@ backend kubernetes-backend
         "global\n    tune.pipesize large\n",
     ),
     (
-        "a user that is not there",
-        "global\n    user no-such-user\nlisten api\n    bind :6443\n",
-    ),
-    (
-        "a group that is not there",
-        "global\n    group no-such-group\nlisten api\n    bind :6443\n",
-    ),
-    (
-        "an owner of a Unix socket that is not there",
-        "listen api\n    bind /tmp/x user no-such-user\n",
-    ),
-    (
         "a user twice, and zero",
         "global\n    uid 99\n    user nobody\n    gid 0\nlisten api\n    bind :6443\n",
     ),
