@@ -217,6 +217,7 @@ pub(crate) mod tests {
         let outcome = |status| CheckOutcome {
             status,
             info: String::new(),
+            code: None,
             duration: Duration::from_micros(1500),
         };
         ServerSnapshot {

@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check::{CheckDraft, Rules, TlsDraft};
 use crate::rules::RulesDraft;
 use crate::{
-    Balance, BusyPolling, CheckKind, ConnectFrom, IpVersions, Keepalive, LocalHttp, LogFormat,
-    OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, ConnectFrom, IpVersions, Keepalive, LocalHttp, LogFormat, OnMarkedDown,
+    Place, Problem, RelayMethod, SessionLogFormat,
 };
 
 pub(crate) use load::{LoadOptions, QueueDraft};
@@ -180,7 +181,8 @@ pub(crate) struct BackendDraft {
     pub(crate) tunnel_timeout: Maybe<Duration>,
     pub(crate) queueing: QueueDraft,
     pub(crate) server_keepalive: Maybe<Keepalive>,
-    pub(crate) check_kind: Maybe<CheckKind>,
+    pub(crate) check: Maybe<CheckDraft>,
+    pub(crate) check_rules: Rules,
     /// For the servers that say nothing of it.
     pub(crate) source: Maybe<ConnectFrom>,
     pub(crate) logs: Vec<ProxyLog>,
@@ -210,6 +212,7 @@ pub(crate) struct ServerOptions {
     /// Where checks go instead, as written.
     pub(crate) check_address: Maybe<String>,
     pub(crate) check_port: Maybe<u16>,
+    pub(crate) check_tls: TlsDraft,
     pub(crate) inter: Maybe<Duration>,
     pub(crate) fastinter: Maybe<Duration>,
     pub(crate) downinter: Maybe<Duration>,

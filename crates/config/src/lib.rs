@@ -5,6 +5,7 @@
 //! look-ups come in through [`Environment`].
 
 mod address;
+pub mod check;
 mod convert;
 mod draft;
 mod haproxy;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 use draft::Draft;
 
+pub use check::{CheckKind, CheckStatus};
 pub use convert::convert;
 pub use haproxy::{evaluate_condition, keywords_markdown};
 pub use model::*;

@@ -11,9 +11,11 @@ pub use http::*;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Place;
+use crate::check::Script;
 use crate::rules::{BackendRules, FrontendRules};
 
 pub use load::*;
@@ -453,8 +455,10 @@ pub enum OnMarkedDown {
 /// How a server's health is checked (HAProxy manual, section 5.2, `check`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// What is asked.
-    pub kind: CheckKind,
+    /// What is asked, step by step.
+    pub script: Arc<Script>,
+    /// The backend's name and the server's, for steps that name them.
+    pub names: Arc<(String, String)>,
     /// Where: the server's address unless `addr`/`port` say otherwise.
     pub address: ServerAddress,
     /// Between checks of a server that is surely up.
@@ -476,13 +480,4 @@ pub struct Check {
     pub send_proxy: Option<SendProxy>,
     /// Where checks come from.
     pub source: Option<ConnectFrom>,
-}
-
-/// What a check asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// `check` alone: the port accepts.
-    Connect,
-    /// `option tcp-check` without rules: the same, told as a step of tcp-check in messages.
-    TcpCheck,
 }

@@ -34,7 +34,17 @@ words!(Capability {
     NetBindService = "cap_net_bind_service",
     SysAdmin = "cap_sys_admin",
 });
-words!(CheckKind { Connect = "connect", TcpCheck = "tcp-check" });
+words!(CheckKind {
+    Connect = "connect",
+    TcpCheck = "tcp-check",
+    Http = "http",
+    SslHello = "ssl-hello",
+    Smtp = "smtp",
+    Mysql = "mysql",
+    Pgsql = "pgsql",
+    Redis = "redis",
+    Ldap = "ldap",
+});
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "fully-down" });
 words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });

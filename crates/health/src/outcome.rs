@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use evenkeel_config::CheckStatus;
+
 /// What one check found, in HAProxy's terms (manual 9.1, `check_status`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckOutcome {
@@ -10,6 +12,8 @@ pub struct CheckOutcome {
     /// What the system or the server said, empty when there is nothing to say; goes into
     /// `info: "..."` of the log line.
     pub info: String,
+    /// The code that came with the answer (HTTP's status), where the verdict has one.
+    pub code: Option<u32>,
     /// From the check's start to its verdict.
     pub duration: Duration,
 }
@@ -18,51 +22,33 @@ impl CheckOutcome {
     /// Whether the server passed.
     #[must_use]
     pub fn is_pass(&self) -> bool {
-        matches!(self.status, CheckStatus::L4Ok)
+        self.status.is_pass()
     }
 }
 
-/// A check's verdict; [`code`](Self::code) is HAProxy's short form, [`text`](Self::text) the long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CheckStatus {
-    /// The port accepted.
-    L4Ok,
-    /// Nothing answered in time.
-    L4Timeout,
-    /// The connect was refused or unreachable, or this machine could not even try it.
-    L4Connection,
-    /// The same for a Unix socket, or there was no port to try.
-    SocketError,
+/// HAProxy's bound of `info`.
+const MOST_INFO_BYTES: usize = 127;
+
+/// `text` as it may stand in `info`: up to its first NUL, not too long, and with what would confuse
+/// a reader of logs as `<hexadecimal>`.
+pub(crate) fn readable(text: &[u8]) -> String {
+    let end = text.iter().position(|byte| *byte == 0);
+    let text = &text[..end.unwrap_or(text.len()).min(MOST_INFO_BYTES)];
+    let mut shown = String::with_capacity(text.len());
+    for &byte in text {
+        match byte {
+            b'"' | 0..0x20 | 0x7f.. => shown.push_str(&format!("<{byte:02X}>")),
+            _ => shown.push(char::from(byte)),
+        }
+    }
+    shown
 }
 
-impl CheckStatus {
-    /// Every status, in HAProxy's order.
-    pub const ALL: [Self; 4] = [
-        Self::SocketError,
-        Self::L4Ok,
-        Self::L4Timeout,
-        Self::L4Connection,
-    ];
-
-    /// HAProxy's code, as in `show stat` and the `state` label of `haproxy_server_check_status`.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::L4Ok => "L4OK",
-            Self::L4Timeout => "L4TOUT",
-            Self::L4Connection => "L4CON",
-            Self::SocketError => "SOCKERR",
-        }
-    }
-
-    /// HAProxy's words, as in `reason: Layer4 check passed`.
-    #[must_use]
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::L4Ok => "Layer4 check passed",
-            Self::L4Timeout => "Layer4 timeout",
-            Self::L4Connection => "Layer4 connection problem",
-            Self::SocketError => "Socket error",
-        }
-    }
+/// `info` within HAProxy's bound.
+pub(crate) fn cut(mut info: String) -> String {
+    let end = (0..=MOST_INFO_BYTES.min(info.len()))
+        .rev()
+        .find(|end| info.is_char_boundary(*end));
+    info.truncate(end.unwrap_or(0));
+    info
 }

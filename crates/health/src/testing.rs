@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_config::check::{Action, CheckKind, Connect, Script, Step};
 use evenkeel_config::{
-    Backend, Balance, Check, CheckKind, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing,
-    Redispatch, Server, ServerAddress, ServerLoad,
+    Backend, Balance, Check, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing, Redispatch,
+    Server, ServerAddress, ServerLoad,
 };
+
+use crate::Situation;
 
 pub(crate) fn place() -> Place {
     Place {
@@ -20,7 +23,8 @@ pub(crate) fn place() -> Place {
 pub(crate) fn check(inter_ms: u64) -> Check {
     let inter = Duration::from_millis(inter_ms);
     Check {
-        kind: CheckKind::Connect,
+        script: plain(CheckKind::Connect),
+        names: Arc::new(("be".to_owned(), "s1".to_owned())),
         address: ServerAddress::Inet(([127, 0, 0, 1], 9).into()),
         inter,
         fastinter: inter,
@@ -33,6 +37,35 @@ pub(crate) fn check(inter_ms: u64) -> Check {
         source: None,
     }
 }
+
+/// The steps of a check that only connects.
+pub(crate) fn plain(kind: CheckKind) -> Arc<Script> {
+    let connect = Connect {
+        address: None,
+        port: None,
+        tls: None,
+        send_proxy: false,
+        linger: false,
+    };
+    let step = Step {
+        number: 0,
+        comment: String::new(),
+        action: Action::Connect(connect),
+    };
+    Arc::new(Script {
+        kind,
+        steps: vec![step],
+        disable_on_404: false,
+        send_state: false,
+        node: "node".to_owned(),
+    })
+}
+
+/// An up server that has nothing to say.
+pub(crate) const SITUATION: Situation<'static> = Situation {
+    is_up: true,
+    state: &String::new,
+};
 
 /// A backend with one server per check.
 pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::machine::{Change, Machine, interval};
 use crate::schedule::{Beat, Spread};
-use crate::{CheckOutcome, probe};
+use crate::{CheckOutcome, Situation, probe};
 
 /// What one check found and what it made of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub struct Report {
 /// Checks one server for ever, the first time after `first_delay`, then counting from the end of
 /// the previous check, each time at the moment of `beat` that is nearest. `publish` is called after
 /// every check and says what the server's health is then: others may have changed it meanwhile.
+/// `state` is what `http-check send-state` tells the server.
 ///
 /// Dropping the future stops it at any point; the last published machine is then the whole state
 /// and a later call goes on from it.
@@ -34,15 +35,17 @@ pub async fn watch(
     first_delay: Duration,
     spread: Spread,
     beat: Beat,
+    state: impl Fn() -> String + Sync,
     publish: impl FnMut(Report) -> Machine,
 ) -> Infallible {
+    let state = &state;
     watch_with(
         &check,
         machine,
         first_delay,
         spread,
         beat,
-        || probe(&check),
+        |is_up| probe(&check, Situation { is_up, state }),
         publish,
     )
     .await
@@ -54,13 +57,13 @@ async fn watch_with<F: Future<Output = Option<CheckOutcome>>>(
     first_delay: Duration,
     mut spread: Spread,
     beat: Beat,
-    mut ask: impl FnMut() -> F,
+    mut ask: impl FnMut(bool) -> F,
     mut publish: impl FnMut(Report) -> Machine,
 ) -> Infallible {
     sleep(first_delay).await;
     let mut is_short = false;
     loop {
-        let Some(outcome) = ask().await else {
+        let Some(outcome) = ask(machine.is_up()).await else {
             if !is_short {
                 tracing::warn!(
                     "servers cannot be checked: this machine is out of descriptors or memory; \
@@ -113,7 +116,7 @@ mod tests {
         let reports = RefCell::new(Vec::new());
         let asked = Cell::new(0);
         let check = check();
-        let ask = || {
+        let ask = |_| {
             let passed = verdicts[asked.get().min(verdicts.len() - 1)];
             asked.set(asked.get() + 1);
             async move {
@@ -127,6 +130,7 @@ mod tests {
                 Some(CheckOutcome {
                     status,
                     info: String::new(),
+                    code: None,
                     duration,
                 })
             }
@@ -199,6 +203,7 @@ mod tests {
         let outcome = || CheckOutcome {
             status: CheckStatus::L4Ok,
             info: String::new(),
+            code: None,
             duration: Duration::ZERO,
         };
         let driver = watch_with(
@@ -207,7 +212,7 @@ mod tests {
             Duration::ZERO,
             Spread::new(50, 1),
             Beat::from(start),
-            || std::future::ready(Some(outcome())),
+            |_| std::future::ready(Some(outcome())),
             |report| {
                 times.push(start.elapsed().as_millis());
                 report.machine
@@ -232,6 +237,7 @@ mod tests {
             Duration::ZERO,
             Spread::new(0, 0),
             Beat::from(Instant::now()),
+            String::new,
             |report| report.machine,
         );
         is_send(&watch);
@@ -246,7 +252,7 @@ mod tests {
         let check = check();
         let asked = Cell::new(0);
         let published = Cell::new(0);
-        let ask = || {
+        let ask = |_| {
             asked.set(asked.get() + 1);
             std::future::ready(None)
         };

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use evenkeel_config::{OnMarkedUp, ServerAddress};
-use evenkeel_health::{CheckOutcome, Machine};
+use evenkeel_health::{CheckOutcome, CheckStatus, Machine};
 use tracing::{error, info, warn};
 
 use crate::backend::Backend;
@@ -180,7 +180,7 @@ impl Backend {
             let machine = fitness.machine.as_mut()?;
             machine.on(outcome.is_pass());
             if outcome.is_pass() {
-                fitness.is_stopping = false;
+                fitness.is_stopping = outcome.status == CheckStatus::L7OkConditional;
             } else {
                 fitness.check_failures += 1;
             }

@@ -179,7 +179,8 @@ impl Generation {
                     let machine = state.fitness().machine;
                     let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
                     let (check, spread) = (check.clone(), spread.clone());
-                    let watched = watch(check, machine, delay, spread, beat, |report| {
+                    let situation = || backend.state_header(index);
+                    let watched = watch(check, machine, delay, spread, beat, situation, |report| {
                         let machine = backend.take(index, &report.outcome);
                         machine.unwrap_or(report.machine)
                     });

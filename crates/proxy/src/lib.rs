@@ -10,6 +10,7 @@ mod balance;
 pub mod bench;
 #[allow(dead_code, reason = "commands, agents and resolvers are to call it")]
 mod change;
+mod checks;
 mod cut;
 mod dial;
 mod end;

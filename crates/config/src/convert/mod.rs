@@ -374,10 +374,14 @@ fn backend(
         .expect("checked by default");
     if backend.servers.iter().any(|server| server.check.is_some()) {
         let kind = draft
-            .check_kind
+            .check
             .as_ref()
-            .map_or(CheckKind::Connect, |said| said.value);
-        table.set_if(kind != default_check.kind, "check.kind", quoted(kind));
+            .map_or(CheckKind::Connect, |said| said.value.kind);
+        table.set_if(
+            kind != default_check.script.kind,
+            "check.kind",
+            quoted(kind),
+        );
         let timeout = nonzero(draft.check_timeout.as_ref().map(|said| said.value));
         table.set_limit("check.timeout", timeout, Some(default_check.read_timeout));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Line, Reader};
+use super::{Line, Reader, options};
 use crate::draft::{LogDraft, Maybe};
 use crate::resolve::did_you_mean;
 use crate::units::{PIPE_BYTES, parse_bytes};
@@ -176,12 +176,38 @@ pub(super) fn ssl_server_verify(reader: &mut Reader<'_>, line: &Line<'_>) {
         return;
     };
     match word.text.as_str() {
-        "none" => reader.servers_unverified = true,
-        "required" => reader.servers_unverified = false,
+        "none" => reader.tls.is_unverified = true,
+        "required" => reader.tls.is_unverified = false,
         other => {
             let message = format!("'ssl-server-verify' is none or required, not '{other}'");
             reader.error(line.place(word), message);
         }
+    }
+}
+
+/// `ca-base` and `crt-base`: where relative names of files start.
+pub(super) fn tls_base(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        let base = if line.name == "ca-base" {
+            &mut reader.tls.ca_base
+        } else {
+            &mut reader.tls.crt_base
+        };
+        *base = Some(word.text.clone().into());
+    }
+}
+
+/// `ssl-default-server-options`: the versions of TLS; the rest concerns none that checks speak.
+pub(super) fn ssl_default_server_options(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let mut words = line.args().iter();
+    while let Some(word) = words.next() {
+        let argument = match word.text.as_str() {
+            "ssl-min-ver" | "ssl-max-ver" => words.next().unwrap_or(word),
+            _ => word,
+        };
+        let mut versions = std::mem::take(&mut reader.tls.versions);
+        options::tls_version(reader, line, &word.text, argument, &mut versions);
+        reader.tls.versions = versions;
     }
 }
 

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::keywords::{Http, OptionSupport};
-use super::section::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
-use super::{Reader, keywords, local, privileges};
+use super::section::{HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
+use super::{Reader, local, privileges};
+use crate::check::Rules;
 use crate::draft::{
     BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
 };
@@ -164,7 +165,7 @@ impl Reader<'_> {
         let unix_bind = &self.draft.global.privileges.unix_bind;
         proxy.binds = privileges::with_unix_bind(&proxy.binds, unix_bind);
         self.http_keywords(&proxy);
-        self.checks(&proxy);
+        self.checks(&mut proxy);
         self.missing(&proxy);
         if let Some(place) = &proxy.other_hash
             && proxy
@@ -257,62 +258,39 @@ impl Reader<'_> {
         }
     }
 
-    /// Checks that fall back to a plain connect, and TLS in them without a CA.
-    fn checks(&mut self, proxy: &Proxy) {
+    /// Rules of checks that are not made, and what holds for the TLS of all.
+    fn checks(&mut self, proxy: &mut Proxy) {
         if !proxy.kind.connects() {
             return;
         }
-        let httpchk = proxy
-            .check
-            .as_ref()
-            .filter(|check| check.value == CheckOption::Http);
-        match httpchk {
-            None => {
-                if let Some(place) = proxy.http_checks.first() {
-                    let message = format!(
-                        "{} uses http-check rules without 'option httpchk', so the rules are ignored",
-                        proxy.who()
-                    );
-                    self.warning(place.clone(), message);
-                }
-            }
-            Some(check)
-                if proxy
-                    .servers
-                    .iter()
-                    .any(|(_, _, _, server)| is_checked(server)) =>
+        let kind = proxy.check.as_ref().map(|check| check.value.kind);
+        for (rules, rule, option, wanted) in [
+            (
+                &proxy.http_checks,
+                "http-check",
+                "option httpchk",
+                CheckKind::Http,
+            ),
+            (
+                &proxy.tcp_checks,
+                "tcp-check",
+                "option tcp-check",
+                CheckKind::TcpCheck,
+            ),
+        ] {
+            if let Some(place) = &rules.place
+                && kind != Some(wanted)
+                && !rules.is_inherited
             {
-                self.report(Verdict {
-                    support: OptionSupport::NoEffect(keywords::PLAIN_CHECK),
-                    subject: "'option httpchk'".to_owned(),
-                    key: "option httpchk",
-                    place: check.place.clone(),
-                    text: "option httpchk".to_owned(),
-                });
-            }
-            Some(_) => {}
-        }
-        for (name, _, place, server) in &proxy.servers {
-            let own = server.check_ssl.as_ref().filter(|check| check.value);
-            let by_rule = httpchk.is_some() && proxy.http_check_tls && is_checked(server);
-            let unverified = !server.verify.unwrap_or(!self.servers_unverified) || server.has_ca;
-            if (own.is_some() || by_rule) && !unverified {
-                let place = own.map_or(place, |own| &own.place);
                 let message = format!(
-                    "server '{}': the check's TLS is verified by default, but there is no CA file; \
-                     add 'ca-file', or 'verify none' where the network is trusted",
-                    name.value
+                    "{} uses {rule} rules without '{option}', so the rules are ignored",
+                    proxy.who()
                 );
-                self.error(place.clone(), message);
-            } else if let Some(own) = own {
-                self.report(Verdict {
-                    support: OptionSupport::NoEffect(keywords::CHECK_TRANSPORT),
-                    subject: "'check-ssl' on a server".to_owned(),
-                    key: "check-ssl",
-                    place: own.place.clone(),
-                    text: "check-ssl".to_owned(),
-                });
+                self.warning(place.clone(), message);
             }
+        }
+        for (_, _, place, server) in &mut proxy.servers {
+            self.tls.complete(&mut server.options.check_tls, place);
         }
     }
 
@@ -455,14 +433,6 @@ fn answers(line: &HttpLine) -> bool {
     line.name == "redirect" || line.name == "http-request" && action == Some("redirect")
 }
 
-fn is_checked(server: &super::options::ServerLine) -> bool {
-    server
-        .options
-        .check
-        .as_ref()
-        .is_some_and(|check| check.value)
-}
-
 fn frontend(
     proxy: &Proxy,
     log_format: Option<Spanned<SessionLogFormat>>,
@@ -525,10 +495,12 @@ fn backend(proxy: Proxy) -> BackendDraft {
         tunnel_timeout: proxy.timeouts.tunnel,
         queueing: proxy.queueing,
         server_keepalive: proxy.keepalive.server.resolved(),
-        check_kind: proxy
-            .check
-            .filter(|check| check.value == CheckOption::Tcp)
-            .map(|check| check.map(|_| CheckKind::TcpCheck)),
+        check_rules: match proxy.check.as_ref().map(|check| check.value.kind) {
+            Some(CheckKind::Http) => proxy.http_checks.rules,
+            Some(CheckKind::TcpCheck) => proxy.tcp_checks.rules,
+            _ => Rules::default(),
+        },
+        check: proxy.check,
         logs: proxy.logs,
         log_tag: proxy.log_tag,
         rules: (proxy.kind != Kind::Listen).then_some(proxy.rules),

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{global, load, net, privileges, proxy, rules};
+use super::{checks, global, load, net, privileges, proxy, rules};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -158,8 +158,6 @@ const NO_TLS: &str = "it concerns TLS, which no accepted 'bind' or 'server' spea
 const NO_HTTP: &str = "it concerns HTTP, which no accepted proxy speaks";
 const ONE_PROCESS: &str = "one process serves, reloads and stops without helpers";
 const TUNING: &str = "it tunes HAProxy's own buffers and scheduling; this program sizes its own";
-pub(super) const PLAIN_CHECK: &str = "servers are checked by a plain connect to their port for now: one whose \
-     port answers is UP, whatever this check would have found";
 
 /// The keywords of the sections `global`, `defaults`, `frontend`, `listen` and `backend`.
 #[rustfmt::skip]
@@ -186,8 +184,13 @@ pub(crate) static KEYWORDS: &[Row] = &[
         "presetenv"]),
     row(Global, Works(global::unsetenv, "for the rest of the configuration"), &["unsetenv",
         "resetenv"]),
-    row(Global, Works(global::ssl_server_verify, "decides whether 'check-ssl' needs a CA"),
+    row(Global, Works(global::ssl_server_verify, "of the TLS in checks"),
         &["ssl-server-verify"]),
+    row(Global, Works(global::tls_base, "of the files that checks over TLS need"),
+        &["ca-base", "crt-base"]),
+    row(Global, Works(global::ssl_default_server_options,
+        "of the TLS in checks: 'ssl-min-ver', 'ssl-max-ver' and their kin"),
+        &["ssl-default-server-options"]),
     row(Global, Works(privileges::chroot, ""), &["chroot"]),
     row(Global, Works(privileges::user, "changes of it take effect at the next start"),
         &["user", "uid"]),
@@ -240,7 +243,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Global,
         Refused("HAProxy dropped it in 2.5; remove the line, threads are used by themselves"),
         &["nbproc"]),
-    row(Global, Silent(NO_TLS), &["ca-base", "crt-base", "key-base", "maxsslconn", "maxsslrate",
+    row(Global, Silent(NO_TLS), &["key-base", "maxsslconn", "maxsslrate",
         "noktls", "issuers-chain-path", "acme.scheduler", "jwt.decrypt_alg_list",
         "jwt.decrypt_enc_list", "harden.reject-privileged-ports.quic", "limited-quic", "no-quic",
         "ocsp-update.disable", "ocsp-update.httpproxy", "ocsp-update.maxdelay",
@@ -249,7 +252,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
         "ssl-default-bind-curves", "ssl-default-bind-options", "ssl-default-bind-sigalgs",
         "ssl-default-server-ciphers", "ssl-default-server-ciphersuites",
         "ssl-default-server-client-sigalgs", "ssl-default-server-curves",
-        "ssl-default-server-options", "ssl-default-server-sigalgs", "ssl-dh-param-file",
+        "ssl-default-server-sigalgs", "ssl-dh-param-file",
         "ssl-engine", "ssl-load-extra-del-ext", "ssl-load-extra-files", "ssl-mode-async",
         "ssl-passphrase-cmd", "ssl-propquery", "ssl-provider", "ssl-provider-path",
         "ssl-security-level", "ssl-skip-self-issued-ca"]),
@@ -412,22 +415,19 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Front, Silent("no log format that could show it is supported"), &["unique-id-format",
         "unique-id-header"]),
     // Checks.
-    row(Back, Works(proxy::tcp_check, "without rules: a plain connect"), &["option tcp-check"]),
-    row(Back, Works(proxy::httpchk, "accepted: servers are checked by a plain connect for now"),
-        &["option httpchk"]),
-    row(Back, Works(proxy::http_check, "accepted as a part of 'option httpchk'"),
-        &["http-check comment", "http-check connect", "http-check disable-on-404",
-        "http-check expect", "http-check send", "http-check send-state", "http-check set-var",
-        "http-check set-var-fmt", "http-check unset-var"]),
-    row(Back, NoEffect(PLAIN_CHECK), &["option ssl-hello-chk", "option ldap-check",
-        "option smtpchk", "option mysql-check", "option pgsql-check", "option redis-check",
-        "option spop-check"]),
-    row(Back, Silent("it only names a check"), &["tcp-check comment"]),
-    row(Back,
-        Refused("rules of 'option tcp-check' are not supported yet; they often decide which server of a database gets traffic, so they are not ignored"),
-        &["tcp-check connect", "tcp-check expect", "tcp-check send", "tcp-check send-lf",
-        "tcp-check send-binary", "tcp-check send-binary-lf", "tcp-check set-var",
-        "tcp-check set-var-fmt", "tcp-check unset-var"]),
+    row(Back, Works(checks::option, ""), &["option tcp-check", "option httpchk",
+        "option ssl-hello-chk", "option ldap-check", "option smtpchk", "option mysql-check",
+        "option pgsql-check", "option redis-check"]),
+    row(Back, Works(checks::rule, ""), &["http-check comment", "http-check connect",
+        "http-check disable-on-404", "http-check expect", "http-check send",
+        "http-check send-state", "tcp-check comment", "tcp-check connect", "tcp-check expect",
+        "tcp-check send", "tcp-check send-lf", "tcp-check send-binary",
+        "tcp-check send-binary-lf"]),
+    row(Back, Works(checks::rule, "of the check itself: check.NAME or sess.NAME"),
+        &["http-check set-var", "http-check set-var-fmt", "http-check unset-var",
+        "tcp-check set-var", "tcp-check set-var-fmt", "tcp-check unset-var"]),
+    row(Back, NoEffect("the agents of SPOP are checked by a plain connect"),
+        &["option spop-check"]),
     row(Back, Refused("checks by a program are not supported"), &["option external-check",
         "external-check command", "external-check path"]),
     // Rules.
@@ -602,8 +602,7 @@ pub(crate) static BIND_OPTIONS: &[OptionRow] = &[
         "tls-ticket-keys", "verify"]),
 ];
 
-pub(super) const CHECK_TRANSPORT: &str =
-    "checks are plain connects for now: one whose port answers is UP";
+const CHECK_TLS: &str = "checks speak TLS with the ciphers, curves and signatures of rustls";
 
 /// The options of `server` and `default-server`.
 #[rustfmt::skip]
@@ -612,9 +611,13 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         "disabled", "enabled"]),
     opt(One, OptionSupport::Works, &["addr", "downinter", "fall", "fastinter", "id", "init-addr", "resolvers",
         "inter", "on-marked-down", "port", "rise", "tcp-ut", "weight"]),
-    // Works: decide whether 'check-ssl' may load.
     opt(NoArgument, OptionSupport::Works, &["check-ssl", "no-check-ssl"]),
-    opt(One, OptionSupport::Works, &["ca-file", "verify"]),
+    // Works: of the TLS in checks.
+    opt(One, OptionSupport::Works, &["ca-file", "check-alpn", "check-sni", "crt", "ssl-max-ver",
+        "ssl-min-ver", "verify", "verifyhost"]),
+    opt(NoArgument, OptionSupport::Works, &["force-sslv3", "force-tlsv10", "force-tlsv11",
+        "force-tlsv12", "force-tlsv13", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12",
+        "no-tlsv13", "no-verifyhost"]),
     // Works: HAProxy's own warnings.
     opt(One, OptionSupport::Works, &["cookie", "observe"]),
     opt(One, OptionSupport::Works, &["init-state", "maxconn", "maxqueue", "minconn",
@@ -627,11 +630,17 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         "tfo"]),
     opt(One, OptionSupport::Works, &["proxy-v2-options"]),
     opt(Source, OptionSupport::Works, &["source"]),
-    opt(NoArgument, OptionSupport::NoEffect(CHECK_TRANSPORT), &["check-via-socks4", "check-sni-auto", "check-reuse-pool"]),
-    opt(One, OptionSupport::NoEffect(CHECK_TRANSPORT), &["healthcheck"]),
-    opt(One,
-        OptionSupport::Silent("checks are plain connects for now, which 'check-ssl' warns about"),
-        &["check-alpn", "check-pool-conn-name", "check-proto", "check-sni"]),
+    opt(NoArgument, OptionSupport::Silent("it concerns 'socks4', which is refused"),
+        &["check-via-socks4"]),
+    opt(NoArgument, OptionSupport::NoEffect("checks ask for the name of 'check-sni' alone"),
+        &["check-sni-auto"]),
+    opt(NoArgument, OptionSupport::Silent("each check has a connection of its own"),
+        &["check-reuse-pool"]),
+    opt(One, OptionSupport::Silent("each check has a connection of its own"),
+        &["check-pool-conn-name"]),
+    opt(One, OptionSupport::NoEffect("checks speak HTTP/1"), &["check-proto"]),
+    opt(One, OptionSupport::NoEffect("servers are checked as their backend says"),
+        &["healthcheck"]),
     opt(One, OptionSupport::NoEffect("checks alone decide about health"), &["error-limit",
         "on-error"]),
     opt(One, OptionSupport::NoEffect("names are looked up once, at start and at each reload"),
@@ -668,13 +677,13 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(NoArgument,
         OptionSupport::Refused("connecting to servers over TLS is not supported; clients speak TLS to the server themselves"),
         &["ssl"]),
-    opt(NoArgument, OptionSupport::Silent(NO_TLS), &["allow-0rtt", "force-sslv3", "force-tlsv10",
-        "force-tlsv11", "force-tlsv12", "force-tlsv13", "no-renegotiate", "no-sni-auto",
-        "no-ssl-reuse", "no-sslv3", "no-tls-tickets", "no-tlsv10", "no-tlsv11", "no-tlsv12",
-        "no-tlsv13", "no-verifyhost", "renegotiate", "sni-auto", "ssl-reuse", "tls-tickets"]),
-    opt(One, OptionSupport::Silent(NO_TLS), &["alpn", "ciphers", "ciphersuites", "client-sigalgs",
-        "crl-file", "crt", "curves", "ktls", "npn", "sigalgs", "sni", "ssl-max-ver",
-        "ssl-min-ver", "verifyhost"]),
+    opt(NoArgument, OptionSupport::Silent(CHECK_TLS), &["allow-0rtt", "no-renegotiate",
+        "no-sni-auto", "no-ssl-reuse", "no-tls-tickets", "renegotiate", "sni-auto", "ssl-reuse",
+        "tls-tickets"]),
+    opt(One, OptionSupport::Silent(CHECK_TLS), &["alpn", "ciphers", "ciphersuites",
+        "client-sigalgs", "curves", "ktls", "npn", "sigalgs", "sni"]),
+    opt(One, OptionSupport::NoEffect("certificates in checks are not looked up in lists of revoked ones"),
+        &["crl-file"]),
 ];
 
 /// Sections that are read over.

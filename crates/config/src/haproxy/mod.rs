@@ -5,6 +5,7 @@
 //! judged by [`judge`].
 
 mod blocks;
+mod checks;
 mod condition;
 mod dispatch;
 mod global;
@@ -59,7 +60,7 @@ pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft 
         defaults: Vec::new(),
         proxies: Vec::new(),
         sections: 0,
-        servers_unverified: false,
+        tls: options::TlsDefaults::default(),
         environment_hidden: false,
         notices: HashMap::new(),
     };
@@ -128,8 +129,8 @@ pub(crate) struct Reader<'a> {
     proxies: Vec<Proxy>,
     /// How many of those began.
     sections: usize,
-    /// `ssl-server-verify none`.
-    servers_unverified: bool,
+    /// What holds for the TLS of every server.
+    tls: options::TlsDefaults,
     /// `resetenv`: only `variables` count.
     environment_hidden: bool,
     /// Which warning says for the first time that a keyword has no effect, and how often since.

@@ -1,8 +1,11 @@
 //! The options of `bind` and `server` lines (HAProxy manual, section 5).
 
+use std::path::PathBuf;
+
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
 use super::{Line, Reader, load, net, privileges};
+use crate::check::{TlsDraft, TlsVersion};
 use crate::draft::{AccessDraft, BindDraft, BindNet, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{IpVersions, OnMarkedDown, Place};
@@ -11,10 +14,6 @@ use crate::{IpVersions, OnMarkedDown, Place};
 #[derive(Clone, Default)]
 pub(super) struct ServerLine {
     pub(super) options: ServerOptions,
-    pub(super) check_ssl: Maybe<bool>,
-    /// `verify none` (false) or `required` (true).
-    pub(super) verify: Option<bool>,
-    pub(super) has_ca: bool,
     pub(super) cookie: Option<Place>,
     pub(super) observe_layer7: Option<Place>,
 }
@@ -129,18 +128,21 @@ fn server_option(
         "backup" | "no-backup" => options.backup = Some(line.spanned(word, name == "backup")),
         "check" | "no-check" => options.check = Some(line.spanned(word, name == "check")),
         "disabled" | "enabled" => options.disabled = Some(line.spanned(word, name == "disabled")),
-        "check-ssl" | "no-check-ssl" => {
-            server.check_ssl = Some(line.spanned(word, name == "check-ssl"));
+        "check-ssl" | "no-check-ssl" | "ca-file" | "crt" | "verify" | "check-sni"
+        | "check-alpn" | "verifyhost" | "no-verifyhost" => {
+            tls_option(reader, line, &mut options.check_tls, name, word, argument);
         }
-        "ca-file" => server.has_ca = true,
-        "verify" => match argument.text.as_str() {
-            "none" => server.verify = Some(false),
-            "required" => server.verify = Some(true),
-            other => {
-                let message = format!("'verify' is none or required, not '{other}'");
-                reader.error(line.place(argument), message);
-            }
-        },
+        "ssl-min-ver" | "ssl-max-ver" | "force-sslv3" | "force-tlsv10" | "force-tlsv11"
+        | "force-tlsv12" | "force-tlsv13" | "no-sslv3" | "no-tlsv10" | "no-tlsv11"
+        | "no-tlsv12" | "no-tlsv13" => {
+            let tls = &mut options.check_tls;
+            let mut versions = Versions {
+                min: tls.min_version.take(),
+                max: tls.max_version.take(),
+            };
+            tls_version(reader, line, name, argument, &mut versions);
+            (tls.min_version, tls.max_version) = (versions.min, versions.max);
+        }
         "cookie" => server.cookie = Some(line.place(word)),
         "observe" => match argument.text.as_str() {
             "layer7" => server.observe_layer7 = Some(line.place(word)),
@@ -233,6 +235,130 @@ fn server_option(
             );
         }
         other => unreachable!("'{other}' works, so it has its arm"),
+    }
+}
+
+/// What the `global` section says of the TLS of every server.
+#[derive(Default)]
+pub(super) struct TlsDefaults {
+    /// `ssl-server-verify none`.
+    pub(super) is_unverified: bool,
+    pub(super) ca_base: Option<PathBuf>,
+    pub(super) crt_base: Option<PathBuf>,
+    pub(super) versions: Versions,
+}
+
+impl TlsDefaults {
+    /// What `draft` does not say.
+    pub(super) fn complete(&self, draft: &mut TlsDraft, place: &Place) {
+        if self.is_unverified {
+            draft
+                .verify
+                .get_or_insert_with(|| Spanned::new(false, place.clone()));
+        }
+        let versions = &self.versions;
+        for (field, default) in [
+            (&mut draft.min_version, &versions.min),
+            (&mut draft.max_version, &versions.max),
+        ] {
+            if field.is_none() {
+                field.clone_from(default);
+            }
+        }
+        for (field, base) in [
+            (&mut draft.ca_file, &self.ca_base),
+            (&mut draft.certificate, &self.crt_base),
+        ] {
+            if let (Some(file), Some(base)) = (field, base)
+                && !file.value.starts_with(['/', '@'])
+            {
+                file.value = base.join(&file.value).to_string_lossy().into_owned();
+            }
+        }
+    }
+}
+
+/// The versions of TLS that are allowed.
+#[derive(Default)]
+pub(super) struct Versions {
+    pub(super) min: Maybe<TlsVersion>,
+    pub(super) max: Maybe<TlsVersion>,
+}
+
+fn tls_option(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    tls: &mut TlsDraft,
+    name: &str,
+    word: &Word,
+    argument: &Word,
+) {
+    let text = || Some(line.spanned(argument, argument.text.clone()));
+    match name {
+        "check-ssl" | "no-check-ssl" => tls.on = Some(line.spanned(word, name == "check-ssl")),
+        "ca-file" => tls.ca_file = text(),
+        "crt" => tls.certificate = text(),
+        "check-sni" => tls.sni = text(),
+        "check-alpn" => tls.alpn = text(),
+        "verifyhost" => tls.verify_host = text(),
+        "no-verifyhost" => tls.verify_host = None,
+        _ => match argument.text.as_str() {
+            "none" => tls.verify = Some(line.spanned(argument, false)),
+            "required" => tls.verify = Some(line.spanned(argument, true)),
+            other => {
+                let message = format!("'verify' is none or required, not '{other}'");
+                reader.error(line.place(argument), message);
+            }
+        },
+    }
+}
+
+/// `ssl-min-ver`, `ssl-max-ver`, `force-...` and `no-...`; other words say nothing of versions.
+pub(super) fn tls_version(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    name: &str,
+    argument: &Word,
+    versions: &mut Versions,
+) {
+    const VERSIONS: [(&str, &str, TlsVersion); 5] = [
+        ("SSLv3", "sslv3", TlsVersion::Ssl30),
+        ("TLSv1.0", "tlsv10", TlsVersion::Tls10),
+        ("TLSv1.1", "tlsv11", TlsVersion::Tls11),
+        ("TLSv1.2", "tlsv12", TlsVersion::Tls12),
+        ("TLSv1.3", "tlsv13", TlsVersion::Tls13),
+    ];
+    if let "ssl-min-ver" | "ssl-max-ver" = name {
+        let found = VERSIONS.iter().find(|version| version.0 == argument.text);
+        let Some(&(_, _, version)) = found else {
+            let known = VERSIONS.map(|version| version.0).join(", ");
+            let message = format!("'{name}' is one of {known}, not '{}'", argument.text);
+            return reader.error(line.place(argument), message);
+        };
+        let version = Some(line.spanned(argument, version));
+        *(if name == "ssl-min-ver" {
+            &mut versions.min
+        } else {
+            &mut versions.max
+        }) = version;
+        return;
+    }
+    let Some((verb, short)) = name.split_once('-') else {
+        return;
+    };
+    let Some(index) = VERSIONS.iter().position(|version| version.1 == short) else {
+        return;
+    };
+    let version = |index: usize| Some(line.spanned(argument, VERSIONS[index].2));
+    match verb {
+        "force" => {
+            versions.min = version(index);
+            versions.max = version(index);
+        }
+        // What is left out at an end moves the limit; HAProxy refuses holes, and so it is here.
+        "no" if VERSIONS[index].2 == TlsVersion::Tls13 => versions.max = version(index - 1),
+        "no" => versions.min = version(index + 1),
+        _ => {}
     }
 }
 

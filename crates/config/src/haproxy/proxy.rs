@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::keywords::{Http, OptionSupport};
-use super::section::{CheckOption, HttpLine, Kind, LineFormat, Mode, Proxy};
+use super::section::{HttpLine, Kind, LineFormat, Mode, Proxy};
 use super::{Line, Reader, global, options};
 use crate::draft::ProxyLog;
 use crate::resolve::did_you_mean;
@@ -398,22 +398,4 @@ fn set_format(reader: &mut Reader<'_>, line: &Line<'_>, format: LineFormat) {
 pub(super) fn dontlognull(reader: &mut Reader<'_>, line: &Line<'_>) {
     reader.no_more(line, 0);
     reader.proxy().skip_null = Some(line.spanned(&line.words[0], !line.negated));
-}
-
-pub(super) fn tcp_check(reader: &mut Reader<'_>, line: &Line<'_>) {
-    reader.no_more(line, 0);
-    reader.proxy().check = Some(line.spanned(&line.words[0], CheckOption::Tcp));
-}
-
-/// `option httpchk`: servers are checked by a plain connect, which the warning says.
-pub(super) fn httpchk(reader: &mut Reader<'_>, line: &Line<'_>) {
-    reader.proxy().check = Some(line.spanned(&line.words[0], CheckOption::Http));
-}
-
-pub(super) fn http_check(reader: &mut Reader<'_>, line: &Line<'_>) {
-    let tls =
-        line.name == "http-check connect" && line.args().iter().any(|word| word.text == "ssl");
-    let proxy = reader.proxy();
-    proxy.http_checks.push(line.here());
-    proxy.http_check_tls |= tls;
 }

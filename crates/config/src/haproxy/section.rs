@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
+use crate::check::{CheckDraft, Rules};
 use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
 use crate::rules::RulesDraft;
 use crate::{Balance, ConnectFrom, Keepalive, Place};
@@ -84,10 +85,10 @@ pub(super) struct Proxy {
     pub(super) source: Maybe<ConnectFrom>,
     pub(super) redispatch: Maybe<Option<i32>>,
     pub(super) all_backups: Maybe<bool>,
-    pub(super) check: Maybe<CheckOption>,
-    /// Lines of `http-check`, and whether one of them connects over TLS.
-    pub(super) http_checks: Vec<Place>,
-    pub(super) http_check_tls: bool,
+    pub(super) check: Maybe<CheckDraft>,
+    /// Rules of `tcp-check` and of `http-check`.
+    pub(super) tcp_checks: CheckRules,
+    pub(super) http_checks: CheckRules,
     pub(super) default_server: ServerLine,
     pub(super) servers: Vec<(Spanned<String>, Spanned<String>, Place, ServerLine)>,
     pub(super) rules: RulesDraft,
@@ -97,11 +98,23 @@ pub(super) struct Proxy {
     pub(super) verdicts: Vec<Verdict>,
 }
 
-/// `option tcp-check` or `option httpchk`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CheckOption {
-    Tcp,
-    Http,
+/// Rules of a kind of check.
+#[derive(Clone, Default)]
+pub(super) struct CheckRules {
+    pub(super) rules: Rules,
+    /// Where the first of them stands.
+    pub(super) place: Option<Place>,
+    /// Whether they are a `defaults` section's, which own ones take the place of.
+    pub(super) is_inherited: bool,
+}
+
+impl CheckRules {
+    fn inherited(self) -> Self {
+        Self {
+            is_inherited: true,
+            ..self
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -197,6 +210,8 @@ impl Proxy {
                 binds: Vec::new(),
                 servers: Vec::new(),
                 verdicts: Vec::new(),
+                tcp_checks: base.tcp_checks.inherited(),
+                http_checks: base.http_checks.inherited(),
                 ..base
             },
             None => Self {
@@ -226,8 +241,8 @@ impl Proxy {
                 redispatch: None,
                 all_backups: None,
                 check: None,
-                http_checks: Vec::new(),
-                http_check_tls: false,
+                tcp_checks: CheckRules::default(),
+                http_checks: CheckRules::default(),
                 default_server: ServerLine::default(),
                 servers: Vec::new(),
                 rules: RulesDraft::default(),

@@ -1,6 +1,7 @@
 //! From [`Draft`] to [`Config`]: defaults applied, addresses and names resolved, backends linked,
 //! every problem collected. Backends and their servers are in [`servers`].
 
+mod checks;
 mod load;
 mod net;
 mod privileges;

@@ -2,33 +2,25 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
+use super::checks::CheckSettings;
 use super::load::{queueing, server_load};
-use super::{Resolver, limit, net, value};
+use super::{Resolver, limit, value};
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
 use crate::rules::BackendRules;
 use crate::{
-    Backend, Balance, Check, CheckKind, ConnectFrom, Global, InitState, OnMarkedDown, OnMarkedUp,
-    Place, Redispatch, Server, ServerAddress,
+    Backend, Balance, Global, InitState, OnMarkedDown, OnMarkedUp, Place, Redispatch, Server,
+    ServerAddress,
 };
 
-const DEFAULT_INTER: Duration = Duration::from_secs(2);
-const DEFAULT_RISE: u32 = 2;
-const DEFAULT_FALL: u32 = 3;
 const DEFAULT_RETRIES: u32 = 3;
 
 impl Resolver<'_> {
     pub(super) fn backend(&mut self, draft: BackendDraft, id: u32, global: &Global) -> Backend {
+        let mut check = self.check_settings(&draft);
         let connect_timeout = limit(draft.connect_timeout);
-        let check = CheckSettings {
-            kind: value(draft.check_kind).unwrap_or(CheckKind::Connect),
-            connect_timeout,
-            check_timeout: limit(draft.check_timeout),
-            source: value(draft.source),
-        };
-        let servers = self.servers(draft.servers, &check);
+        let servers = self.servers(draft.servers, &mut check);
         Backend {
             id,
             name: draft.name.value,
@@ -56,7 +48,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn servers(&mut self, drafts: Vec<ServerDraft>, check: &CheckSettings) -> Vec<Server> {
+    fn servers(&mut self, drafts: Vec<ServerDraft>, check: &mut CheckSettings) -> Vec<Server> {
         let mut names: HashMap<String, Place> = HashMap::with_capacity(drafts.len());
         let mut ids: BTreeSet<u32> = BTreeSet::new();
         for draft in &drafts {
@@ -93,7 +85,7 @@ impl Resolver<'_> {
         servers
     }
 
-    fn server(&mut self, draft: ServerDraft, id: u32, check: &CheckSettings) -> Option<Server> {
+    fn server(&mut self, draft: ServerDraft, id: u32, check: &mut CheckSettings) -> Option<Server> {
         let source = value(draft.options.net.source.clone()).or_else(|| check.source.clone());
         let mut methods =
             value(draft.options.init_addr.clone()).unwrap_or_else(|| vec![InitAddr::Libc]);
@@ -201,96 +193,6 @@ impl Resolver<'_> {
             "{failure}, or let it start without ('init-addr last,libc,none')"
         ))
     }
-
-    fn check(
-        &mut self,
-        draft: &ServerDraft,
-        server: &ServerAddress,
-        settings: &CheckSettings,
-    ) -> Option<Check> {
-        let options = &draft.options;
-        let mut ip_and_port = match server {
-            ServerAddress::Inet(address) => (Some(address.ip()), Some(address.port())),
-            ServerAddress::Mapped { ip, .. } => (Some(*ip), None),
-            ServerAddress::Unix(_) | ServerAddress::Abstract(_) => (None, None),
-        };
-        if let Some(text) = &options.check_address {
-            match self.check_host(&text.value) {
-                Ok((ip, port)) => ip_and_port = (Some(ip), port.or(ip_and_port.1)),
-                Err(message) => {
-                    self.error(&text.place, format!("'addr': {message}"));
-                    return None;
-                }
-            }
-        }
-        if let Some(port) = &options.check_port {
-            ip_and_port.1 = Some(port.value);
-        }
-        let address = match ip_and_port {
-            (Some(ip), Some(port)) => ServerAddress::Inet(SocketAddr::new(ip, port)),
-            (None, _) => server.clone(),
-            (Some(_), None) => {
-                let place = options
-                    .check
-                    .as_ref()
-                    .map_or(&draft.place, |check| &check.place);
-                let message = format!(
-                    "server '{}' has neither a port nor a check port; add 'port N' to it",
-                    draft.name.value
-                );
-                self.error(place, message);
-                return None;
-            }
-        };
-        let inter = value(options.inter.clone()).unwrap_or(DEFAULT_INTER);
-        let connect_timeout = match (settings.check_timeout, settings.connect_timeout) {
-            (Some(_), Some(connect)) => connect.min(inter),
-            _ => inter,
-        };
-        Some(Check {
-            kind: settings.kind,
-            address,
-            inter,
-            fastinter: value(options.fastinter.clone()).unwrap_or(inter),
-            downinter: value(options.downinter.clone()).unwrap_or(inter),
-            rise: value(options.rise.clone()).unwrap_or(DEFAULT_RISE),
-            fall: value(options.fall.clone()).unwrap_or(DEFAULT_FALL),
-            connect_timeout,
-            read_timeout: settings.check_timeout.unwrap_or(inter),
-            send_proxy: net::check_header(options),
-            source: value(options.net.source.clone()).or_else(|| settings.source.clone()),
-        })
-    }
-
-    /// The host of `addr`, and a port if it names one.
-    fn check_host(&mut self, text: &str) -> Result<(IpAddr, Option<u16>), String> {
-        // Without a port, the last colon of a bare IPv6 address is not the port's.
-        if let Ok(ip) = text.parse() {
-            return Ok((ip, None));
-        }
-        let Address::Inet { family, host, port } = address::parse(text)? else {
-            return Err(format!("'{text}' is not the address of a host"));
-        };
-        let ip = match host {
-            Host::Ip(ip) => ip,
-            Host::Name(name) => self.lookup(&name, family)?,
-            Host::Wildcard => return Err(format!("missing address in '{text}'")),
-        };
-        match port {
-            Port::Missing | Port::One(0) => Ok((ip, None)),
-            Port::One(port) => Ok((ip, Some(port))),
-            Port::Range(..) | Port::Offset(_) => Err(format!("one port is needed in '{text}'")),
-        }
-    }
-}
-
-/// What a backend says about the checks of its servers.
-struct CheckSettings {
-    kind: CheckKind,
-    connect_timeout: Option<Duration>,
-    check_timeout: Option<Duration>,
-    /// Where connections come from to servers that say nothing of it.
-    source: Option<ConnectFrom>,
 }
 
 /// A server's address and how it was found.

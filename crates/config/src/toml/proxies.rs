@@ -7,6 +7,7 @@ use ::toml::de::{DeTable, DeValue};
 use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word};
 use super::{ANY_COUNT, Scope, keys, log_targets, net, one_or_many, privileges, replace, required};
+use crate::check::{CheckDraft, Rules};
 use crate::draft::{
     AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, InitAddr,
     LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions, Spanned,
@@ -244,7 +245,13 @@ pub(super) fn backend(
                 abort_on_close: fields.take("abortonclose", flag),
             },
             server_keepalive: keepalive(file, fields, &place),
-            check_kind: kind,
+            check: kind.map(|kind: Spanned<_>| {
+                kind.map(|kind| CheckDraft {
+                    kind,
+                    arguments: Vec::new(),
+                })
+            }),
+            check_rules: Rules::default(),
             logs: log_targets(file, fields, Scope::Proxy).unwrap_or_else(|| vec![ProxyLog::Global]),
             log_tag: fields.take("log-tag", text),
             rules: Some(RulesDraft::default()),

@@ -109,6 +109,9 @@ impl Transition<'_> {
         let cause = match self.cause {
             Cause::Check(outcome) => {
                 let mut cause = format!(", reason: {}", outcome.status.text());
+                if let Some(code) = outcome.code {
+                    let _ = write!(cause, ", code: {code}");
+                }
                 if !outcome.info.is_empty() {
                     // Writing to a string does not fail.
                     let _ = write!(cause, ", info: \"{}\"", outcome.info);
@@ -268,11 +271,13 @@ mod tests {
         let refused = CheckOutcome {
             status: CheckStatus::L4Connection,
             info: "Connection refused".to_owned(),
+            code: None,
             duration: Duration::ZERO,
         };
         let passed = CheckOutcome {
             status: CheckStatus::L4Ok,
             info: String::new(),
+            code: None,
             duration: Duration::from_micros(900),
         };
         let refused = Cause::Check(&refused);

@@ -77,7 +77,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// Files of the field that HAProxy loads and that are refused here, and why.
-const REFUSED: [(&str, &str); 15] = [
+const REFUSED: [(&str, &str); 12] = [
     (
         "009",
         "a frontend in mode tcp leads to a backend in mode http",
@@ -89,18 +89,15 @@ const REFUSED: [(&str, &str); 15] = [
     ),
     ("104", "the API itself in mode http"),
     ("105", "etcd and rancher in mode http"),
-    ("136", "tcp-check rules find the redis master"),
     ("137", "balance first"),
     ("144", "balance first"),
     ("151", "what clients send is looked at"),
-    ("152", "tcp-check rules"),
     (
         "155",
         "a frontend in mode tcp leads to a backend in mode http",
     ),
     ("164", "balance first"),
-    ("165", "balance first, tcp-check rules"),
-    ("166", "tcp-check rules"),
+    ("165", "balance first"),
     (
         "f_modemix.cfg",
         "a frontend in mode tcp leads to a backend in mode http",

@@ -145,22 +145,13 @@ fn the_seeds_file() {
     let address = ServerAddress::Inet("10.0.1.12:6443".parse().unwrap());
     assert_eq!(second.address, address);
     let two = Duration::from_secs(2);
-    assert_eq!(
-        second.check,
-        Some(Check {
-            kind: CheckKind::TcpCheck,
-            address,
-            inter: two,
-            fastinter: two,
-            downinter: two,
-            rise: 2,
-            fall: 3,
-            connect_timeout: two,
-            read_timeout: two,
-            send_proxy: None,
-            source: None,
-        })
-    );
+    let check = second.check.as_ref().unwrap();
+    assert!(check.script.is_plain_connect());
+    assert_eq!(check.script.kind, CheckKind::TcpCheck);
+    assert_eq!(check.address, address);
+    assert_eq!([check.inter, check.fastinter, check.downinter], [two; 3]);
+    assert_eq!((check.rise, check.fall), (2, 3));
+    assert_eq!([check.connect_timeout, check.read_timeout], [two; 2]);
 }
 
 #[test]
@@ -540,7 +531,6 @@ fn what_must_not_be_ignored_is_refused_and_says_why() {
             "tcp-response content reject",
             "'tcp-response content reject'",
         ),
-        ("tcp-check expect string master", "'tcp-check expect'"),
         ("balance hash src", "'balance hash'"),
         ("balance first", "'balance first'"),
         ("stick on src", "'stick on'"),
@@ -594,22 +584,14 @@ fn checks_over_tls_need_a_ca_or_the_word_that_none_is_needed() {
     );
     check_line(
         "option httpchk\n http-check connect ssl\n server s 1.1.1.1:1 check",
-        &[
-            "8:2: warning: 'option httpchk' has no effect: servers are checked by a plain connect to their port for now: one whose port answers is UP, whatever this check would have found",
-            &format!("10:2: server 's': {no_ca}"),
-        ],
+        &[&format!("10:2: server 's': {no_ca}")],
     );
-    let warning = "warning: 'check-ssl' on a server has no effect: checks are plain connects for \
-                   now: one whose port answers is UP";
-    check_line(
-        "server s 1.1.1.1:1 check check-ssl verify none",
-        &[&format!("8:27: {warning}")],
-    );
+    check_line("server s 1.1.1.1:1 check check-ssl verify none", &[]);
     check(
         &format!(
             "global\n ssl-server-verify none\n{TIMEOUTS}listen f\n bind :1\n server s 1.1.1.1:1 check check-ssl\n"
         ),
-        &[&format!("10:27: {warning}")],
+        &[],
     );
 }
 
