@@ -1,9 +1,11 @@
 //! What is measured, one long table: a row for each quantity, with what it means and where its
-//! value is in the snapshot. `/metrics` and docs/metrics.md are printed from it.
+//! value is in the snapshot. `/metrics`, `show stat` and docs/metrics.md are printed from it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evenkeel_health::CheckStatus;
+
+use crate::stat::{self, Cell, Form, Row, Stat};
 use evenkeel_proxy::{
     BackendSnapshot, FrontendSnapshot, FrontendStatus, ServerSnapshot, ServerStatus, Snapshot,
 };
@@ -64,8 +66,11 @@ pub(crate) struct Column {
     pub(crate) frontend: Option<fn(&FrontendSnapshot) -> Value>,
     pub(crate) backend: Option<fn(&BackendSnapshot) -> Value>,
     pub(crate) server: Option<fn(&ServerSnapshot) -> Value>,
+    /// What `show stat` makes of it; `None`: it is not there.
+    pub(crate) stat: Option<Stat>,
 }
 
+use Form::{S32, Str, U32, U64};
 use Kind::{Counter, Gauge};
 use Value::{Ago, Count, Nothing, OneOf, Seconds, Tally, Text, Unknown};
 
@@ -231,6 +236,7 @@ pub(crate) const PROCESS: &[ProcessColumn] = &[
 /// the value that is true of them, so that dashboards and alerts find their series.
 pub(crate) const COLUMNS: &[Column] = &[
     column("current_queue", Gauge, "Connections that wait for a server")
+        .stat("qcur", "MGP", U32)
         .backend(|b| Count(b.service.current_queue.into()))
         .server(|s| Count(s.service.current_queue.into())),
     column(
@@ -238,13 +244,16 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Most connections that ever waited for a server at once",
     )
+    .stat("qmax", "MMP", U32)
     .backend(|b| Count(b.service.max_queue.into()))
     .server(|s| Count(s.service.max_queue.into())),
     column("current_sessions", Gauge, "Open sessions")
+        .stat("scur", "MGP", U32)
         .frontend(|f| Count(f.current_sessions.into()))
         .backend(|b| Count(b.service.current_sessions.into()))
         .server(|s| Count(s.service.current_sessions.into())),
     column("max_sessions", Gauge, "Most sessions ever open at once")
+        .stat("smax", "MMP", U32)
         .frontend(|f| Count(f.max_sessions.into()))
         .backend(|b| Count(b.service.max_sessions.into()))
         .server(|s| Count(s.service.max_sessions.into())),
@@ -253,18 +262,22 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Limit on open sessions (maxconn of a frontend or server, fullconn of a backend)",
     )
+    .stat("slim", "CLP", U32)
     .frontend(|f| Count(f.session_limit.into()))
     .backend(|b| Count(b.session_limit.into()))
-    .server(|s| s.session_limit.map_or(Unknown, |limit| Count(limit.into()))),
+    .server(|s| limit(s.session_limit.map(u64::from))),
     column("sessions_total", Counter, "Sessions")
+        .stat("stot", "MCP", U64)
         .frontend(|f| Count(f.sessions_total))
         .backend(|b| Count(b.service.sessions_total))
         .server(|s| Count(s.service.sessions_total)),
     column("bytes_in_total", Counter, "Bytes from clients")
+        .stat("bin", "MCP", U64)
         .frontend(|f| Count(f.bytes_in_total))
         .backend(|b| Count(b.service.bytes_in_total))
         .server(|s| Count(s.service.bytes_in_total)),
     column("bytes_out_total", Counter, "Bytes to clients")
+        .stat("bout", "MCP", U64)
         .frontend(|f| Count(f.bytes_out_total))
         .backend(|b| Count(b.service.bytes_out_total))
         .server(|s| Count(s.service.bytes_out_total)),
@@ -273,6 +286,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions denied by a rule on their content, and connections dropped silently",
     )
+    .stat("dreq", "MCP", U64)
     .frontend(|f| Count(f.denied_requests_total))
     .backend(|_| Count(0)),
     column(
@@ -280,6 +294,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Answers denied by a rule",
     )
+    .stat("dresp", "MCP", U64)
     .frontend(|_| Count(0))
     .backend(|_| Count(0))
     .server(|_| Count(0)),
@@ -288,12 +303,14 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions refused because of what the client sent",
     )
+    .stat("ereq", "MCP", U64)
     .frontend(|_| Count(0)),
     column(
         "connection_errors_total",
         Counter,
         "Connects to servers that failed for good",
     )
+    .stat("econ", "MCP", U64)
     .backend(|b| Count(b.service.connection_errors_total))
     .server(|s| Count(s.service.connection_errors_total)),
     column(
@@ -301,9 +318,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions that the server broke off with an error",
     )
+    .stat("eresp", "MCP", U64)
     .backend(|b| Count(b.service.response_errors_total))
     .server(|s| Count(s.service.response_errors_total)),
     column("retry_warnings_total", Counter, "Connects tried again")
+        .stat("wretr", "MCP", U64)
         .backend(|b| Count(b.service.retry_warnings_total))
         .server(|s| Count(s.service.retry_warnings_total)),
     column(
@@ -311,9 +330,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Connects moved to another server",
     )
+    .stat("wredis", "MCP", U64)
     .backend(|b| Count(b.service.redispatch_warnings_total))
     .server(|s| Count(s.service.redispatch_warnings_total)),
     column("status", Gauge, "State, one series for each possible one")
+        .stat_cell("status", "SGP", Str, stat::status)
         .frontend(|f| {
             OneOf(
                 FRONTEND_STATES,
@@ -327,6 +348,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Weight in force; of a backend, the sum over its usable servers",
     )
+    .stat("weight", "MaP", U32)
     .backend(|b| Count(b.weight.into()))
     .server(|s| Count(s.weight.into())),
     column(
@@ -334,6 +356,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Weight as configured; of a backend, the sum over its usable servers",
     )
+    .stat("uweight", "MaP", U32)
     .backend(|b| Count(b.weight.into()))
     .server(|s| Count(s.weight.into())),
     column(
@@ -341,19 +364,28 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Usable servers that are no backups",
     )
+    .stat("act", "MGP", U32)
     .backend(|b| Count(b.active_servers.into())),
-    column("backup_servers", Gauge, "Usable backups").backend(|b| Count(b.backup_servers.into())),
+    column("backup_servers", Gauge, "Usable backups")
+        .stat("bck", "MGP", U32)
+        .backend(|b| Count(b.backup_servers.into())),
     column("active", Gauge, "Whether the server is no backup")
+        .stat("act", "SGP", U32)
         .server(|s| Count((!s.backup).into())),
-    column("backup", Gauge, "Whether the server is a backup").server(|s| Count(s.backup.into())),
-    column("check_failures_total", Counter, "Checks that failed").server(|s| {
-        if s.is_checked {
-            Count(s.check_failures_total)
-        } else {
-            Unknown
-        }
-    }),
+    column("backup", Gauge, "Whether the server is a backup")
+        .stat("bck", "SGP", U32)
+        .server(|s| Count(s.backup.into())),
+    column("check_failures_total", Counter, "Checks that failed")
+        .stat("chkfail", "MCP", U64)
+        .server(|s| {
+            if s.is_checked {
+                Count(s.check_failures_total)
+            } else {
+                Unknown
+            }
+        }),
     column("check_up_down_total", Counter, "Changes from up to down")
+        .stat("chkdown", "MCP", U64)
         .backend(|b| Count(b.service.down_total))
         .server(|s| {
             if s.is_checked {
@@ -367,9 +399,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Seconds since the last change between up and down",
     )
+    .stat("lastchg", "MAP", U32)
     .backend(|b| Count(b.service.last_change.as_secs()))
     .server(|s| Count(s.service.last_change.as_secs())),
     column("downtime_seconds_total", Counter, "Seconds spent down")
+        .stat("downtime", "MCP", U32)
         .backend(|b| Count(b.service.downtime.as_secs()))
         .server(|s| {
             if s.is_checked {
@@ -379,18 +413,21 @@ pub(crate) const COLUMNS: &[Column] = &[
             }
         }),
     column("queue_limit", Gauge, "Limit on waiting connections")
-        .server(|s| s.queue_limit.map_or(Unknown, |limit| Count(limit.into()))),
+        .stat("qlimit", "CLS", U32)
+        .server(|s| limit(s.queue_limit.map(u64::from))),
     column(
         "current_throttle",
         Gauge,
         "Percentage of its weight and maxconn that a server in slow start gets",
     )
-    .server(|s| s.throttle.map_or(Unknown, |percent| Count(percent.into()))),
+    .stat("throttle", "MaP", U32)
+    .server(|s| limit(s.throttle.map(u64::from))),
     column(
         "loadbalanced_total",
         Counter,
         "Times that a server was chosen by the balance algorithm",
     )
+    .stat("lbtot", "MCP", U64)
     .backend(|b| Count(b.service.loadbalanced_total))
     .server(|s| Count(s.service.loadbalanced_total)),
     column(
@@ -398,8 +435,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Limit on sessions in a second (0: none)",
     )
+    .stat("rate_lim", "CLP", U32)
     .frontend(|_| Count(0)),
     column("max_session_rate", Gauge, "Most sessions in one second")
+        .stat("rate_max", "MMP", U32)
+        .backend_tags("MGP")
         .frontend(|f| Count(f.max_session_rate.into()))
         .backend(|b| Count(b.service.max_session_rate.into()))
         .server(|s| Count(s.service.max_session_rate.into())),
@@ -408,26 +448,31 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Most connections in one second",
     )
+    .stat("conn_rate_max", "MMP", U32)
     .frontend(|f| Count(f.max_connection_rate.into())),
     column("connections_total", Counter, "Connections accepted")
+        .stat("conn_tot", "MCP", U64)
         .frontend(|f| Count(f.connections_total)),
     column(
         "denied_connections_total",
         Counter,
         "Connections denied by a rule",
     )
+    .stat("dcon", "MCP", U64)
     .frontend(|f| Count(f.denied_connections_total)),
     column(
         "denied_sessions_total",
         Counter,
         "Sessions denied by a rule before they counted as such",
     )
+    .stat("dses", "MCP", U64)
     .frontend(|f| Count(f.denied_sessions_total)),
     column(
         "check_status",
         Gauge,
         "Outcome of the last health check, one series for each possible one",
     )
+    .stat_cell("check_status", "MOP", Str, stat::check_status)
     .server(|s| {
         if is_checked_now(s) {
             OneOf(CHECK_STATES, check_state(s))
@@ -440,12 +485,14 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Code that the last health check got; a connect has none",
     )
+    .stat_cell("check_code", "MOP", U32, stat::check_code)
     .server(|s| if is_checked_now(s) { Count(0) } else { Nothing }),
     column(
         "check_duration_seconds",
         Gauge,
         "How long the last health check took",
     )
+    .stat("check_duration", "MDP", U64)
     .server(|s| match &s.last_check {
         Some(check) if is_checked_now(s) => Seconds(check.duration),
         _ => Nothing,
@@ -455,6 +502,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions that the client broke off",
     )
+    .stat("cli_abrt", "MCP", U64)
     .backend(|b| Count(b.service.client_aborts_total))
     .server(|s| Count(s.service.client_aborts_total)),
     column(
@@ -462,6 +510,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions that the server broke off",
     )
+    .stat("srv_abrt", "MCP", U64)
     .backend(|b| Count(b.service.server_aborts_total))
     .server(|s| Count(s.service.server_aborts_total)),
     column(
@@ -469,6 +518,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Seconds since the last session was assigned (-1: never)",
     )
+    .stat("lastsess", "MAP", S32)
     .backend(|b| Ago(b.service.last_session))
     .server(|s| Ago(s.service.last_session)),
     column(
@@ -476,6 +526,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Average of the last 1024 waits for a server",
     )
+    .stat("qtime", "MaP", U32)
     .backend(|b| Seconds(b.service.average_queue_time))
     .server(|s| Seconds(s.service.average_queue_time)),
     column(
@@ -483,6 +534,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Average of the last 1024 connects to a server",
     )
+    .stat("ctime", "MaP", U32)
     .backend(|b| Seconds(b.service.average_connect_time))
     .server(|s| Seconds(s.service.average_connect_time)),
     column(
@@ -490,6 +542,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Average of the last 1024 response times (0: TCP has none)",
     )
+    .stat("rtime", "MaP", U32)
     .backend(|_| Seconds(Duration::ZERO))
     .server(|_| Seconds(Duration::ZERO)),
     column(
@@ -497,6 +550,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Average of the last 1024 sessions' lengths",
     )
+    .stat("ttime", "MaP", U32)
     .backend(|b| Seconds(b.service.average_session_time))
     .server(|s| Seconds(s.service.average_session_time)),
     column(
@@ -504,9 +558,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Connects to servers, tries included",
     )
+    .stat("connect", "MCP", U64)
     .backend(|b| Count(b.service.connection_attempts_total))
     .server(|s| Count(s.service.connection_attempts_total)),
     column("max_queue_time_seconds", Gauge, "Longest wait for a server")
+        .stat("qtime_max", "MMP", U32)
         .backend(|b| Seconds(b.service.max_queue_time))
         .server(|s| Seconds(s.service.max_queue_time)),
     column(
@@ -514,6 +570,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Longest connect to a server",
     )
+    .stat("ctime_max", "MMP", U32)
     .backend(|b| Seconds(b.service.max_connect_time))
     .server(|s| Seconds(s.service.max_connect_time)),
     column(
@@ -521,9 +578,11 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "Longest response time (0: TCP has none)",
     )
+    .stat("rtime_max", "MMP", U32)
     .backend(|_| Seconds(Duration::ZERO))
     .server(|_| Seconds(Duration::ZERO)),
     column("max_total_time_seconds", Gauge, "Longest session")
+        .stat("ttime_max", "MMP", U32)
         .backend(|b| Seconds(b.service.max_session_time))
         .server(|s| Seconds(s.service.max_session_time)),
     column(
@@ -531,6 +590,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         Counter,
         "Sessions ended by an error of the balancer's own",
     )
+    .stat("eint", "MCP", U64)
     .frontend(|_| Count(0))
     .backend(|_| Count(0))
     .server(|_| Count(0)),
@@ -539,18 +599,21 @@ pub(crate) const COLUMNS: &[Column] = &[
         Gauge,
         "How many servers are in each state",
     )
+    .stat_cell("agg_server_status", "MGP", U32, stat::none_counted)
     .backend(servers_by_state),
     column(
         "agg_server_check_status",
         Gauge,
         "As agg_server_status; HAProxy's older name of it",
     )
+    .stat_cell("agg_server_check_status", "MGP", U32, stat::none_counted)
     .backend(servers_by_state),
     column(
         "agg_check_status",
         Gauge,
         "How many servers' last health check had each outcome",
     )
+    .stat_cell("agg_check_status", "MGP", U32, stat::none_counted)
     .backend(|b| {
         Tally(
             CHECK_STATES,
@@ -661,10 +724,67 @@ const fn column(name: &'static str, kind: Kind, help: &'static str) -> Column {
         frontend: None,
         backend: None,
         server: None,
+        stat: None,
     }
 }
 
 impl Column {
+    /// A field of `show stat` that is no metric.
+    pub(crate) const fn field(
+        field: &'static str,
+        tags: &'static str,
+        form: Form,
+        cell: fn(&Row<'_>) -> Cell,
+    ) -> Self {
+        column("", Gauge, "").stat_cell(field, tags, form, cell)
+    }
+
+    const fn stat(self, field: &'static str, tags: &'static str, form: Form) -> Self {
+        let stat = Stat {
+            field,
+            tags,
+            backend_tags: tags,
+            form,
+            cell: None,
+        };
+        Self {
+            stat: Some(stat),
+            ..self
+        }
+    }
+
+    /// Where the field's text is not the metric's number.
+    const fn stat_cell(
+        self,
+        field: &'static str,
+        tags: &'static str,
+        form: Form,
+        cell: fn(&Row<'_>) -> Cell,
+    ) -> Self {
+        let stat = Stat {
+            field,
+            tags,
+            backend_tags: tags,
+            form,
+            cell: Some(cell),
+        };
+        Self {
+            stat: Some(stat),
+            ..self
+        }
+    }
+
+    const fn backend_tags(self, backend_tags: &'static str) -> Self {
+        let Some(stat) = self.stat else { return self };
+        Self {
+            stat: Some(Stat {
+                backend_tags,
+                ..stat
+            }),
+            ..self
+        }
+    }
+
     const fn frontend(self, value: fn(&FrontendSnapshot) -> Value) -> Self {
         Self {
             frontend: Some(value),
@@ -687,13 +807,19 @@ impl Column {
     }
 }
 
-fn listeners(view: &View) -> u64 {
+/// Addresses that are listened on.
+pub(crate) fn listeners(view: &View) -> u64 {
     let open = view
         .proxy
         .frontends
         .iter()
         .filter(|f| f.status == FrontendStatus::Open);
     open.map(|f| f.addresses.len() as u64).sum()
+}
+
+/// A limit that there need not be.
+fn limit(limit: Option<u64>) -> Value {
+    limit.map_or(Unknown, Count)
 }
 
 fn up_or_down(is_up: bool) -> &'static str {

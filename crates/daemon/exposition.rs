@@ -207,7 +207,7 @@ pub(crate) mod tests {
     use evenkeel_config::{Balance, ServerAddress};
     use evenkeel_health::{CheckOutcome, CheckStatus};
     use evenkeel_proxy::{
-        BoundAddress, FrontendStatus, ProcessSnapshot, ServerSnapshot, ServerStatus,
+        Admin, BoundAddress, FrontendStatus, ProcessSnapshot, ServerSnapshot, ServerStatus,
         ServiceSnapshot, Snapshot,
     };
 
@@ -239,7 +239,10 @@ pub(crate) mod tests {
             throttle: None,
             queue_limit: None,
             session_limit: None,
+            admin: Admin::default(),
+            is_disabled_by_file: false,
             is_checked: last_check.is_some(),
+            checks_enabled: true,
             last_check: last_check.map(outcome),
             check_failures_total: 0,
         }
@@ -247,6 +250,7 @@ pub(crate) mod tests {
 
     pub(crate) fn view(servers: Vec<ServerSnapshot>) -> View {
         let backend = BackendSnapshot {
+            position: 1,
             id: 3,
             name: "kube \"be\"".to_owned(),
             is_up: true,
@@ -262,6 +266,7 @@ pub(crate) mod tests {
             servers,
         };
         let frontend = FrontendSnapshot {
+            position: 0,
             id: 2,
             name: "fe".to_owned(),
             status: FrontendStatus::Open,

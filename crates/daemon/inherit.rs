@@ -12,7 +12,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use evenkeel_config::{BindAddress, Config, Place, Problem};
 use rustix::net::sockopt::socket_acceptconn;
 
-/// Claims every descriptor that a `bind fd@N` of `config` names.
+/// Claims every descriptor that a `bind fd@N` or `stats socket fd@N` of `config` names.
 ///
 /// # Errors
 /// Each one that was not inherited or does not listen.
@@ -59,13 +59,16 @@ pub(crate) fn knows(config: &Config, claimed: &BTreeSet<i32>) -> Result<(), Vec<
 
 /// The numbers that binds in service name, each with its first place.
 fn wanted(config: &Config) -> BTreeMap<i32, &Place> {
-    let mut wanted = BTreeMap::new();
-    for bind in config
+    let frontends = config
         .frontends
         .iter()
-        .filter(|frontend| !frontend.disabled)
+        .filter(|frontend| !frontend.disabled);
+    let sockets = config.global.runtime.sockets.iter();
+    let binds = frontends
         .flat_map(|frontend| &frontend.binds)
-    {
+        .chain(sockets.map(|socket| &socket.bind));
+    let mut wanted = BTreeMap::new();
+    for bind in binds {
         if let BindAddress::Fd(number) = bind.address {
             wanted.entry(number).or_insert(&bind.place);
         }

@@ -21,8 +21,10 @@ mod port_owner;
 mod prepare;
 mod recorder;
 mod rights;
+mod runtime;
 mod serve;
 mod signals;
+mod stat;
 mod version;
 
 use std::path::PathBuf;
@@ -92,9 +94,10 @@ fn approve(options: &Options, loaded: &Loaded) -> Exit {
 
 /// Whether HAProxy would listen anywhere: what has no effect here counts too.
 fn has_listener(loaded: &Loaded) -> bool {
-    let listens = |line: &str| line.starts_with("bind") || line.starts_with("stats socket");
+    let listens = |line: &str| line.starts_with("bind");
     let config = &loaded.config;
     config.global.admin.is_some()
+        || !config.global.runtime.sockets.is_empty()
         || config
             .frontends
             .iter()

@@ -173,11 +173,13 @@ pub(crate) fn keeps_serving(next: &Config, current: &Config) -> Result<(), &'sta
     }
 }
 
+/// A stats socket is enough, as for HAProxy.
 fn listens(config: &Config) -> bool {
-    config
-        .frontends
-        .iter()
-        .any(|frontend| !frontend.disabled && !frontend.binds.is_empty())
+    !config.global.runtime.sockets.is_empty()
+        || config
+            .frontends
+            .iter()
+            .any(|frontend| !frontend.disabled && !frontend.binds.is_empty())
 }
 
 /// Prints problems one a line, as editors and people expect them.

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::future::pending;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config::{Loaded, Problem, Severity};
 use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings};
@@ -22,13 +23,18 @@ use crate::keeper::{Fetched, Keeper};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
+use crate::runtime::{Ask, Facts, Request};
 use crate::signals::{Signals, Wish};
-use crate::{Exit, bind_report, files, http, inherit, limits, notify, port_owner, prepare};
+use crate::{
+    Exit, bind_report, files, http, inherit, limits, notify, port_owner, prepare, runtime,
+};
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How long a hard stop waits for the threads to have cut and counted everything.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Commands that may wait for the control loop; whoever asks waits for its answer anyway.
+const MOST_COMMANDS: usize = 16;
 
 /// Serves until a signal ends it; a parent that waits is let go once this process serves.
 pub(crate) async fn serve(
@@ -45,7 +51,8 @@ pub(crate) async fn serve(
         recorder: recorder.clone(),
         questions: ask,
     };
-    let mut control = Control::start(prepared, kept, recorder, desk)?;
+    let (command, mut commands) = mpsc::channel(MOST_COMMANDS);
+    let mut control = Control::start(prepared, kept, recorder, desk, command)?;
     notify::ready();
     tracing::info!("ready");
     if let Some(parent) = parent.take() {
@@ -65,6 +72,7 @@ pub(crate) async fn serve(
                 // A visitor that left meanwhile needs no answer.
                 let _ = question.send(control.view());
             }
+            Some(ask) = commands.recv() => control.obey(ask),
             loaded = loaded(&mut control.loading) => control.finish_reload(loaded),
             in_time = drained(&mut control.draining) => {
                 if in_time {
@@ -110,9 +118,14 @@ struct Control {
     heirs: Option<oneshot::Receiver<u32>>,
     admin: Option<Admin>,
     desk: Desk,
+    /// The stats sockets, while they are served.
+    runtime: Option<runtime::Sockets>,
+    command: mpsc::Sender<Ask>,
+    facts: Arc<Facts>,
     recorder: Recorder,
     started: SystemTime,
-    warnings: u64,
+    /// The same moment on the clock that only goes forward.
+    began: Instant,
     /// The files are being read again, on a thread that may block.
     loading: Option<Loading>,
     /// Another reload was asked for meanwhile.
@@ -127,6 +140,7 @@ impl Control {
         kept: Option<(Keeper, Doors)>,
         recorder: Recorder,
         desk: Desk,
+        command: mpsc::Sender<Ask>,
     ) -> Result<Self, String> {
         let Prepared {
             options,
@@ -144,7 +158,7 @@ impl Control {
                 .listen()
                 .map_err(|error| format!("cannot talk to the keeper: {error}"))?;
         }
-        let warnings = loaded.warnings.len() as u64;
+        let facts = Arc::new(Facts::new(&loaded));
         let logs = Logs::through(doors.clone())
             .map_err(|error| format!("cannot deliver logs: {error}"))?;
         let settings = Settings {
@@ -166,9 +180,12 @@ impl Control {
             heirs: None,
             admin: None,
             desk,
+            runtime: None,
+            command,
+            facts,
             recorder,
             started: SystemTime::now(),
-            warnings,
+            began: Instant::now(),
             loading: None,
             reload_again: false,
             draining: None,
@@ -180,6 +197,9 @@ impl Control {
                     .map_err(|error| error.to_string())?,
             );
         }
+        control
+            .serve_runtime()
+            .map_err(|error| format!("cannot serve the stats sockets: {error}"))?;
         // Not earlier: an id in there is one of a process that serves.
         if let Some(pidfile) = pidfile {
             pidfile.write();
@@ -191,6 +211,41 @@ impl Control {
     fn serve_admin(&self, bound: Bound) -> std::io::Result<Admin> {
         tracing::info!("metrics at http://{}/metrics", bound.local_address()?);
         Admin::serve(bound, self.desk.clone())
+    }
+
+    /// Takes commands on the stats sockets of the configuration in force.
+    fn serve_runtime(&mut self) -> std::io::Result<()> {
+        let runtime = &self.proxy.config().global.runtime;
+        let mut listeners = Vec::new();
+        for socket in &runtime.sockets {
+            if let Some(listener) = self.proxy.sockets().duplicate(&socket.bind)? {
+                listeners.push((listener, socket.level));
+            }
+        }
+        let sockets = runtime::Sockets::serve(listeners, runtime, &self.command, self.began)?;
+        self.runtime = Some(sockets);
+        Ok(())
+    }
+
+    /// Does what a command asks.
+    fn obey(&mut self, ask: Ask) {
+        match ask {
+            // A visitor that left meanwhile needs no answer.
+            Ask::Look(answer) => drop(answer.send((self.view(), self.facts.clone()))),
+            Ask::Change {
+                change,
+                arguments,
+                level,
+                answer,
+            } => {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                let request = Request {
+                    arguments: &arguments,
+                    level,
+                };
+                drop(answer.send(change(&mut self.proxy, &request)));
+            }
+        }
     }
 
     /// Tells the processes that this one replaces to go: from now on connections come here.
@@ -212,7 +267,7 @@ impl Control {
             started: self.started,
             node: global.node.clone(),
             description: global.description.clone(),
-            warnings: self.warnings,
+            warnings: self.facts.warnings.len() as u64,
         }
     }
 
@@ -376,13 +431,16 @@ impl Control {
             }
             _ => None,
         };
-        let warnings = loaded.warnings.len() as u64;
+        let facts = Facts::new(&loaded);
         let absent = self
             .proxy
             .reload(loaded.config, limits.maxconn, limits.threads)
             .map_err(|error| self.refused(&error))?;
         tell(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
-        self.warnings = warnings;
+        self.facts = Arc::new(facts);
+        if let Err(error) = self.serve_runtime() {
+            tracing::error!("no commands are taken: {error}");
+        }
         if !keeps_admin {
             self.admin = bound.and_then(|bound| {
                 self.serve_admin(bound)

@@ -8,6 +8,7 @@
 mod load;
 mod net;
 mod privileges;
+mod runtime;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
+pub(crate) use runtime::{RuntimeDraft, StatsSocketDraft};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) busy_polling_share: Maybe<u8>,
     pub(crate) admin: Maybe<SocketAddr>,
     pub(crate) privileges: PrivilegesDraft,
+    pub(crate) runtime: RuntimeDraft,
 }
 
 /// See [`crate::Frontend`].

@@ -29,6 +29,7 @@ pub use haproxy::{evaluate_condition, keywords_markdown};
 pub use model::*;
 pub use problem::{Place, Problem, Severity};
 pub use toml::toml_markdown;
+pub use units::parse_time;
 
 /// One configuration file, read but not understood yet.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ mod http;
 mod load;
 mod net;
 mod privileges;
+mod runtime;
 
 pub use http::*;
 
@@ -21,6 +22,7 @@ use crate::rules::{BackendRules, FrontendRules};
 pub use load::*;
 pub use net::*;
 pub use privileges::*;
+pub use runtime::*;
 
 /// A whole configuration, ready to run.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,14 +48,17 @@ impl Config {
     pub fn without_places(mut self) -> Self {
         let nowhere = Place::whole_file("");
         self.global.privileges.forget_places(&nowhere);
+        self.global.runtime.forget_places(&nowhere);
         for frontend in &mut self.frontends {
             frontend.place = nowhere.clone();
+            frontend.position = 0;
             for bind in &mut frontend.binds {
                 bind.place = nowhere.clone();
             }
         }
         for backend in &mut self.backends {
             backend.place = nowhere.clone();
+            backend.position = 0;
             for server in &mut backend.servers {
                 server.place = nowhere.clone();
             }
@@ -105,6 +110,8 @@ pub struct Global {
     pub privileges: Privileges,
     /// How many descriptors it may open.
     pub descriptors: Descriptors,
+    /// Where commands are taken.
+    pub runtime: Runtime,
 }
 
 /// How bytes are moved between client and server.
@@ -134,6 +141,8 @@ pub enum BusyPolling {
 /// A set of listening addresses and what happens to connections accepted there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frontend {
+    /// Which section of the configuration it is, from 0; the two halves of a `listen` share it.
+    pub position: usize,
     /// HAProxy's proxy id (`iid`): 2 for the first proxy of the file, a `listen`'s two halves
     /// share it.
     pub id: u32,
@@ -319,6 +328,8 @@ pub enum LogFormat {
 /// A set of servers and how one is chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backend {
+    /// Which section of the configuration it is, from 0; the two halves of a `listen` share it.
+    pub position: usize,
     /// HAProxy's proxy id (`iid`).
     pub id: u32,
     /// Unique among backends.
@@ -366,6 +377,14 @@ pub enum Balance {
     LeastConn,
     /// Hash of the client's address, map-based.
     Source,
+}
+
+impl Balance {
+    /// HAProxy's word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        crate::words::Word::word(self)
+    }
 }
 
 /// When a failed connect may go to another server.

@@ -25,7 +25,7 @@ pub(crate) fn parse_bytes(text: &str) -> Option<i64> {
 }
 
 /// Parses `30s`, `500ms`, `5000` (milliseconds), `1500us` (rounded up to a millisecond).
-pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+pub fn parse_time(text: &str) -> Result<Duration, String> {
     let (digits, unit) = split(text);
     if digits.is_empty() {
         return Err(format!(

@@ -1,8 +1,8 @@
 //! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
 
 use crate::{
-    Balance, BusyPolling, Capability, CheckKind, InitState, IpVersions, LogFormat, OnMarkedDown,
-    OnMarkedUp, RelayMethod, SessionLogFormat,
+    AccessLevel, Balance, BusyPolling, Capability, CheckKind, InitState, IpVersions, LogFormat,
+    OnMarkedDown, OnMarkedUp, RelayMethod, SessionLogFormat,
 };
 
 /// A choice that is spelt as one word.
@@ -26,6 +26,7 @@ macro_rules! words {
     };
 }
 
+words!(AccessLevel { User = "user", Operator = "operator", Admin = "admin" });
 words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
 words!(BusyPolling { Auto = "auto", On = "on", Off = "off" });
 words!(Capability {

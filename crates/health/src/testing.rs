@@ -90,6 +90,7 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         fast_open: false,
     });
     Backend {
+        position: 0,
         id: 2,
         name: "be".into(),
         place: place(),

@@ -76,17 +76,17 @@ pub(crate) enum Health {
 /// What the operator wants of a server. Several can be true at once, each from a source of its own;
 /// maintenance outdoes drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Admin {
+pub struct Admin {
     /// Maintenance, by command or agent, or by `disabled` in the file.
-    pub(crate) forced_maint: bool,
+    pub forced_maint: bool,
     /// Maintenance, because the server that it tracks is.
-    pub(crate) inherited_maint: bool,
+    pub inherited_maint: bool,
     /// Maintenance, because its name has no address.
-    pub(crate) unresolved: bool,
+    pub unresolved: bool,
     /// Drain, by command or agent.
-    pub(crate) forced_drain: bool,
+    pub forced_drain: bool,
     /// Drain, because the server that it tracks is.
-    pub(crate) inherited_drain: bool,
+    pub inherited_drain: bool,
 }
 
 impl Admin {

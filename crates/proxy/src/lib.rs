@@ -3,6 +3,7 @@
 //! Must not know text formats of the configuration, nor signals.
 
 mod accounts;
+mod admin;
 mod backend;
 mod balance;
 #[cfg(feature = "bench")]
@@ -42,7 +43,7 @@ mod supply;
 mod workers;
 
 pub use accounts::{group_id, user_id};
-pub use fitness::AdminState;
+pub use fitness::{Admin, AdminState};
 pub use kernel::remember;
 pub use local::{Answer, Line, Service, Verdict, Visit};
 pub use log::{Doors, Level, Logs, Sink};

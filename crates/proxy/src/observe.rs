@@ -92,6 +92,7 @@ fn frontend_snapshot(
         })
     };
     FrontendSnapshot {
+        position: config.position,
         id: config.id,
         name: config.name.clone(),
         status: if is_stopping || config.disabled {
@@ -157,6 +158,7 @@ fn backend_snapshot(
         .lock()
         .expect("no panic while standing is locked");
     BackendSnapshot {
+        position: config.position,
         id: config.id,
         name: config.name.clone(),
         is_up: standing.is_up(),
@@ -210,7 +212,10 @@ fn server_snapshot(
         throttle: fitness.starting.map(|_| fitness.percent(now)),
         queue_limit: fitness.load.maxqueue,
         session_limit: fitness.maxconn,
+        admin: fitness.admin,
+        is_disabled_by_file: fitness.is_disabled_by_file(),
         is_checked: config.check.is_some(),
+        checks_enabled: fitness.checks_enabled,
         last_check: fitness.last_check,
         check_failures_total: fitness.check_failures,
     }

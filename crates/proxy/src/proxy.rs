@@ -150,6 +150,12 @@ impl Proxy {
         &self.current.config
     }
 
+    /// Every listening socket.
+    #[must_use]
+    pub fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
     /// Stops accepting; sessions go on, and so do checks. Whoever waits in an accept queue is
     /// still served, newcomers are refused.
     pub fn drain(&mut self) {

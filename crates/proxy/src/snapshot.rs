@@ -7,6 +7,8 @@ use std::time::Duration;
 use evenkeel_config::{Balance, ServerAddress};
 use evenkeel_health::CheckOutcome;
 
+use crate::fitness::Admin;
+
 /// Everything that can be said about a proxy at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -80,6 +82,8 @@ pub struct BoundAddress {
 /// One frontend.
 #[derive(Clone, Debug)]
 pub struct FrontendSnapshot {
+    /// Its place in the configuration; the two halves of a `listen` share it.
+    pub position: usize,
     /// HAProxy's `iid`.
     pub id: u32,
     /// The section's name.
@@ -280,6 +284,8 @@ pub struct ServiceSnapshot {
 /// One backend.
 #[derive(Clone, Debug)]
 pub struct BackendSnapshot {
+    /// Its place in the configuration; the two halves of a `listen` share it.
+    pub position: usize,
     /// HAProxy's `iid`.
     pub id: u32,
     /// The section's name.
@@ -335,8 +341,14 @@ pub struct ServerSnapshot {
     pub queue_limit: Option<u32>,
     /// `maxconn`; `None`: no limit.
     pub session_limit: Option<u32>,
+    /// What the operator wants of it, by source.
+    pub admin: Admin,
+    /// Whether the file says `disabled`.
+    pub is_disabled_by_file: bool,
     /// Whether it is checked at all.
     pub is_checked: bool,
+    /// Whether its checks run, as far as commands decide.
+    pub checks_enabled: bool,
     /// The last check's outcome; `None` before the first or when not checked.
     pub last_check: Option<CheckOutcome>,
     /// Checks that failed (`chkfail`).

@@ -11,9 +11,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_config::{
-    Bind, BindAddress, Config, Frontend, IpVersions, Keepalive, Place, UnixAccess,
-};
+use evenkeel_config::{Bind, BindAddress, Config, IpVersions, Keepalive, Place, UnixAccess};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::accounts;
@@ -152,18 +150,18 @@ impl Sockets {
         let mut added: BTreeMap<Key, Vec<Opened>> = BTreeMap::new();
         let mut errors = Vec::new();
         let mut supply = self.supply.take();
-        for (index, (frontend, bind)) in binds(config).enumerate() {
-            let key = Key::from(bind);
+        for (index, wanted) in binds(config).enumerate() {
+            let (bind, key) = (wanted.bind, Key::from(wanted.bind));
             if added.contains_key(&key) {
                 continue;
             }
             let opened = match supply.as_mut().filter(|_| is_opened_here(bind)) {
                 Some(supply) => supply.take(index),
-                None => self.open_missing(bind, threads, ownership, added.keys()),
+                None => self.open_missing(bind, wanted.threads(threads), ownership, added.keys()),
             };
             let opened = opened.and_then(|opened| {
                 for one in &opened {
-                    listen(&one.socket, frontend, bind)?;
+                    listen(&one.socket, &wanted)?;
                 }
                 Ok(opened)
             });
@@ -171,7 +169,7 @@ impl Sockets {
                 Ok(opened) => drop(added.insert(key, opened)),
                 Err(source) => errors.push(BindError {
                     place: bind.place.clone(),
-                    frontend: frontend.name.clone(),
+                    frontend: wanted.section.to_owned(),
                     address: bind.address.clone(),
                     source,
                 }),
@@ -185,11 +183,12 @@ impl Sockets {
             let sockets = opened.into_iter().map(Opened::settle);
             self.open.entry(key).or_default().extend(sockets);
         }
-        for (frontend, bind) in binds(config) {
+        for wanted in binds(config) {
+            let bind = wanted.bind;
             for socket in self.open.get(&Key::from(bind)).into_iter().flatten() {
                 // What a kept socket accepts next has the new options; a refusal leaves those
                 // that are there.
-                let _ = listen(socket, frontend, bind);
+                let _ = listen(socket, &wanted);
             }
             if let BindAddress::Unix(path) = &bind.address {
                 // Likewise: it may be that only its mode is another now.
@@ -263,6 +262,23 @@ impl Sockets {
         Ok(listening)
     }
 
+    /// A duplicate of the one socket of `bind`; `None` when it is not open.
+    ///
+    /// # Errors
+    ///
+    /// The system has no descriptor left.
+    pub fn duplicate(&self, bind: &Bind) -> io::Result<Option<Socket>> {
+        let first = self
+            .open
+            .get(&Key::from(bind))
+            .and_then(|open| open.first());
+        let socket = first.map(Socket::try_clone).transpose()?;
+        if let Some(socket) = &socket {
+            socket.set_nonblocking(true)?;
+        }
+        Ok(socket)
+    }
+
     /// Whether `bind`'s sockets are open.
     pub(crate) fn has(&self, bind: &Bind) -> bool {
         self.open.contains_key(&Key::from(bind))
@@ -270,7 +286,7 @@ impl Sockets {
 
     /// Closes the sockets that `config` has no use for.
     pub(crate) fn retain(&mut self, config: &Config) {
-        let wanted: Vec<Key> = binds(config).map(|(_, bind)| Key::from(bind)).collect();
+        let wanted: Vec<Key> = binds(config).map(|wanted| Key::from(wanted.bind)).collect();
         self.open.retain(|key, _| wanted.contains(key));
     }
 
@@ -286,13 +302,48 @@ impl Sockets {
     }
 }
 
-/// Every bind of every frontend in service.
-pub(crate) fn binds(config: &Config) -> impl Iterator<Item = (&Frontend, &Bind)> {
-    config
+/// An address to listen on, and what its accepted sockets inherit.
+pub(crate) struct Wanted<'a> {
+    /// Whose it is, for messages.
+    pub(crate) section: &'a str,
+    pub(crate) bind: &'a Bind,
+    backlog: Option<u32>,
+    keepalive: Option<Keepalive>,
+    /// Whether each data thread accepts from a socket of its own.
+    is_shared: bool,
+}
+
+impl Wanted<'_> {
+    /// How many sockets there are to be where there are `threads`.
+    pub(crate) fn threads(&self, threads: usize) -> usize {
+        if self.is_shared { threads } else { 1 }
+    }
+}
+
+/// Every bind of every frontend in service, and every stats socket.
+pub(crate) fn binds(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
+    let frontends = config
         .frontends
         .iter()
-        .filter(|frontend| !frontend.disabled)
-        .flat_map(|frontend| frontend.binds.iter().map(move |bind| (frontend, bind)))
+        .filter(|frontend| !frontend.disabled);
+    let binds = frontends.flat_map(|frontend| {
+        frontend.binds.iter().map(|bind| Wanted {
+            section: &frontend.name,
+            bind,
+            backlog: frontend.backlog,
+            keepalive: frontend.client_keepalive,
+            is_shared: true,
+        })
+    });
+    let runtime = &config.global.runtime;
+    binds.chain(runtime.sockets.iter().map(|socket| Wanted {
+        section: "stats socket",
+        bind: &socket.bind,
+        // Those who do not get one of its few places at once wait.
+        backlog: Some(runtime.maxconn),
+        keepalive: None,
+        is_shared: false,
+    }))
 }
 
 /// The addresses of `config` that no interface has.
@@ -305,7 +356,9 @@ fn absent_addresses(config: &Config) -> Vec<AbsentAddress> {
         }),
         _ => None,
     };
-    binds(config).filter_map(|(_, bind)| absent(bind)).collect()
+    binds(config)
+        .filter_map(|wanted| absent(wanted.bind))
+        .collect()
 }
 
 /// A socket that is not in force yet.
@@ -495,9 +548,10 @@ fn open_abstract(name: &[u8]) -> io::Result<Socket> {
 
 /// Makes the socket listen, with the options of its frontend, which accepted ones inherit; may be
 /// repeated.
-fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
+fn listen(socket: &Socket, wanted: &Wanted<'_>) -> io::Result<()> {
+    let bind = wanted.bind;
     if socket.local_addr()?.as_socket().is_some() {
-        let keepalive = frontend.client_keepalive.map(with_kernel_defaults);
+        let keepalive = wanted.keepalive.map(with_kernel_defaults);
         socket.set_tcp_nodelay(true)?;
         socket.set_keepalive(keepalive.is_some())?;
         socket.set_tcp_user_timeout(bind.tcp_user_timeout)?;
@@ -511,7 +565,7 @@ fn listen(socket: &Socket, frontend: &Frontend, bind: &Bind) -> io::Result<()> {
     if matches!(bind.address, BindAddress::Fd(_)) {
         return Ok(());
     }
-    let backlog = bind.backlog.or(frontend.backlog);
+    let backlog = bind.backlog.or(wanted.backlog);
     let backlog = backlog.unwrap_or(DEFAULT_BACKLOG);
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
 }

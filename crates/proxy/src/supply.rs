@@ -11,7 +11,7 @@ use evenkeel_config::{BindAddress, Config};
 use socket2::Socket;
 
 use crate::sockets::{
-    Aside, BindError, Key, Opened, Ownership, binds, give, is_opened_here, open_missing,
+    Aside, BindError, Key, Opened, Ownership, Wanted, binds, give, is_opened_here, open_missing,
 };
 
 /// What was opened for the next configuration, by number of the bind.
@@ -68,8 +68,9 @@ impl Ledger {
         self.abandon();
         let mut added: BTreeMap<Key, usize> = BTreeMap::new();
         let mut all = BTreeMap::new();
-        for (index, (frontend, bind)) in binds(config).enumerate() {
-            let key = Key::from(bind);
+        for (index, wanted) in binds(config).enumerate() {
+            let (bind, key) = (wanted.bind, Key::from(wanted.bind));
+            let threads = wanted.threads(threads);
             if added.contains_key(&key) || !is_opened_here(bind) {
                 continue;
             }
@@ -79,7 +80,7 @@ impl Ledger {
                 open_missing(bind, have..threads, Ownership::Exclusive, ours).map_err(|source| {
                     BindError {
                         place: bind.place.clone(),
-                        frontend: frontend.name.clone(),
+                        frontend: wanted.section.to_owned(),
                         address: bind.address.clone(),
                         source,
                     }
@@ -102,7 +103,7 @@ impl Ledger {
     /// `config` is in force: what was opened for it is to be found, the rest is forgotten.
     pub fn settle(&mut self, config: &Config, threads: usize) {
         self.pending.drain(..).for_each(Aside::settle);
-        for (_, bind) in binds(config) {
+        for Wanted { bind, .. } in binds(config) {
             if let BindAddress::Unix(path) = &bind.address {
                 // Of one that stays, only its mode may be another.
                 let _ = give(path, &bind.access);
@@ -118,8 +119,8 @@ impl Ledger {
 
     fn note(&mut self, config: &Config, threads: usize) {
         let before = std::mem::take(&mut self.open);
-        for (_, bind) in binds(config) {
-            let key = Key::from(bind);
+        for wanted in binds(config) {
+            let (key, threads) = (Key::from(wanted.bind), wanted.threads(threads));
             let had = before.get(&key).copied().unwrap_or(0);
             self.open.insert(key, had.max(threads));
         }

@@ -7,6 +7,7 @@
 mod load;
 mod net;
 mod privileges;
+mod runtime;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,10 +65,17 @@ fn write(draft: &Draft, config: &Config, warnings: &[Problem], defaults: &Config
             frontend.place, frontend.name
         ));
     }
-    if let Some(admin) = config.global.admin {
-        let mut table = Table::new("admin");
-        table.set("listen", show_text(&admin.to_string()));
-        table.print(&mut page);
+    let mut admin = Table::new("admin");
+    let listen = config.global.admin;
+    admin.set_some("listen", listen.map(|at| show_text(&at.to_string())));
+    runtime::runtime(
+        &mut admin,
+        &draft.global.runtime.sockets,
+        &config.global.runtime,
+        &defaults.global.runtime,
+    );
+    if !admin.rows.is_empty() {
+        admin.print(&mut page);
     }
     let global = global(&draft.global.logs, &config.global, &defaults.global);
     if !global.rows.is_empty() {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{checks, global, load, net, privileges, proxy, rules};
+use super::{checks, global, load, net, privileges, proxy, rules, runtime};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -202,11 +202,11 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Global, Works(privileges::unix_bind, "of 'bind' lines"), &["unix-bind"]),
     row(Global, Works(privileges::ulimit_n, ""), &["ulimit-n"]),
     row(Global, Works(privileges::fd_hard_limit, ""), &["fd-hard-limit"]),
-    row(Global,
-        NoEffect("there is no stats socket yet; metrics and health are served at --admin"),
+    row(Global, Works(runtime::socket, "takes commands, see docs/runtime.md; `severity-output` is accepted and changes nothing, nor does `expose-fd`: a successor binds anew"),
         &["stats socket"]),
-    row(Global, Silent("it concerns the stats socket, which has its own warning"),
-        &["stats timeout", "stats maxconn", "stats bind-process"]),
+    row(Global, Works(runtime::timeout, ""), &["stats timeout"]),
+    row(Global, Works(runtime::maxconn, ""), &["stats maxconn"]),
+    row(Global, Silent(ONE_PROCESS), &["stats bind-process"]),
     row(Global, Silent(ONE_PROCESS), &["master-worker", "mworker-max-reloads", "localpeer",
         "close-spread-time", "cluster-secret", "no-memory-trimming", "prealloc-fd",
         "strict-limits", "numa-cpu-mapping"]),
@@ -574,8 +574,7 @@ pub(crate) static BIND_OPTIONS: &[OptionRow] = &[
     opt(One, OptionSupport::NoEffect("statistics know sockets by name"), &["guid-prefix",
         "label"]),
     opt(One, OptionSupport::Refused("HAProxy dropped it in 2.5; remove it"), &["process"]),
-    opt(One, OptionSupport::Silent("it concerns stats sockets"), &["expose-fd", "level",
-        "severity-output"]),
+    opt(One, OptionSupport::Works, &["expose-fd", "level", "severity-output"]),
     opt(One, OptionSupport::Silent(NO_HTTP), &["proto"]),
     opt(One,
         OptionSupport::Refused("the NetScaler header is not supported; without it it would be sent on to servers"),

@@ -19,6 +19,7 @@ mod options;
 mod privileges;
 mod proxy;
 mod rules;
+mod runtime;
 mod section;
 #[cfg(test)]
 mod tests;

@@ -20,11 +20,22 @@ pub(super) struct ServerLine {
 
 /// A whole `bind` line: one draft for each address of its list.
 pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
+    // What a stats socket has beside that means nothing here, as in HAProxy.
+    bind_with(reader, line, &mut |_, _, _| {})
+}
+
+/// A line that says where to listen, with options that only some of them have.
+pub(super) fn bind_with(
+    reader: &mut Reader<'_>,
+    line: &Line<'_>,
+    own: &mut dyn FnMut(&mut Reader<'_>, &'static str, &Word),
+) -> Vec<BindDraft> {
     let Some(address) = line.args().first() else {
-        reader.error(
-            line.here(),
-            "'bind' needs an address and a port, such as: bind 10.0.1.10:6443",
-        );
+        let example = match line.name {
+            "bind" => "an address and a port, such as: bind 10.0.1.10:6443",
+            _ => "an address, such as: stats socket /run/haproxy/admin.sock",
+        };
+        reader.error(line.here(), format!("'{}' needs {example}", line.name));
         return Vec::new();
     };
     let text = lexer::expand_address(&address.text, &|name| reader.variable(name));
@@ -71,6 +82,7 @@ pub(super) fn bind(reader: &mut Reader<'_>, line: &Line<'_>) -> Vec<BindDraft> {
                     privileges::access_option(reader, line, name, argument, access);
                 }
             }
+            "level" | "expose-fd" | "severity-output" => own(reader, name, argument),
             other => {
                 let is_net = net::bind_option(reader, line, &mut bind.net, other, word, argument);
                 assert!(is_net, "'{other}' works, so it has its arm");

@@ -6,6 +6,7 @@ mod load;
 mod net;
 mod privileges;
 mod rules;
+mod runtime;
 mod servers;
 
 use std::collections::{BTreeSet, HashMap};
@@ -166,6 +167,7 @@ impl Resolver<'_> {
         Global {
             privileges: privileges::privileges(&draft.privileges),
             descriptors: privileges::descriptors(&draft.privileges),
+            runtime: self.runtime(draft.runtime),
             maxconn: value(draft.maxconn).filter(|&maxconn| maxconn > 0),
             threads: value(draft.threads),
             pidfile: value(draft.pidfile),
@@ -288,6 +290,7 @@ impl Resolver<'_> {
             .collect();
         self.number_binds(&draft.binds, &mut binds);
         Frontend {
+            position: draft.position,
             id,
             name: draft.name.value,
             place: draft.place,

@@ -22,6 +22,7 @@ impl Resolver<'_> {
         let connect_timeout = limit(draft.connect_timeout);
         let servers = self.servers(draft.servers, &mut check);
         Backend {
+            position: draft.position,
             id,
             name: draft.name.value,
             place: draft.place,

@@ -46,9 +46,10 @@ const fn key(
     }
 }
 
-static SECTIONS: [&Section; 15] = [
+static SECTIONS: [&Section; 16] = [
     &ROOT,
     &ADMIN,
+    &STATS_SOCKET,
     &GLOBAL,
     &FRONTEND,
     &FRONTEND_TIMEOUT,
@@ -75,7 +76,7 @@ pub(super) static ROOT: Section = Section {
             "admin",
             "table",
             "none",
-            "Where metrics are served: `[admin]`.",
+            "Where metrics are served and commands taken: `[admin]`.",
         ),
         key(
             "global",
@@ -101,12 +102,64 @@ pub(super) static ROOT: Section = Section {
 pub(super) static ADMIN: Section = Section {
     path: "admin",
     about: "",
-    keys: &[key(
-        "listen",
-        "IP address and port",
-        "none: nowhere",
-        "Serves /metrics (Prometheus), /healthz and /readyz over HTTP.",
-    )],
+    keys: &[
+        key(
+            "listen",
+            "IP address and port",
+            "none: nowhere",
+            "Serves /metrics (Prometheus), /healthz and /readyz over HTTP.",
+        ),
+        key(
+            "socket",
+            "address, table or list of them",
+            "none: nowhere",
+            "Takes commands, HAProxy's Runtime API ([runtime.md](runtime.md)): a path, or what `bind` takes; a table to say more (below).",
+        ),
+        key(
+            "socket-timeout",
+            "time",
+            "`\"10s\"`",
+            "How long a visitor may be silent.",
+        ),
+        key(
+            "socket-maxconn",
+            "connections",
+            "10",
+            "Visitors at once; others wait.",
+        ),
+    ],
+};
+
+pub(super) static STATS_SOCKET: Section = Section {
+    path: "admin.socket",
+    about: "One socket with options, as in `socket = [{ address = \"/run/evenkeel.sock\", level = \"admin\" }]`.",
+    keys: &[
+        key("address", "address", "required", "As above."),
+        key(
+            "level",
+            "`user`, `operator`, `admin`",
+            "`operator`",
+            "What visitors may do: look at what is no secret; look at everything and clear counters; change what is served.",
+        ),
+        key(
+            "mode",
+            "permission bits",
+            "the process's own",
+            "Of a Unix socket.",
+        ),
+        key(
+            "user",
+            "name or number",
+            "the process's own",
+            "Who owns a Unix socket.",
+        ),
+        key(
+            "group",
+            "name or number",
+            "the process's own",
+            "Whose group a Unix socket has.",
+        ),
+    ],
 };
 
 pub(super) static GLOBAL: Section = Section {
@@ -991,7 +1044,8 @@ mod tests {
     #[test]
     fn documented_defaults_are_the_defaults() {
         let shortest = "frontend.f.bind.address = ':1'\nfrontend.f.backend = 'b'\n\
-                        backend.b.servers.s.address = '10.0.0.1:1'\nglobal.log.to = 'stdout'\n";
+                        backend.b.servers.s.address = '10.0.0.1:1'\nglobal.log.to = 'stdout'\n\
+                        admin.socket.address = '/run/lb.sock'\n";
         let quiet = config(shortest).without_places();
         let mut said = 0;
         for section in SECTIONS {

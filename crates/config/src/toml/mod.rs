@@ -7,6 +7,7 @@ mod keys;
 mod net;
 mod privileges;
 mod proxies;
+mod runtime;
 mod values;
 
 use std::ops::RangeInclusive;
@@ -92,6 +93,7 @@ fn root(file: &File<'_>, table: &DeTable<'_>, draft: &mut Draft, logs: &mut Opti
                     &mut draft.global.admin,
                     fields.take("listen", socket_address),
                 );
+                runtime::runtime(file, fields, &mut draft.global.runtime);
             });
         }
         if let Some(table) = fields.table("global") {

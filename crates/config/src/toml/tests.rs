@@ -26,6 +26,10 @@ master2 = "10.0.1.12:6443"
 pub(crate) const EVERY_KEY: &str = r#"
 [admin]
 listen = "127.0.0.1:8405"
+socket = ["/run/lb.sock", { address = "127.0.0.1:9999", level = "admin" },
+          { address = "/run/lb-user.sock", level = "user", mode = "660", user = "root", group = 99 }]
+socket-timeout = "1m"
+socket-maxconn = 20
 [global]
 maxconn = 9_000
 threads = 2

@@ -1,0 +1,79 @@
+//! What `global` says of the sockets that take commands (HAProxy manual, `stats socket`).
+
+use super::options::bind_with;
+use super::privileges::with_unix_bind;
+use super::{Line, Reader};
+use crate::AccessLevel;
+use crate::draft::StatsSocketDraft;
+use crate::resolve::did_you_mean;
+use crate::words::Word as _;
+
+/// `stats socket ADDRESS [mode M] [user U] [group G] [level L] [expose-fd listeners]...`.
+pub(super) fn socket(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let mut level = None;
+    let binds = bind_with(reader, line, &mut |reader, name, argument| match name {
+        "level" => {
+            let known = AccessLevel::ALL
+                .iter()
+                .find(|(word, _)| *word == argument.text);
+            if let Some((_, known)) = known {
+                level = Some(line.spanned(argument, *known));
+                return;
+            }
+            let hint = did_you_mean(
+                &argument.text,
+                AccessLevel::ALL.iter().map(|(word, _)| *word),
+            );
+            let message = format!(
+                "'level' is user, operator or admin, not '{}'{hint}",
+                argument.text
+            );
+            reader.error(line.place(argument), message);
+        }
+        "expose-fd" if argument.text != "listeners" => {
+            let message = format!("'expose-fd' is listeners, not '{}'", argument.text);
+            reader.error(line.place(argument), message);
+        }
+        "severity-output" if !matches!(&*argument.text, "none" | "number" | "string") => {
+            let message = format!(
+                "'severity-output' is none, number or string, not '{}'",
+                argument.text
+            );
+            reader.error(line.place(argument), message);
+        }
+        _ => {}
+    });
+    let usual = &reader.draft.global.privileges.unix_bind;
+    let sockets = with_unix_bind(&binds, usual)
+        .into_iter()
+        .map(|bind| StatsSocketDraft {
+            bind,
+            level: level.clone(),
+        });
+    let sockets: Vec<_> = sockets.collect();
+    reader.draft.global.runtime.sockets.extend(sockets);
+}
+
+/// `stats timeout TIME`.
+pub(super) fn timeout(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(time) = reader.time(line, line.name, word)
+    {
+        if time.value.is_zero() {
+            return reader.error(
+                line.place(word),
+                "'stats timeout' must be more than 0; leave it out for 10s",
+            );
+        }
+        reader.draft.global.runtime.timeout = Some(time);
+    }
+}
+
+/// `stats maxconn NUMBER`.
+pub(super) fn maxconn(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line)
+        && let Some(number) = reader.number(line, line.name, word, 1..=i64::from(i32::MAX))
+    {
+        reader.draft.global.runtime.maxconn = Some(line.spanned(word, number as u32));
+    }
+}

@@ -1,0 +1,164 @@
+//! Every command, and how one is found, or one like it.
+
+use std::fmt::Write as _;
+
+use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
+
+use super::Own::{Help, LowerTo, Nothing, Prompt, Quit, Severity, ShowLevel, Timeout};
+use super::Run::{Change, Look, Visit};
+use super::{Command, Run, change, info, look};
+
+/// How many commands are offered for one that nobody knows.
+const MOST_GUESSES: usize = 5;
+/// Where the explanation begins in `help`.
+const USAGE_WIDTH: usize = 40;
+
+const fn command(
+    words: &'static [&'static str],
+    usage: &'static str,
+    help: &'static str,
+    level: AccessLevel,
+    run: Run,
+) -> Command {
+    Command {
+        words,
+        usage,
+        help,
+        level,
+        run,
+    }
+}
+
+/// The commands, in the order of `help`; the last three stand under every list.
+#[rustfmt::skip]
+pub(crate) static COMMANDS: &[Command] = &[
+    command(&["disable", "server"], "disable server <bk>/<srv>", "put a server in maintenance (as set server state maint)", Admin, Change(change::disable_server)),
+    command(&["enable", "server"], "enable server <bk>/<srv>", "end a server's maintenance (as set server state ready)", Admin, Change(change::enable_server)),
+    command(&["expert-mode"], "expert-mode [on|off]", "accepted; every command is there without it", Admin, Visit(Nothing)),
+    command(&["operator"], "operator", "lower the level of this visit to operator", Operator, Visit(LowerTo(Operator))),
+    command(&["set", "severity-output"], "set severity-output [none|number|string]", "say how severe each message is", User, Visit(Severity)),
+    command(&["set", "timeout"], "set timeout [cli] <delay>", "change how long this visit may be silent (seconds)", User, Visit(Timeout)),
+    command(&["show", "backend"], "show backend", "list the backends", User, Look(look::backends)),
+    command(&["show", "cli", "level"], "show cli level", "tell the level of this visit", User, Visit(ShowLevel)),
+    command(&["show", "cli", "sockets"], "show cli sockets", "list the stats sockets", User, Look(look::sockets)),
+    command(&["show", "env"], "show env [var]", "show the environment, or one variable of it", Operator, Look(look::environment)),
+    command(&["show", "errors"], "show errors [<px>] [request|response]", "report protocol errors captured; TCP has none", Operator, Look(look::errors)),
+    command(&["show", "info"], "show info [desc|json|typed|float]*", "report on the process", User, Look(info::info)),
+    command(&["show", "schema", "json"], "show schema json", "describe the JSON of show stat and show info", User, Look(look::schema)),
+    command(&["show", "servers", "conn"], "show servers conn [<backend>]", "show the connections to servers", User, Look(look::servers_conn)),
+    command(&["show", "servers", "state"], "show servers state [<backend>]", "show what a restart can take over of servers", User, Look(look::servers_state)),
+    command(&["show", "startup-logs"], "show startup-logs", "show what the load warned of", User, Look(look::startup_logs)),
+    command(&["show", "stat"], "show stat [desc|json|no-maint|typed|up]*", "report counters of each proxy and server", User, Look(look::stat)),
+    command(&["show", "table"], "show table <table> [<filter>]*", "list stick tables; there are none", Operator, Look(look::tables)),
+    command(&["show", "version"], "show version", "show the version that runs", User, Look(look::version)),
+    command(&["user"], "user", "lower the level of this visit to user", User, Visit(LowerTo(User))),
+    command(&["help"], "help [<command>]", "list all commands, or those like one", User, Visit(Help)),
+    command(&["prompt"], "prompt [timed]", "go on asking, with a prompt, or stop", User, Visit(Prompt)),
+    command(&["quit"], "quit", "end the visit", User, Visit(Quit)),
+];
+
+/// The last commands of the table, which every list ends with.
+const ALWAYS: usize = 3;
+
+/// The command that `words` begin with, and the words after it.
+pub(super) fn find<'w>(words: &'w [&'w str]) -> Option<(&'static Command, &'w [&'w str])> {
+    let found = COMMANDS
+        .iter()
+        .filter(|command| words.starts_with(command.words))
+        .max_by_key(|command| command.words.len())?;
+    Some((found, &words[found.words.len()..]))
+}
+
+/// `help`, of all commands or of those like `words`.
+pub(super) fn help(words: &[&str], level: AccessLevel) -> String {
+    let mut text = String::from("The following commands are valid at this level:\n");
+    list(&mut text, words, level);
+    text
+}
+
+/// What is said of a command that nobody knows.
+pub(super) fn unknown(words: &[&str], level: AccessLevel) -> String {
+    let first = words.first().copied().unwrap_or_default();
+    let mut text = format!(
+        "Unknown command: '{first}', but maybe one of the following ones is a better match:\n"
+    );
+    list(&mut text, words, level);
+    text
+}
+
+fn list(text: &mut String, words: &[&str], level: AccessLevel) {
+    let (listed, always) = COMMANDS.split_at(COMMANDS.len() - ALWAYS);
+    let allowed = listed.iter().filter(|command| command.level <= level);
+    let like = like(words, allowed.collect());
+    for command in like.into_iter().chain(always) {
+        let (usage, help) = (command.usage, command.help);
+        writeln!(text, "  {usage:<USAGE_WIDTH$}: {help}")
+            .expect("writing to a String does not fail");
+    }
+}
+
+/// The commands that begin with `words`; where there are none, the nearest ones, in their order.
+fn like(words: &[&str], allowed: Vec<&'static Command>) -> Vec<&'static Command> {
+    let begins = |command: &&&Command| {
+        let common = command.words.len().min(words.len());
+        command.words[..common] == words[..common]
+    };
+    let beginning: Vec<_> = allowed.iter().filter(begins).copied().collect();
+    if !beginning.is_empty() {
+        return beginning;
+    }
+    // As many words as a command has.
+    let wanted = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+    let mut by_distance: Vec<_> = allowed.iter().enumerate().collect();
+    by_distance.sort_by_key(|(_, command)| distance(&wanted, words, command));
+    by_distance.truncate(MOST_GUESSES);
+    by_distance.sort_by_key(|(index, _)| *index);
+    by_distance
+        .into_iter()
+        .map(|(_, command)| *command)
+        .collect()
+}
+
+/// How unlike a command is; one with the same first word is always nearer than one without.
+fn distance(wanted: &str, words: &[&str], command: &Command) -> (bool, usize) {
+    let differs = command.words.first() != words.first();
+    let name = command.words.join(" ");
+    // A line may be long; nobody means a command by so much.
+    let short: String = wanted.chars().take(60).collect();
+    (differs, strsim::osa_distance(&short, &name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_command_is_found() {
+        let found = |words: &[&str]| find(words).map(|(command, rest)| (command.usage, rest.len()));
+        assert_eq!(
+            found(&["show", "servers", "state", "be"]),
+            Some(("show servers state [<backend>]", 1))
+        );
+        assert_eq!(found(&["show"]), None);
+        assert_eq!(found(&[]), None);
+    }
+
+    #[test]
+    fn help_has_haproxys_columns_and_keeps_to_the_level() {
+        let all = help(&[], Admin);
+        assert!(all.contains("\n  show backend                            : list the backends\n"));
+        assert!(all.ends_with("  quit                                    : end the visit\n"));
+        assert!(!help(&[], User).contains("show env"));
+        assert_eq!(help(&["show", "cli"], User).lines().count(), 1 + 2 + 3);
+    }
+
+    #[test]
+    fn an_unknown_command_gets_the_nearest_ones() {
+        let answer = unknown(&["show", "foo"], Admin);
+        assert!(answer.starts_with(
+            "Unknown command: 'show', but maybe one of the following ones is a better match:\n  show "
+        ));
+        assert_eq!(answer.lines().count(), 1 + MOST_GUESSES + ALWAYS);
+        assert!(unknown(&["sho", "stat"], Admin).contains("  show stat "));
+    }
+}
