@@ -8,6 +8,7 @@
 mod load;
 mod net;
 mod privileges;
+mod resolvers;
 mod runtime;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
+pub(crate) use resolvers::{HoldDraft, ResolutionDraft, ResolversDraft};
 pub(crate) use runtime::{RuntimeDraft, StatsSocketDraft};
 
 /// A value and where it stands.
@@ -55,6 +57,7 @@ pub(crate) struct Draft {
     pub(crate) global: GlobalDraft,
     pub(crate) frontends: Vec<FrontendDraft>,
     pub(crate) backends: Vec<BackendDraft>,
+    pub(crate) resolvers: Vec<ResolversDraft>,
     /// Errors and warnings of the reader.
     pub(crate) problems: Vec<Problem>,
     /// Lines that were accepted and change nothing.

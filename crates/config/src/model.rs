@@ -6,6 +6,7 @@ mod http;
 mod load;
 mod net;
 mod privileges;
+mod resolvers;
 mod runtime;
 
 pub use http::*;
@@ -22,6 +23,7 @@ use crate::rules::{BackendRules, FrontendRules};
 pub use load::*;
 pub use net::*;
 pub use privileges::*;
+pub use resolvers::*;
 pub use runtime::*;
 
 /// A whole configuration, ready to run.
@@ -33,6 +35,8 @@ pub struct Config {
     pub frontends: Vec<Frontend>,
     /// In file order; [`BackendId`] is the index.
     pub backends: Vec<Backend>,
+    /// Who is asked for names that may change, in file order.
+    pub resolvers: Vec<Resolvers>,
 }
 
 impl Config {
@@ -55,6 +59,9 @@ impl Config {
             for bind in &mut frontend.binds {
                 bind.place = nowhere.clone();
             }
+        }
+        for resolvers in &mut self.resolvers {
+            resolvers.place = nowhere.clone();
         }
         for backend in &mut self.backends {
             backend.place = nowhere.clone();
@@ -415,6 +422,10 @@ pub struct Server {
     pub address: ServerAddress,
     /// The host as written when it was a name that was looked up; empty otherwise.
     pub host: String,
+    /// Whether no address was found for it: it starts in maintenance.
+    pub unresolved: bool,
+    /// How its name is kept resolved while the process runs.
+    pub resolution: Option<Resolution>,
     /// 0-256; 0: gets no new connections.
     pub weight: u16,
     /// Used only when no other server is usable.

@@ -2,7 +2,7 @@
 
 use crate::{
     AccessLevel, Balance, BusyPolling, Capability, CheckKind, InitState, IpVersions, LogFormat,
-    OnMarkedDown, OnMarkedUp, RelayMethod, SessionLogFormat,
+    OnMarkedDown, OnMarkedUp, Prefer, RelayMethod, SessionLogFormat,
 };
 
 /// A choice that is spelt as one word.
@@ -50,6 +50,7 @@ words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "fully-down" });
 words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
+words!(Prefer { V4 = "ipv4", V6 = "ipv6" });
 words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });
 words!(SessionLogFormat { Connect = "connect", Tcp = "tcplog", TcpClf = "tcplog-clf",
     Http = "httplog" });

@@ -75,6 +75,8 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         place: place(),
         address: ServerAddress::Inet(([127, 0, 0, 1], 9).into()),
         host: String::new(),
+        unresolved: false,
+        resolution: None,
         weight: 1,
         backup: false,
         disabled: false,

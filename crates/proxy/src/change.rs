@@ -26,8 +26,13 @@ pub(crate) enum Cause<'a> {
     Tracked(&'a str),
     /// Nothing that a line would tell: administrative changes say themselves what they are.
     Admin,
-    /// Its name has an address, or no longer: why, in words.
-    Resolution(&'a str),
+    /// Its name has an address, or no longer.
+    Resolution {
+        /// Why, in words.
+        why: &'a str,
+        /// The name that was looked up.
+        host: &'a str,
+    },
 }
 
 impl Backend {
@@ -224,9 +229,9 @@ impl Backend {
         self.change(index, Cause::Admin, |fitness| fitness.address = address);
     }
 
-    /// A resolver found the server's name to have an address, or to have none any longer.
-    pub(crate) fn set_resolved(&self, index: usize, is_resolved: bool, why: &str) {
-        self.change(index, Cause::Resolution(why), |fitness| {
+    /// A resolver found the server's name, `host`, to have an address, or to have none any longer.
+    pub(crate) fn set_resolved(&self, index: usize, is_resolved: bool, why: &str, host: &str) {
+        self.change(index, Cause::Resolution { why, host }, |fitness| {
             fitness.admin.unresolved = !is_resolved;
         });
     }

@@ -207,6 +207,7 @@ impl Fitness {
             is_forced_down: false,
             admin: Admin {
                 forced_maint: server.disabled,
+                unresolved: server.unresolved,
                 ..Admin::default()
             },
             weight: server.weight,
@@ -216,7 +217,7 @@ impl Fitness {
             init_state: server.init_state,
             is_leader: server.track.is_none(),
             address: server.address.clone(),
-            standing: Standing::new(!server.disabled && is_up, now),
+            standing: Standing::new(!server.disabled && !server.unresolved && is_up, now),
             said: Said::by(server),
         }
     }

@@ -2,6 +2,7 @@
 //! carried over, replaced as a whole, and drained.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::gate::Gate;
 use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
+use crate::names::{self, checked_at};
 use crate::relay::{Method, Terms};
 use crate::rules::World;
 use crate::server::{Follower, Server, ServerState};
@@ -37,9 +39,42 @@ const LARGEST_PIPE: usize = 1 << 20;
 pub(crate) struct Carried {
     frontends: HashMap<String, Arc<FrontendStats>>,
     backends: HashMap<String, Arc<BackendState>>,
-    servers: HashMap<(String, String, ServerAddress), Arc<ServerState>>,
+    servers: HashMap<Identity, Arc<ServerState>>,
     /// The same by backend and name alone: what commands asked of a server outlives its address.
     names: HashMap<(String, String), Arc<ServerState>>,
+}
+
+/// What makes a server the same one over a reload.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    backend: String,
+    server: String,
+    address: ServerAddress,
+    /// The name that a resolver follows: the address that it had at start does not matter then.
+    host: Option<String>,
+}
+
+impl Identity {
+    fn of(backend: &str, server: &config::Server) -> Self {
+        let host = server.resolution.as_ref().map(|own| own.name.clone());
+        let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let address = match &server.address {
+            ServerAddress::Inet(address) if host.is_some() => {
+                ServerAddress::Inet((anywhere, address.port()).into())
+            }
+            ServerAddress::Mapped { offset, .. } if host.is_some() => ServerAddress::Mapped {
+                ip: anywhere,
+                offset: *offset,
+            },
+            address => address.clone(),
+        };
+        Self {
+            backend: backend.to_owned(),
+            server: server.name.clone(),
+            address,
+            host,
+        }
+    }
 }
 
 /// One section of the configuration, for what is said of it.
@@ -140,6 +175,7 @@ impl Generation {
             drop(workers.handle(thread % threads).spawn(listener));
         }
         self.start_checks();
+        self.follow_names();
         self.start_slowly();
     }
 
@@ -178,7 +214,14 @@ impl Generation {
                     state.checks_run(true).await;
                     let machine = state.fitness().machine;
                     let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
-                    let (check, spread) = (check.clone(), spread.clone());
+                    let mut moves = state.moves();
+                    let server = &backend.servers[index];
+                    let address = state.address(&server.config.address);
+                    let spread = spread.clone();
+                    let check = config::Check {
+                        address: checked_at(&check.address, &server.config.address, &address),
+                        ..check.clone()
+                    };
                     let situation = || backend.state_header(index);
                     let watched = watch(check, machine, delay, spread, beat, situation, |report| {
                         let machine = backend.take(index, &report.outcome);
@@ -187,12 +230,18 @@ impl Generation {
                     tokio::select! {
                         never = watched => match never {},
                         () = state.checks_run(false) => {}
+                        _ = moves.changed() => {}
                     }
                     // Who comes back is asked at once.
                     delay = Duration::ZERO;
                 }
             });
         }
+    }
+
+    fn follow_names(&self) {
+        let sections = &self.config.resolvers;
+        names::start(sections, &self.backends, &mut self.checks());
     }
 
     /// What the next generation takes over.
@@ -207,11 +256,7 @@ impl Generation {
             let name = &backend.config.name;
             carried.backends.insert(name.clone(), backend.state.clone());
             for server in &backend.servers {
-                let key = (
-                    name.clone(),
-                    server.config.name.clone(),
-                    server.config.address.clone(),
-                );
+                let key = Identity::of(name, &server.config);
                 carried.servers.insert(key, server.state.clone());
                 let key = (name.clone(), server.config.name.clone());
                 carried.names.insert(key, server.state.clone());
@@ -327,11 +372,7 @@ fn new_backend(
     let state = carried.backends.get(&backend.name).cloned();
     let state = state.unwrap_or_else(|| Arc::new(BackendState::new(now)));
     let servers = backend.servers.iter().enumerate().map(|(index, server)| {
-        let key = (
-            backend.name.clone(),
-            server.name.clone(),
-            server.address.clone(),
-        );
+        let key = Identity::of(&backend.name, server);
         let state = match carried.servers.get(&key) {
             Some(state) => {
                 state.adapt(server, now);

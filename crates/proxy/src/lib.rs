@@ -25,6 +25,7 @@ mod kernel;
 mod listener;
 mod local;
 mod log;
+mod names;
 mod observe;
 mod proxy;
 mod queue;

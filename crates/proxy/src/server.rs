@@ -35,6 +35,8 @@ pub(crate) struct ServerState {
     is_moved: AtomicBool,
     /// Whether checks run now.
     checks_run: watch::Sender<bool>,
+    /// How often it moved to another address.
+    moves: watch::Sender<u64>,
     /// The server in each generation that still has connections.
     members: Mutex<Vec<Weak<Server>>>,
 }
@@ -51,6 +53,7 @@ impl ServerState {
             stats: ServiceStats::default(),
             is_moved: AtomicBool::new(false),
             checks_run: watch::Sender::new(fitness.wants_checks()),
+            moves: watch::Sender::new(0),
             fitness: Mutex::new(fitness),
             members: Mutex::default(),
         }
@@ -77,7 +80,11 @@ impl ServerState {
     /// it is told by `Backend::change`.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Fitness) -> T) -> T {
         let mut fitness = self.fitness();
+        let before = fitness.address.clone();
         let result = change(&mut fitness);
+        if fitness.address != before {
+            self.moves.send_modify(|moves| *moves += 1);
+        }
         let wants_checks = fitness.wants_checks();
         self.checks_run
             .send_if_modified(|run| std::mem::replace(run, wants_checks) != wants_checks);
@@ -93,6 +100,11 @@ impl ServerState {
         } else {
             configured.clone()
         }
+    }
+
+    /// What changes when it moves to another address.
+    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
     }
 
     /// Waits until checks are to run (or, with `false`, until they are not).

@@ -7,6 +7,7 @@
 mod load;
 mod net;
 mod privileges;
+mod resolvers;
 mod runtime;
 mod table;
 
@@ -81,6 +82,7 @@ fn write(draft: &Draft, config: &Config, warnings: &[Problem], defaults: &Config
     if !global.rows.is_empty() {
         global.print(&mut page);
     }
+    resolvers::print(&draft.resolvers, &config.resolvers, &mut page);
     for section in in_file_order(draft, config) {
         let id = section.says_id.then_some(section.id);
         match section.proxy {
@@ -432,6 +434,8 @@ fn server(draft: &ServerDraft, server: &Server, default: &Server) -> Table {
     });
     table.set_some("init-addr", methods);
     net::set_server(&mut table, server);
+    let resolution = &draft.options.net.resolution;
+    resolvers::set_server(&mut table, resolution, server.resolution.as_ref());
     match (&server.check, &default.check) {
         (Some(check), Some(default)) => set_check(&mut table, draft, check, default),
         _ => table.set("check", "false".to_owned()),

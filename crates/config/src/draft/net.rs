@@ -1,6 +1,6 @@
 //! See [`crate::model`]'s types of the same purpose.
 
-use super::Maybe;
+use super::{Maybe, ResolutionDraft};
 use crate::{ConnectFrom, SendProxy};
 
 /// What a bind says of its sockets and of what comes first on its connections.
@@ -19,6 +19,7 @@ pub(crate) struct ServerNet {
     pub(crate) send_proxy: SendProxyDraft,
     pub(crate) check_send_proxy: Maybe<bool>,
     pub(crate) source: Maybe<ConnectFrom>,
+    pub(crate) resolution: ResolutionDraft,
     pub(crate) fast_open: Maybe<bool>,
 }
 

@@ -608,7 +608,8 @@ const CHECK_TLS: &str = "checks speak TLS with the ciphers, curves and signature
 pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(NoArgument, OptionSupport::Works, &["backup", "no-backup", "check", "no-check",
         "disabled", "enabled"]),
-    opt(One, OptionSupport::Works, &["addr", "downinter", "fall", "fastinter", "id", "init-addr", "resolvers",
+    opt(One, OptionSupport::Works, &["addr", "downinter", "fall", "fastinter", "id", "init-addr",
+        "resolve-net", "resolve-opts", "resolve-prefer", "resolvers",
         "inter", "on-marked-down", "port", "rise", "tcp-ut", "weight"]),
     opt(NoArgument, OptionSupport::Works, &["check-ssl", "no-check-ssl"]),
     // Works: of the TLS in checks.
@@ -642,8 +643,6 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         &["healthcheck"]),
     opt(One, OptionSupport::NoEffect("checks alone decide about health"), &["error-limit",
         "on-error"]),
-    opt(One, OptionSupport::NoEffect("names are looked up once, at start and at each reload"),
-        &["resolve-net", "resolve-opts", "resolve-prefer"]),
     opt(One, OptionSupport::NoEffect("servers are known by name and id"), &["guid"]),
     opt(One, OptionSupport::NoEffect("connections are made without it"), &["cc", "idle-ping"]),
     opt(NoArgument, OptionSupport::Silent("it says what is so anyway"), &["no-agent-check",
@@ -691,10 +690,7 @@ pub(crate) static OTHER_SECTIONS: &[(&str, OptionSupport)] = &[
         "peers",
         OptionSupport::NoEffect("stick tables are not kept, so there is nothing to share"),
     ),
-    (
-        "resolvers",
-        OptionSupport::NoEffect("names are looked up by the system, at start and at each reload"),
-    ),
+    ("resolvers", OptionSupport::Works),
     (
         "mailers",
         OptionSupport::NoEffect("no mail is sent; alert on the metrics"),

@@ -18,6 +18,7 @@ mod net;
 mod options;
 mod privileges;
 mod proxy;
+mod resolvers;
 mod rules;
 mod runtime;
 mod section;
@@ -27,7 +28,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::draft::{Draft, Spanned};
+use crate::draft::{Draft, ResolversDraft, Spanned};
 use crate::resolve::did_you_mean;
 use crate::{Environment, Place, Problem, Source};
 
@@ -35,6 +36,7 @@ pub use condition::evaluate_condition;
 pub use keywords::keywords_markdown;
 use lexer::Word;
 pub(crate) use net::{parse_instead, parse_source};
+pub(crate) use resolvers::parse_net;
 use section::{Kind, Proxy};
 
 /// The words of one line and their columns, as in a haproxy.cfg without variables: what a rule in
@@ -113,6 +115,7 @@ enum Section {
     None,
     Global,
     Proxy(Box<Proxy>),
+    Resolvers(Box<ResolversDraft>),
     /// One that is read over.
     Other,
 }
@@ -233,6 +236,10 @@ impl Reader<'_> {
             "frontend" => self.begin_proxy(&line, Kind::Frontend),
             "backend" => self.begin_proxy(&line, Kind::Backend),
             "listen" => self.begin_proxy(&line, Kind::Listen),
+            "resolvers" => {
+                self.end_section();
+                resolvers::begin(self, &line);
+            }
             _ if other.is_some() => {
                 self.end_section();
                 self.section = Section::Other;
@@ -253,6 +260,7 @@ impl Reader<'_> {
                         format!("keyword '{name}' outside of any section{hint}"),
                     );
                 }
+                Section::Resolvers(_) => resolvers::line(self, &line),
                 Section::Global => self.keyword(line, true, text),
                 Section::Proxy(_) => self.keyword(line, false, text),
             },
@@ -263,6 +271,13 @@ impl Reader<'_> {
         match &mut self.section {
             Section::Proxy(proxy) => proxy,
             _ => unreachable!("proxy keywords are looked up in proxy sections alone"),
+        }
+    }
+
+    fn resolvers(&mut self) -> &mut ResolversDraft {
+        match &mut self.section {
+            Section::Resolvers(section) => section,
+            _ => unreachable!("keywords of resolvers are read in their sections alone"),
         }
     }
 
@@ -358,15 +373,16 @@ impl Reader<'_> {
     }
 
     fn end_section(&mut self) {
-        if let Section::Proxy(mut proxy) = std::mem::replace(&mut self.section, Section::None) {
-            if proxy.kind == Kind::Defaults {
+        match std::mem::replace(&mut self.section, Section::None) {
+            Section::Proxy(mut proxy) if proxy.kind == Kind::Defaults => {
                 for verdict in std::mem::take(&mut proxy.verdicts) {
                     self.report(verdict);
                 }
                 self.defaults.push(*proxy);
-            } else {
-                self.proxies.push(*proxy);
             }
+            Section::Proxy(proxy) => self.proxies.push(*proxy),
+            Section::Resolvers(section) => self.draft.resolvers.push(*section),
+            Section::None | Section::Global | Section::Other => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::keywords::OptionSupport;
 use super::lexer::Word;
 use super::options::ServerLine;
-use super::{Line, Reader};
+use super::{Line, Reader, resolvers};
 use crate::address::{self, Address, Host, Port};
 use crate::draft::{BindNet, Spanned};
 use crate::resolve::did_you_mean;
@@ -90,7 +90,7 @@ pub(super) fn server_option(
                 source_option(reader, line, &mut source.value, name, argument);
             }
         }
-        _ => return false,
+        _ => return resolvers::server_option(reader, line, server, name, argument),
     }
     true
 }

@@ -230,22 +230,6 @@ fn server_option(
         "init-state" => load::init_state(reader, line, server, argument),
         "track" => options.load.track = Some(line.spanned(argument, argument.text.clone())),
         "init-addr" => options.init_addr = init_addr(reader, line, argument),
-        "resolvers" => {
-            // A server that has resolvers need not be found at start.
-            let methods = vec![InitAddr::Last, InitAddr::Libc, InitAddr::None];
-            options
-                .init_addr
-                .get_or_insert_with(|| line.spanned(word, methods));
-            let support =
-                OptionSupport::NoEffect("names are looked up once, at start and at each reload");
-            reader.verdict(
-                support,
-                "'resolvers' on a server",
-                name,
-                &line.place(word),
-                name,
-            );
-        }
         other => unreachable!("'{other}' works, so it has its arm"),
     }
 }

@@ -5,6 +5,7 @@ mod checks;
 mod load;
 mod net;
 mod privileges;
+mod resolvers;
 mod rules;
 mod runtime;
 mod servers;
@@ -42,6 +43,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         global,
         frontends,
         backends,
+        resolvers,
         problems,
         without_effect,
         notices,
@@ -50,7 +52,9 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         environment,
         names: HashMap::new(),
         problems,
+        resolvers: Vec::new(),
     };
+    resolver.read_resolvers(resolvers);
     let global = resolver.global(global);
     let proxy_ids = resolver.proxy_ids(&frontends, &backends);
 
@@ -117,6 +121,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
             global,
             frontends: resolved_frontends,
             backends: resolved_backends,
+            resolvers: resolver.resolvers,
         },
         warnings: problems,
         without_effect: without_effect
@@ -135,6 +140,8 @@ struct Resolver<'a> {
     /// Every host name asked so far: a file names the same master many times.
     names: HashMap<String, Result<Vec<IpAddr>, String>>,
     problems: Vec<Problem>,
+    /// The sections of name servers.
+    resolvers: Vec<crate::Resolvers>,
 }
 
 impl Resolver<'_> {

@@ -88,8 +88,17 @@ impl Resolver<'_> {
 
     fn server(&mut self, draft: ServerDraft, id: u32, check: &mut CheckSettings) -> Option<Server> {
         let source = value(draft.options.net.source.clone()).or_else(|| check.source.clone());
+        let has_resolvers = draft.options.net.resolution.resolvers.is_some();
         let mut methods =
-            value(draft.options.init_addr.clone()).unwrap_or_else(|| vec![InitAddr::Libc]);
+            value(draft.options.init_addr.clone()).unwrap_or_else(|| match has_resolvers {
+                // Who has resolvers need not be found at start.
+                true => vec![InitAddr::Libc, InitAddr::None],
+                false => vec![InitAddr::Libc],
+            });
+        if has_resolvers && draft.address.value.starts_with('_') {
+            // A service, which only they find.
+            methods = vec![InitAddr::None];
+        }
         if self.environment.allow_unresolved_servers {
             methods.push(InitAddr::None);
         }
@@ -101,7 +110,7 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        if found.unresolved {
+        if found.unresolved && !has_resolvers {
             let message = format!(
                 "server '{}': could not resolve address '{}'; it starts in maintenance \
                  and stays there until a reload finds it",
@@ -111,6 +120,8 @@ impl Resolver<'_> {
         }
         let wants_check = value(draft.options.check.clone()).unwrap_or(false);
         let check = wants_check.then(|| self.check(&draft, &found.address, check));
+        let resolution = &draft.options.net.resolution;
+        let resolution = self.resolution(resolution, &found.host);
         let options = draft.options;
         Some(Server {
             id,
@@ -118,9 +129,11 @@ impl Resolver<'_> {
             place: draft.place,
             address: found.address,
             host: found.host,
+            unresolved: found.unresolved,
+            resolution,
             weight: value(options.weight).unwrap_or(1),
             backup: value(options.backup).unwrap_or(false),
-            disabled: value(options.disabled).unwrap_or(false) || found.unresolved,
+            disabled: value(options.disabled).unwrap_or(false),
             check: check.flatten(),
             tcp_user_timeout: limit(options.tcp_user_timeout),
             on_marked_down: value(options.on_marked_down).unwrap_or(OnMarkedDown::Keep),
@@ -156,6 +169,8 @@ impl Resolver<'_> {
             }
         };
         let address = match port {
+            // The records of a service say the port.
+            Port::Missing if host.starts_with('_') => ServerAddress::Inet(SocketAddr::new(ip, 0)),
             Port::Missing | Port::One(0) => ServerAddress::Mapped { ip, offset: 0 },
             Port::One(port) => ServerAddress::Inet(SocketAddr::new(ip, port)),
             Port::Offset(offset) => ServerAddress::Mapped { ip, offset },

@@ -46,7 +46,7 @@ const fn key(
     }
 }
 
-static SECTIONS: [&Section; 16] = [
+static SECTIONS: [&Section; 19] = [
     &ROOT,
     &ADMIN,
     &STATS_SOCKET,
@@ -60,6 +60,9 @@ static SECTIONS: [&Section; 16] = [
     &CHECK,
     &SERVER_CHECK,
     &SOURCE,
+    &RESOLVERS,
+    &RESOLVERS_TIMEOUT,
+    &RESOLVERS_HOLD,
     &KEEPALIVE,
     &LOG,
     &TIME,
@@ -95,6 +98,12 @@ pub(super) static ROOT: Section = Section {
             "tables by name",
             "none",
             "Where they are served: `[backend.NAME]`.",
+        ),
+        key(
+            "resolvers",
+            "tables by name",
+            "none",
+            "Who is asked for names that may change: `[resolvers.NAME]`.",
         ),
     ],
 };
@@ -614,6 +623,36 @@ pub(super) static BACKEND: Section = Section {
             "A PROXY protocol header is sent with the SYN.",
         ),
         key(
+            "resolvers",
+            "name",
+            "none: at start alone",
+            "The `[resolvers.NAME]` that keep servers' names resolved while the process runs; `default` needs no section: it asks the name servers of /etc/resolv.conf. A name that begins with `_` is a service's: its SRV records say hosts, ports and weights.",
+        ),
+        key(
+            "resolve-prefer",
+            "`ipv4`, `ipv6`",
+            "`ipv6`",
+            "The family that is taken where a name has both.",
+        ),
+        key(
+            "resolve-nets",
+            "list of networks",
+            "none",
+            "Addresses in these are taken before others.",
+        ),
+        key(
+            "resolve-duplicates",
+            "true or false",
+            "false",
+            "Several servers of one name may be at the same address.",
+        ),
+        key(
+            "resolve-ignore-weight",
+            "true or false",
+            "false",
+            "The weights of SRV records do not count.",
+        ),
+        key(
             "check",
             "table, true or false",
             "true",
@@ -731,6 +770,36 @@ pub(super) static SERVER: Section = Section {
         key(
             "tcp-fast-open",
             "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "resolvers",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "resolve-prefer",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "resolve-nets",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "resolve-duplicates",
+            "as of a backend",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "resolve-ignore-weight",
+            "as of a backend",
             "the backend's",
             "As of a backend.",
         ),
@@ -858,6 +927,72 @@ pub(super) static SERVER_CHECK: Section = Section {
             "true or false",
             "the backend's",
             "As of a backend.",
+        ),
+    ],
+};
+
+pub(super) static RESOLVERS: Section = Section {
+    path: "resolvers.NAME",
+    about: "Name servers that are asked over and over for the addresses of servers; all at once, \
+            and the first valid answer counts.",
+    keys: &[
+        key(
+            "nameservers",
+            "table: name = address",
+            "none",
+            "Where to ask: `10.0.0.53`, `10.0.0.53:5353`, `tcp@10.0.0.53`. Logs call them by name.",
+        ),
+        key(
+            "system-nameservers",
+            "true or false",
+            "false",
+            "Ask those of /etc/resolv.conf, too.",
+        ),
+        key(
+            "retries",
+            "number, 1-1000",
+            "3",
+            "How often a question is asked that nobody answers.",
+        ),
+        key("timeout", "table", "none", "`[resolvers.NAME.timeout]`."),
+        key("hold", "table", "none", "`[resolvers.NAME.hold]`."),
+        key(
+            "payload-bytes",
+            "bytes, 512-65535",
+            "512",
+            "The largest answer over UDP; a longer one is asked for over TCP.",
+        ),
+    ],
+};
+
+pub(super) static RESOLVERS_TIMEOUT: Section = Section {
+    path: "resolvers.NAME.timeout",
+    about: "",
+    keys: &[
+        key("resolve", "time", "`1s`", "From one question to the next."),
+        key("retry", "time", "`1s`", "How long an answer may take."),
+    ],
+};
+
+pub(super) static RESOLVERS_HOLD: Section = Section {
+    path: "resolvers.NAME.hold",
+    about: "How long the last valid answer counts in spite of later ones; `none`: not at all. \
+            After that, the servers of the name are in maintenance until it is found again.",
+    keys: &[
+        key("nx", "time or `none`", "`30s`", "There is no such name."),
+        key(
+            "refused",
+            "time or `none`",
+            "`30s`",
+            "The question was refused.",
+        ),
+        key("timeout", "time or `none`", "`30s`", "Nobody answered."),
+        key("other", "time or `none`", "`30s`", "Any other failure."),
+        key(
+            "obsolete",
+            "time or `none`",
+            "`none`",
+            "The name has addresses, but a server's is no longer among them.",
         ),
     ],
 };
@@ -1045,7 +1180,8 @@ mod tests {
     fn documented_defaults_are_the_defaults() {
         let shortest = "frontend.f.bind.address = ':1'\nfrontend.f.backend = 'b'\n\
                         backend.b.servers.s.address = '10.0.0.1:1'\nglobal.log.to = 'stdout'\n\
-                        admin.socket.address = '/run/lb.sock'\n";
+                        admin.socket.address = '/run/lb.sock'\n\
+                        resolvers.r.nameservers.n = '10.0.0.1'\n";
         let quiet = config(shortest).without_places();
         let mut said = 0;
         for section in SECTIONS {
@@ -1057,6 +1193,9 @@ mod tests {
                 "backend.NAME.timeout" => "backend.b.timeout",
                 "backend.NAME.check" => "backend.b.check",
                 "backend.NAME.servers.NAME" => "backend.b.servers.s",
+                "resolvers.NAME" => "resolvers.r",
+                "resolvers.NAME.timeout" => "resolvers.r.timeout",
+                "resolvers.NAME.hold" => "resolvers.r.hold",
                 "a log target" => "global.log",
                 path => path,
             };

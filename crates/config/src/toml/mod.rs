@@ -7,6 +7,7 @@ mod keys;
 mod net;
 mod privileges;
 mod proxies;
+mod resolvers;
 mod runtime;
 mod values;
 
@@ -98,6 +99,17 @@ fn root(file: &File<'_>, table: &DeTable<'_>, draft: &mut Draft, logs: &mut Opti
         }
         if let Some(table) = fields.table("global") {
             global(file, table, &mut draft.global, logs);
+        }
+        for Entry { name, value } in fields.entries("resolvers") {
+            match value.get_ref().as_table() {
+                Some(table) => draft
+                    .resolvers
+                    .push(resolvers::resolvers(file, name, table)),
+                None => {
+                    let message = format!("'{0}' must be a table: [resolvers.{0}]", name.value);
+                    file.error(name.place, message);
+                }
+            }
         }
         let frontends = fields
             .entries("frontend")

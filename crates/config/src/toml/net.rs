@@ -4,7 +4,7 @@ use ::toml::de::DeValue;
 
 use super::fields::{Fields, File};
 use super::values::{flag, must_be, text, whole};
-use super::{ANY_COUNT, keys, one_or_many, replace};
+use super::{ANY_COUNT, keys, one_or_many, replace, resolvers};
 use crate::draft::{BindNet, Maybe, SendProxyDraft, ServerNet, Spanned};
 use crate::haproxy::{parse_instead, parse_source};
 use crate::{ConnectFrom, Instead};
@@ -24,6 +24,7 @@ pub(super) fn server(file: &File<'_>, fields: &mut Fields<'_, '_>) -> ServerNet 
         send_proxy: SendProxyDraft::default(),
         check_send_proxy: None,
         source: source(file, fields),
+        resolution: resolvers::resolution(fields),
         fast_open: fields.take("tcp-fast-open", flag),
     }
 }

@@ -293,6 +293,7 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
                         .unwrap_or_else(|| backend.net.send_proxy.clone()),
                     check_send_proxy: backend.net.check_send_proxy.clone(),
                     source: own.net.source.or_else(|| backend.net.source.clone()),
+                    resolution: own.net.resolution.or(&backend.net.resolution),
                     fast_open: own.net.fast_open.or_else(|| backend.net.fast_open.clone()),
                 },
                 ..backend.clone()

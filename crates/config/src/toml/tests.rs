@@ -9,7 +9,7 @@ use proptest::sample::select;
 
 use crate::{
     Account, Balance, BindAddress, BusyPolling, Config, Environment, IpVersions, Keepalive, Loaded,
-    LogAddress, LogFormat, OnMarkedDown, Place, Redispatch, RelayMethod, ServerAddress,
+    LogAddress, LogFormat, OnMarkedDown, Place, Prefer, Redispatch, RelayMethod, ServerAddress,
     SessionLogFormat, Source, load,
 };
 
@@ -55,6 +55,14 @@ fd-hard-limit = 40000
 node = "lb1"
 description = "the first"
 
+[resolvers.dns]
+nameservers = { "ns 1" = "10.0.0.53:5353", ns2 = "tcp@10.0.0.54" }
+system-nameservers = true
+retries = 2
+timeout = { resolve = "3s", retry = "500ms" }
+hold = { nx = "1s", refused = "2s", timeout = "3s", other = "none", obsolete = "5s" }
+payload-bytes = 4096
+
 [backend.one]
 id = 9
 balance = "leastconn"
@@ -70,6 +78,11 @@ init-addr = ["last", "none"]
 send-proxy = ["v2", "ssl", "crc32c"]
 source = { address = "10.0.9.9:1000-2000", instead = "clientip", interface = "eth1" }
 tcp-fast-open = true
+resolvers = "dns"
+resolve-prefer = "ipv4"
+resolve-nets = ["10.0.0.0/8", "fd00::1/128"]
+resolve-duplicates = true
+resolve-ignore-weight = true
 check = { kind = "tcp-check", timeout = "3s", inter = "5s", fastinter = "2s", downinter = "9s",
           rise = 4, fall = 5, port = 9443, address = "10.9.9.9", send-proxy = true }
 log = "global"
@@ -87,6 +100,11 @@ init-addr = ["10.0.0.1"]
 send-proxy = "v1"
 source = "::1"
 tcp-fast-open = false
+resolvers = "dns"
+resolve-prefer = "ipv6"
+resolve-nets = []
+resolve-duplicates = false
+resolve-ignore-weight = false
 check = { inter = "6s", fastinter = "1s", downinter = "8s", rise = 1, fall = 1, port = 1,
           address = "10.8.8.8", send-proxy = false }
 [backend.one.servers]
@@ -149,7 +167,10 @@ pub(crate) fn environment() -> Environment<'static> {
             _ => Err(io::Error::other("no such name")),
         },
         hostname: "lb",
-        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        read: &|path| match path.to_str() {
+            Some("/etc/resolv.conf") => Ok(b"nameserver 10.0.0.99\n".to_vec()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        },
         allow_unresolved_servers: false,
     }
 }
@@ -441,14 +462,23 @@ fn every_key_has_its_effect() {
         (check.connect_timeout, check.read_timeout),
         (secs(2), secs(3))
     );
-    assert_eq!((b.id, b.weight, &b.check, b.disabled), (1, 7, &None, true));
+    assert_eq!(
+        (b.id, b.weight, &b.check, b.unresolved),
+        (1, 7, &None, true)
+    );
     assert_eq!(b.host, "nowhere");
+    let resolution = b.resolution.as_ref().unwrap();
+    assert_eq!((resolution.resolvers, resolution.prefer), (0, Prefer::V4));
+    assert!(resolution.allows_duplicates && resolution.ignores_weight);
+    assert_eq!(resolution.nets.len(), 2);
+    assert_eq!(config.resolvers[0].nameservers.len(), 3);
+    assert_eq!(config.resolvers[0].hold.other, Duration::ZERO);
     assert_eq!(
         (c.name.as_str(), c.on_marked_down),
         ("c c", OnMarkedDown::Keep)
     );
     assert!(
-        c.disabled,
+        c.unresolved,
         "init-addr of the backend never looks its name up"
     );
     let check = c.check.as_ref().unwrap();
@@ -712,12 +742,12 @@ fn a_server_may_stay_unresolved_when_the_command_line_allows_it() {
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0].place.line, 3);
     let loaded = load_with(true).unwrap();
-    let disabled: Vec<bool> = loaded.config.backends[0]
+    let unresolved: Vec<bool> = loaded.config.backends[0]
         .servers
         .iter()
-        .map(|server| server.disabled)
+        .map(|server| server.unresolved)
         .collect();
-    assert_eq!(disabled, [false, true]);
+    assert_eq!(unresolved, [false, true]);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
 }
 

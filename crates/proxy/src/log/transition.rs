@@ -50,7 +50,7 @@ impl Transition<'_> {
 
     fn enters_maintenance(&self, name: &str, scene: &Scene<'_>) -> (Level, String) {
         let why = match self.cause {
-            Cause::Resolution(why) => format!(" ({why})"),
+            Cause::Resolution { why, .. } => format!(" ({why})"),
             _ => self.via(),
         };
         if self.before.health == Health::Down {
@@ -73,12 +73,18 @@ impl Transition<'_> {
         let (was, is) = (self.before.admin, self.after.admin);
         let readiness = if is.is_drain() { "DRAIN" } else { "READY" };
         let why = match self.cause {
-            Cause::Resolution(why) => why,
+            Cause::Resolution { why, .. } => why,
             _ if was.forced_maint => "leaving forced maintenance",
             _ => "leaving maintenance",
         };
         let state = state(self.after.health);
-        let mut messages = vec![format!("{name} is {state}/{readiness} ({why}).")];
+        let mut messages = match self.cause {
+            Cause::Resolution { host, .. } => vec![
+                format!("{name} ('{host}') is {state}/{readiness} ({why})."),
+                format!("{name} administratively READY thanks to valid DNS answer."),
+            ],
+            _ => vec![format!("{name} is {state}/{readiness} ({why}).")],
+        };
         if is.forced_drain {
             messages.push(format!("{name} remains in forced drain mode."));
         } else if is.inherited_drain {
@@ -125,7 +131,7 @@ impl Transition<'_> {
             }
             Cause::Command => ", changed from CLI".to_owned(),
             Cause::Tracked(_) => self.via(),
-            Cause::Admin | Cause::Resolution(_) => String::new(),
+            Cause::Admin | Cause::Resolution { .. } => String::new(),
         };
         let is_down = self.after.health == Health::Down;
         let state = state(self.after.health);

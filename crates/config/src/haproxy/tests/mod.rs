@@ -5,6 +5,7 @@ mod agreement;
 mod load;
 mod net;
 mod privileges;
+mod resolvers;
 mod values;
 
 use std::io;
@@ -45,7 +46,10 @@ fn load_all(files: &[(&str, &[u8])]) -> Result<Loaded, Vec<Problem>> {
             variable: &variable,
             lookup: &lookup,
             hostname: "lb",
-            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+            read: &|path| match path.to_str() {
+                Some("/etc/resolv.conf") => Ok(b"nameserver 10.0.0.99\n".to_vec()),
+                _ => Err(std::io::ErrorKind::NotFound.into()),
+            },
             allow_unresolved_servers: false,
         },
     )

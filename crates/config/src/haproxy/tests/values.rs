@@ -211,7 +211,7 @@ fn names_that_do_not_resolve() {
     let config = config(&format!(
         "{TIMEOUTS}listen f\n bind :1\n server s nosuch:1 init-addr none\n"
     ));
-    assert!(config.backends[0].servers[0].disabled);
+    assert!(config.backends[0].servers[0].unresolved);
 }
 
 #[test]
@@ -437,10 +437,9 @@ fn conditional_blocks_and_variables() {
 #[test]
 fn other_sections_are_read_over() {
     check(
-        "peers p\n peer a 1.1.1.1:1\nuserlist u\n user a password b\nresolvers r\n nameserver n 1.1.1.1:53\n",
+        "peers p\n peer a 1.1.1.1:1\nuserlist u\n user a password b\n",
         &[
             "1:1: warning: section 'peers' has no effect: stick tables are not kept, so there is nothing to share",
-            "5:1: warning: section 'resolvers' has no effect: names are looked up by the system, at start and at each reload",
         ],
     );
     check(
