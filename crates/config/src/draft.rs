@@ -5,6 +5,7 @@
 //! `default-server`) and leaves everything else to `resolve`. What it could not read goes into
 //! [`Draft::problems`]; reading goes on, so that all problems are reported at once.
 
+mod http;
 mod load;
 mod net;
 mod privileges;
@@ -18,10 +19,11 @@ use std::time::Duration;
 use crate::check::{CheckDraft, Rules, TlsDraft};
 use crate::rules::RulesDraft;
 use crate::{
-    Balance, BusyPolling, ConnectFrom, IpVersions, Keepalive, LocalHttp, LogFormat, OnMarkedDown,
-    Place, Problem, RelayMethod, SessionLogFormat,
+    Balance, BusyPolling, ConnectFrom, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place,
+    Problem, RelayMethod, SessionLogFormat, UserList,
 };
 
+pub(crate) use http::{LocalHttpDraft, Slot};
 pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
@@ -58,6 +60,8 @@ pub(crate) struct Draft {
     pub(crate) frontends: Vec<FrontendDraft>,
     pub(crate) backends: Vec<BackendDraft>,
     pub(crate) resolvers: Vec<ResolversDraft>,
+    /// Who may see pages.
+    pub(crate) userlists: Vec<UserList>,
     /// Errors and warnings of the reader.
     pub(crate) problems: Vec<Problem>,
     /// Lines that were accepted and change nothing.
@@ -110,7 +114,7 @@ pub(crate) struct FrontendDraft {
     pub(crate) skip_null: Maybe<bool>,
     pub(crate) log_tag: Maybe<String>,
     /// What it answers by itself, in mode http.
-    pub(crate) http: Option<Box<LocalHttp>>,
+    pub(crate) http: Option<Box<LocalHttpDraft>>,
     /// A `listen` section's rules are all here.
     pub(crate) rules: RulesDraft,
 }

@@ -1,18 +1,21 @@
 //! From a request to its answer: health questions first, then what the frontend's section says,
 //! then its backend's.
 
-use evenkeel_config::{HttpAction, HttpStage, LocalHttp, Reply as Fixed, StatsPage, User};
+use evenkeel_config::{
+    HttpAction, HttpRule, HttpStage, LocalHttp, Redirect, Reply as Fixed, StatsPage, User,
+};
 use evenkeel_proxy::Verdict;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, LOCATION, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::error_page;
+use super::facts::Scene;
 use super::meter::{Meter, Sent};
 use super::{exporter, stats_page};
 use crate::desk::Desk;
@@ -27,6 +30,8 @@ pub(super) struct Asked<'a> {
     /// Path and query.
     pub(super) target: &'a str,
     pub(super) headers: &'a HeaderMap,
+    /// `1.0` or `1.1`.
+    pub(super) version: &'static str,
 }
 
 /// An answer, and what it counts as.
@@ -58,14 +63,24 @@ pub(super) async fn answer(
         method: request.method(),
         target: target.map_or("*", |target| target.as_str()),
         headers: request.headers(),
+        version: match request.version() {
+            Version::HTTP_10 => "1.0",
+            _ => "1.1",
+        },
     };
+    let mut scene = Scene::new(&asked, visit, http);
     let monitor = http.monitor.as_ref();
-    let is_monitor = monitor.is_some_and(|monitor| monitor.uri == asked.target);
+    let monitor = monitor.filter(|monitor| monitor.uri == asked.target);
+    let is_monitor = monitor.is_some();
     let mut backend = frontend.name.as_str();
-    let reply = if is_monitor {
-        Reply::page(200)
+    let reply = if let Some(monitor) = monitor {
+        let mut is_fit = true;
+        for fail in &monitor.fail {
+            is_fit &= !scene.holds(Some(fail), desk).await;
+        }
+        Reply::page(if is_fit { 200 } else { 503 })
     } else {
-        match by_stages(http, &asked, desk).await {
+        match by_stages(&mut scene, desk).await {
             Some((stage, reply)) => {
                 backend = stage;
                 reply
@@ -105,31 +120,37 @@ pub(super) async fn answer(
             _ => reply.body.len() as u64,
         },
     });
-    reply.into_response()
+    reply.with_page_of(http).into_response()
 }
 
 /// The first stage that answers, and its answer.
-async fn by_stages<'h>(
-    http: &'h LocalHttp,
-    asked: &Asked<'_>,
-    desk: &Desk,
-) -> Option<(&'h str, Reply)> {
+async fn by_stages<'h>(scene: &mut Scene<'h>, desk: &Desk) -> Option<(&'h str, Reply)> {
+    let (asked, http) = (scene.asked, scene.http);
     for stage in &http.stages {
-        if let Some(reply) = by_rules(stage, asked, desk).await {
+        if let Some(reply) = by_rules(&stage.rules, &stage.name, scene, desk).await {
             return Some((&stage.name, reply));
         }
         if let Some(page) = &stage.stats
             && asked.target.starts_with(&page.uri)
             && matches!(*asked.method, Method::GET | Method::HEAD | Method::POST)
         {
-            return Some((&stage.name, statistics(page, stage, asked, desk).await));
+            return Some((&stage.name, statistics(page, stage, scene, desk).await));
         }
     }
     None
 }
 
-async fn by_rules(stage: &HttpStage, asked: &Asked<'_>, desk: &Desk) -> Option<Reply> {
-    for rule in &stage.rules {
+/// What the first rule that applies answers; `None`: nothing, the request is let through.
+async fn by_rules(
+    rules: &[HttpRule],
+    realm: &str,
+    scene: &mut Scene<'_>,
+    desk: &Desk,
+) -> Option<Reply> {
+    for rule in rules {
+        if !scene.holds(rule.condition.as_ref(), desk).await {
+            continue;
+        }
         return Some(match &rule.action {
             HttpAction::Allow => return None,
             HttpAction::Deny { status } => Reply {
@@ -137,10 +158,18 @@ async fn by_rules(stage: &HttpStage, asked: &Asked<'_>, desk: &Desk) -> Option<R
                 end: "PR",
                 ..Reply::page(*status)
             },
+            HttpAction::Default { status } => Reply {
+                verdict: Verdict::Intercepted,
+                end: "LR",
+                ..Reply::page(*status)
+            },
             HttpAction::Return(fixed) => Reply::fixed(fixed),
-            HttpAction::Redirect { status, location } => Reply::redirect(*status, location),
-            HttpAction::Auth { realm } => Reply::ask_who(realm.as_ref().unwrap_or(&stage.name)),
-            HttpAction::Exporter => metrics(asked, desk).await,
+            HttpAction::Page(page) => Reply::whole(page),
+            HttpAction::Redirect { status, target } => {
+                Reply::redirect(*status, target, scene.asked)
+            }
+            HttpAction::Auth { realm: own } => Reply::ask_who(own.as_deref().unwrap_or(realm)),
+            HttpAction::Exporter => metrics(scene.asked, desk).await,
         });
     }
     None
@@ -165,13 +194,18 @@ async fn metrics(asked: &Asked<'_>, desk: &Desk) -> Reply {
     }
 }
 
-async fn statistics(page: &StatsPage, stage: &HttpStage, asked: &Asked<'_>, desk: &Desk) -> Reply {
+async fn statistics(
+    page: &StatsPage,
+    stage: &HttpStage,
+    scene: &mut Scene<'_>,
+    desk: &Desk,
+) -> Reply {
+    let asked = scene.asked;
+    if let Some(reply) = by_rules(&page.rules, &page.realm, scene, desk).await {
+        return reply.served_by(STATS).unanswered();
+    }
     if !page.users.is_empty() && !knows(asked.headers, &page.users) {
-        let reply = Reply::ask_who(&page.realm).served_by(STATS);
-        return Reply {
-            tells_answer: false,
-            ..reply
-        };
+        return Reply::ask_who(&page.realm).served_by(STATS).unanswered();
     }
     let wanted = stats_page::Wanted::parse(&asked.target[page.uri.len()..]);
     let shown = match desk.view().await {
@@ -297,9 +331,19 @@ impl Reply {
         }
     }
 
-    fn redirect(status: u16, location: &str) -> Self {
+    fn redirect(status: u16, target: &Redirect, asked: &Asked<'_>) -> Self {
+        let location = match target {
+            Redirect::Location(location) => location.clone(),
+            // A prefix of `/` alone adds nothing.
+            Redirect::Prefix(prefix) if prefix == "/" => asked.target.to_owned(),
+            Redirect::Prefix(prefix) => format!("{prefix}{}", asked.target),
+            Redirect::Scheme(scheme) => {
+                let host = asked.headers.get(HOST).and_then(|host| host.to_str().ok());
+                format!("{scheme}://{}{}", host.unwrap_or_default(), asked.target)
+            }
+        };
         let mut headers = Vec::new();
-        if let Ok(location) = HeaderValue::from_str(location) {
+        if let Ok(location) = HeaderValue::from_str(&location) {
             headers.push((LOCATION, location));
         }
         // Only what may change is not kept.
@@ -311,6 +355,67 @@ impl Reply {
             headers,
             body: Bytes::new(),
             ..Self::page(200)
+        }
+    }
+
+    /// A whole answer, head and body, as an `errorfile` has it.
+    fn whole(page: &[u8]) -> Self {
+        let end = page
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .map(|at| (at, at + 4));
+        let end = end.or_else(|| {
+            let short = page.windows(2).position(|window| window == b"\n\n");
+            short.map(|at| (at, at + 2))
+        });
+        let (head_end, body_at) = end.unwrap_or((page.len(), page.len()));
+        let head = String::from_utf8_lossy(&page[..head_end]);
+        let mut lines = head.lines();
+        let status = lines
+            .next()
+            .and_then(|line| line.split(' ').nth(1)?.parse().ok());
+        let headers = lines.filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            let name: HeaderName = name.trim().parse().ok()?;
+            // These are ours to say.
+            let is_own = name == CONTENT_LENGTH || name == CONNECTION;
+            Some((name, HeaderValue::from_str(value.trim()).ok()?)).filter(|_| !is_own)
+        });
+        Self {
+            status: status.unwrap_or(500),
+            headers: headers.collect(),
+            body: Bytes::copy_from_slice(&page[body_at..]),
+            verdict: Verdict::Intercepted,
+            end: "LR",
+            ..Self::page(200)
+        }
+    }
+
+    /// With the page that the file gives for its status, where it is an error page.
+    fn with_page_of(self, http: &LocalHttp) -> Self {
+        let is_error_page = self.body == error_page::body(self.status);
+        match http.error_pages.get(&self.status) {
+            Some(page) if is_error_page && !self.body.is_empty() => {
+                let Self { headers, body, .. } = Self::whole(page);
+                let own = self
+                    .headers
+                    .iter()
+                    .cloned()
+                    .filter(|(name, _)| *name == WWW_AUTHENTICATE);
+                Self {
+                    headers: headers.into_iter().chain(own).collect(),
+                    body,
+                    ..self
+                }
+            }
+            _ => self,
+        }
+    }
+
+    fn unanswered(self) -> Self {
+        Self {
+            tells_answer: false,
+            ..self
         }
     }
 

@@ -6,6 +6,7 @@ mod answer;
 mod connection;
 mod error_page;
 mod exporter;
+mod facts;
 mod meter;
 mod stats_page;
 

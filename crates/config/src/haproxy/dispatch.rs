@@ -52,6 +52,7 @@ impl Reader<'_> {
                 let arguments = arguments.map(|word| line.spanned(word, word.text.clone()));
                 let arguments = arguments.collect();
                 let proxy = self.proxy();
+                let section = proxy.place.clone();
                 // A line of the section's own says the same again: the later one is named.
                 let adds = *http == keywords::Http::Rules || local::ADDS.contains(&name);
                 proxy
@@ -62,6 +63,7 @@ impl Reader<'_> {
                     kind: *http,
                     place: here,
                     arguments,
+                    section,
                     text: text.trim().to_owned(),
                 });
             }

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use super::keywords::{Http, OptionSupport};
-use super::section::{HttpLine, Kind, LineFormat, Mode, Proxy, Verdict};
+use super::section::{Kind, LineFormat, Mode, Proxy, Verdict};
 use super::{Reader, local, privileges};
 use crate::check::Rules;
 use crate::draft::{
-    BackendDraft, DefaultBackend, Draft, FrontendDraft, ProxyLog, ServerDraft, Spanned,
+    BackendDraft, DefaultBackend, Draft, FrontendDraft, LocalHttpDraft, ProxyLog, ServerDraft,
+    Spanned,
 };
-use crate::{CheckKind, LocalHttp, RelayMethod, SessionLogFormat};
+use crate::{CheckKind, RelayMethod, SessionLogFormat};
 
 /// Finishes what was read.
 pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
@@ -105,7 +106,7 @@ impl Reader<'_> {
                     proxy.who()
                 );
                 self.error(name.place.clone(), message);
-            } else if proxy.kind.accepts() && !local::has_conditions(&proxy) {
+            } else if proxy.kind.accepts() {
                 let target = proxy.default_backend.as_ref();
                 let target = target.and_then(|target| backends.get(&target.value));
                 self.answer(proxy, target);
@@ -191,7 +192,7 @@ impl Reader<'_> {
         &mut self,
         proxy: Proxy,
         format: Option<Spanned<SessionLogFormat>>,
-        http: Option<Box<LocalHttp>>,
+        http: Option<Box<LocalHttpDraft>>,
     ) {
         if proxy.kind.accepts() {
             self.draft.frontends.push(frontend(&proxy, format, http));
@@ -408,13 +409,6 @@ fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
                 .backends()
                 .map(|name| (name.place.line, "use_backend")),
         );
-        lines.extend(
-            proxy
-                .http
-                .iter()
-                .filter(|line| answers(line))
-                .map(|l| (l.place.line, l.name)),
-        );
     }
     if lines.is_empty() {
         return None;
@@ -427,16 +421,10 @@ fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
     Some(named.join(", "))
 }
 
-/// Whether an HTTP rule answers clients with something of its own.
-fn answers(line: &HttpLine) -> bool {
-    let action = line.arguments.first().map(|word| word.value.as_str());
-    line.name == "redirect" || line.name == "http-request" && action == Some("redirect")
-}
-
 fn frontend(
     proxy: &Proxy,
     log_format: Option<Spanned<SessionLogFormat>>,
-    http: Option<Box<LocalHttp>>,
+    http: Option<Box<LocalHttpDraft>>,
 ) -> FrontendDraft {
     let default_backend = match &proxy.default_backend {
         Some(name) => DefaultBackend::Named(name.clone()),

@@ -703,7 +703,10 @@ pub(crate) static OTHER_SECTIONS: &[(&str, OptionSupport)] = &[
         "program",
         OptionSupport::NoEffect("the program is not started; make it a service of its own"),
     ),
-    ("userlist", OptionSupport::Silent(NO_HTTP)),
+    (
+        "userlist",
+        OptionSupport::Silent("it says who may see what a frontend in mode http answers by itself"),
+    ),
     ("cache", OptionSupport::Silent(NO_HTTP)),
     ("http-errors", OptionSupport::Silent(NO_HTTP)),
     ("fcgi-app", OptionSupport::Silent(NO_HTTP)),

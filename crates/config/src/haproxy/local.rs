@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::Reader;
 use super::section::{HttpLine, Kind, Proxy};
-use crate::draft::Spanned;
-use crate::{HttpAction, HttpRule, HttpStage, LocalHttp, Monitor, Reply, StatsPage, User};
+use crate::draft::{LocalHttpDraft, Maybe, Slot, Spanned};
+use crate::rules::ConditionDraft;
+use crate::{HttpRule, HttpStage, LocalHttp, Monitor, StatsPage, User};
 
 /// HAProxy's own, where a section asks for statistics and does not say where.
 const STATS_URI: &str = "/haproxy?stats";
@@ -31,52 +32,118 @@ pub(super) const HEEDS: [&str; 3] = [
     "option dontlog-normal",
 ];
 
-/// Whether a line depends on a condition.
-pub(super) fn has_conditions(proxy: &Proxy) -> bool {
-    let mut words = proxy.http.iter().flat_map(|line| &line.arguments);
-    words.any(|word| matches!(word.value.as_str(), "if" | "unless"))
-}
+/// Keywords of which another answer would come where they are not heeded.
+const UNHEEDED: [(&str, &str); 6] = [
+    (
+        "errorfiles",
+        "errors are answered with pages of this program's own",
+    ),
+    (
+        "errorloc",
+        "errors are answered with pages of this program's own",
+    ),
+    (
+        "errorloc302",
+        "errors are answered with pages of this program's own",
+    ),
+    (
+        "errorloc303",
+        "errors are answered with pages of this program's own",
+    ),
+    (
+        "http-error",
+        "errors are answered with pages of this program's own",
+    ),
+    ("http-after-response", "answers go out as they are made"),
+];
 
 impl Reader<'_> {
     /// Everything that `proxy` answers, and then `backend`, which gets what it does not.
-    pub(super) fn local_http(&mut self, proxy: &Proxy, backend: Option<&Proxy>) -> LocalHttp {
-        let timeouts = &proxy.timeouts;
-        let time = |time: &crate::draft::Maybe<Duration>| {
-            time.as_ref()
-                .map(|time| time.value)
-                .filter(|time| !time.is_zero())
+    pub(super) fn local_http(&mut self, proxy: &Proxy, backend: Option<&Proxy>) -> LocalHttpDraft {
+        let time = |time: &Maybe<Duration>| {
+            let time = time.as_ref().map(|time| time.value);
+            time.filter(|time| !time.is_zero())
         };
-        let mut stages = vec![self.stage(proxy)];
-        stages.extend(backend.map(|backend| self.stage(backend)));
-        let monitor = proxy
-            .http
+        let mut draft = LocalHttpDraft {
+            http: LocalHttp {
+                request_timeout: time(&proxy.timeouts.http_request),
+                keep_alive_timeout: time(&proxy.timeouts.http_keep_alive),
+                ..LocalHttp::default()
+            },
+            acls: backend
+                .iter()
+                .fold(proxy.rules.acls.clone(), |mut acls, backend| {
+                    acls.extend(backend.rules.acls.iter().cloned());
+                    acls
+                }),
+            ..LocalHttpDraft::default()
+        };
+        let verdicts = &proxy.verdicts;
+        draft.http.skip_normal = verdicts
             .iter()
-            .rev()
-            .find(|line| line.name == "monitor-uri");
-        LocalHttp {
-            request_timeout: time(&timeouts.http_request),
-            keep_alive_timeout: time(&timeouts.http_keep_alive),
-            closes: proxy
-                .http
-                .iter()
-                .any(|line| line.name == "option httpclose"),
-            monitor: monitor.and_then(|line| self.monitor(line)),
-            stages,
-            error_pages: Default::default(),
-            skip_normal: proxy
-                .verdicts
-                .iter()
-                .any(|line| line.key == "option dontlog-normal"),
+            .any(|line| line.key == "option dontlog-normal");
+        for line in &proxy.http {
+            match line.name {
+                "monitor-uri" => draft.http.monitor = self.monitor(line),
+                "option httpclose" => draft.http.closes = true,
+                "errorfile" => self.error_file(line, &mut draft.http),
+                name => {
+                    let unheeded = UNHEEDED.iter().find(|(known, _)| *known == name);
+                    if let Some((_, instead)) = unheeded {
+                        self.no_effect(line, instead);
+                    }
+                }
+            }
         }
+        for line in proxy.http.iter().filter(|line| line.name == "monitor fail") {
+            if self.is_conditional(line, 0) {
+                draft.conditions.push((Slot::Monitor, condition(line, 0)));
+            }
+        }
+        self.stage(proxy, &mut draft);
+        if let Some(backend) = backend {
+            self.stage(backend, &mut draft);
+        }
+        draft
+    }
+
+    fn no_effect(&mut self, line: &HttpLine, instead: &str) {
+        let message = format!("'{}' has no effect: {instead}", line.name);
+        self.warning(line.place.clone(), message);
+        let line = Spanned::new(line.text.clone(), line.place.clone());
+        self.draft.without_effect.push(line);
     }
 
     fn monitor(&mut self, line: &HttpLine) -> Option<Monitor> {
         let uri = self.argument(line, 0, "the path that is asked for, such as /healthz")?;
         self.nothing_after(line, 1);
-        Some(Monitor { uri })
+        Some(Monitor {
+            uri,
+            fail: Vec::new(),
+        })
     }
 
-    fn stage(&mut self, proxy: &Proxy) -> HttpStage {
+    /// A whole answer from a file. One that cannot be read is no reason to stand still: a
+    /// distribution's files name those of a package that may not be there.
+    fn error_file(&mut self, line: &HttpLine, http: &mut LocalHttp) {
+        let status = self.status(line, 0);
+        let path = self.argument(line, 1, "the name of a file");
+        let (Some(status), Some(path)) = (status, path) else {
+            return;
+        };
+        match (self.environment.read)(path.as_ref()) {
+            Ok(page) => {
+                http.error_pages.insert(status, page);
+            }
+            Err(error) => self.warning(
+                line.arguments[1].place.clone(),
+                format!("cannot read '{path}' ({error}): a page of this program's own is answered"),
+            ),
+        }
+    }
+
+    fn stage(&mut self, proxy: &Proxy, draft: &mut LocalHttpDraft) {
+        let at = draft.http.stages.len();
         let mut stage = HttpStage {
             name: proxy.name.value.clone(),
             is_backend: proxy.kind != Kind::Frontend,
@@ -84,28 +151,57 @@ impl Reader<'_> {
             stats: None,
         };
         for line in &proxy.http {
-            match line.name {
-                "http-request" => stage.rules.extend(self.http_request(line)),
-                name => {
-                    if let Some(setting) = name.strip_prefix("stats ") {
-                        let page = stage
-                            .stats
-                            .get_or_insert_with(StatsPage::default_of_haproxy);
-                        self.stats_setting(page, setting, line);
+            let is_rule = matches!(line.name, "http-request" | "redirect");
+            if is_rule && let Some((action, end)) = self.http_action(line) {
+                if self.is_conditional(line, end) {
+                    let slot = Slot::Rule(at, stage.rules.len());
+                    draft.conditions.push((slot, condition(line, end)));
+                }
+                stage.rules.push(HttpRule {
+                    condition: None,
+                    action,
+                });
+            }
+            let Some(setting) = line.name.strip_prefix("stats ") else {
+                continue;
+            };
+            let page = stage
+                .stats
+                .get_or_insert_with(StatsPage::default_of_haproxy);
+            match setting {
+                "admin" => {
+                    if line.arguments.is_empty() {
+                        let message = "'stats admin' requires either 'if' or 'unless' followed by \
+                                       a condition";
+                        self.error(line.place.clone(), message);
+                    } else if self.is_conditional(line, 0) {
+                        draft.conditions.push((Slot::Admin(at), condition(line, 0)));
                     }
                 }
+                "http-request" => {
+                    if let Some((action, end)) = self.stats_action(line) {
+                        if self.is_conditional(line, end) {
+                            let slot = Slot::StatsRule(at, page.rules.len());
+                            draft.conditions.push((slot, condition(line, end)));
+                        }
+                        page.rules.push(HttpRule {
+                            condition: None,
+                            action,
+                        });
+                    }
+                }
+                setting => self.stats_setting(page, setting, line),
             }
         }
-        stage
+        draft.http.stages.push(stage);
     }
 
     /// One `stats` line.
     fn stats_setting(&mut self, page: &mut StatsPage, setting: &str, line: &HttpLine) {
         match setting {
             "uri" => {
-                if let Some(uri) =
-                    self.argument(line, 0, "what the path begins with, such as /stats")
-                {
+                let what = "what the path begins with, such as /stats";
+                if let Some(uri) = self.argument(line, 0, what) {
                     page.uri = uri;
                 }
             }
@@ -115,15 +211,14 @@ impl Reader<'_> {
                 }
             }
             "auth" => {
-                let Some(account) = self.argument(line, 0, "a name and a password, NAME:PASSWORD")
-                else {
-                    return;
-                };
-                let (name, password) = account.split_once(':').unwrap_or((&account, ""));
-                page.users.push(User {
-                    name: name.to_owned(),
-                    password: password.to_owned(),
-                });
+                let what = "a name and a password, NAME:PASSWORD";
+                if let Some(account) = self.argument(line, 0, what) {
+                    let (name, password) = account.split_once(':').unwrap_or((&account, ""));
+                    page.users.push(User {
+                        name: name.to_owned(),
+                        password: password.to_owned(),
+                    });
+                }
             }
             "refresh" => {
                 if let Some(text) = self.argument(line, 0, "a time in seconds") {
@@ -144,16 +239,10 @@ impl Reader<'_> {
             "hide-version" => page.shows_version = false,
             "show-legends" => page.shows_legends = true,
             "show-node" => {
-                let name = line.arguments.first().map(|word| word.value.clone());
-                let node = || {
-                    self.draft
-                        .global
-                        .node
-                        .as_ref()
-                        .map(|node| node.value.clone())
-                };
-                let name = name.or_else(node);
-                page.node = Some(name.unwrap_or_else(|| self.environment.hostname.to_owned()));
+                let global = &self.draft.global;
+                let name = line.arguments.first().or(global.node.as_ref());
+                let name = name.map(|name| name.value.as_str());
+                page.node = Some(name.unwrap_or(self.environment.hostname).to_owned());
             }
             "show-desc" => {
                 let words: Vec<&str> = line.arguments.iter().map(|w| w.value.as_str()).collect();
@@ -169,72 +258,8 @@ impl Reader<'_> {
         }
     }
 
-    fn http_request(&mut self, line: &HttpLine) -> Option<HttpRule> {
-        let action = self.argument(line, 0, "an action, such as 'return' or 'deny'")?;
-        let action = match action.as_str() {
-            "allow" => HttpAction::Allow,
-            "use-service" => self.use_service(line)?,
-            "deny" => HttpAction::Deny {
-                status: self.deny_status(line)?,
-            },
-            "return" => HttpAction::Return(self.reply(line)?),
-            _ => return None,
-        };
-        Some(HttpRule { action })
-    }
-
-    fn use_service(&mut self, line: &HttpLine) -> Option<HttpAction> {
-        let service = self.argument(line, 1, "'prometheus-exporter'")?;
-        if service == "prometheus-exporter" {
-            return Some(HttpAction::Exporter);
-        }
-        let message = format!(
-            "'{service}' is no service that is known here; the one there is, is \
-             'prometheus-exporter'"
-        );
-        self.error(line.arguments[1].place.clone(), message);
-        None
-    }
-
-    fn deny_status(&mut self, line: &HttpLine) -> Option<u16> {
-        match line.arguments.get(1) {
-            None => Some(403),
-            Some(word) if word.value == "deny_status" => self.status(line, 2),
-            Some(word) => {
-                let message = format!("'{}' after 'deny' is not supported here", word.value);
-                self.error(word.place.clone(), message);
-                None
-            }
-        }
-    }
-
-    fn reply(&mut self, line: &HttpLine) -> Option<Reply> {
-        let mut reply = Reply {
-            status: 200,
-            content_type: None,
-            body: Vec::new(),
-            headers: Vec::new(),
-        };
-        let mut at = 1;
-        while let Some(word) = line.arguments.get(at) {
-            match word.value.as_str() {
-                "status" => reply.status = self.status(line, at + 1)?,
-                "content-type" => {
-                    reply.content_type = Some(self.argument(line, at + 1, "a content type")?);
-                }
-                "string" => reply.body = self.argument(line, at + 1, "a text")?.into_bytes(),
-                other => {
-                    let message = format!("'{other}' after 'return' is not supported here");
-                    self.error(word.place.clone(), message);
-                    return None;
-                }
-            }
-            at += 2;
-        }
-        Some(reply)
-    }
-
-    fn status(&mut self, line: &HttpLine, at: usize) -> Option<u16> {
+    /// A status of an answer.
+    pub(super) fn status(&mut self, line: &HttpLine, at: usize) -> Option<u16> {
         let text = self.argument(line, at, "a status from 200 to 599")?;
         let status = text
             .parse()
@@ -248,7 +273,7 @@ impl Reader<'_> {
     }
 
     /// The argument at `at`, which must be there.
-    fn argument(&mut self, line: &HttpLine, at: usize, what: &str) -> Option<String> {
+    pub(super) fn argument(&mut self, line: &HttpLine, at: usize, what: &str) -> Option<String> {
         let found = line.arguments.get(at).filter(|word| !word.value.is_empty());
         if found.is_none() {
             let before = match at.checked_sub(1).and_then(|at| line.arguments.get(at)) {
@@ -269,6 +294,33 @@ impl Reader<'_> {
             self.error(place.clone(), message);
         }
     }
+
+    /// Whether a condition stands at `at`; says so when something else does.
+    fn is_conditional(&mut self, line: &HttpLine, at: usize) -> bool {
+        match line.arguments.get(at) {
+            None => false,
+            Some(word) if is_if(&word.value) => true,
+            Some(word) => {
+                let message = format!(
+                    "unexpected '{}' in '{}'; only 'if' or 'unless' and a condition can stand here",
+                    word.value, line.name
+                );
+                self.error(word.place.clone(), message);
+                false
+            }
+        }
+    }
+}
+
+pub(super) fn is_if(word: &str) -> bool {
+    matches!(word, "if" | "unless")
+}
+
+fn condition(line: &HttpLine, at: usize) -> ConditionDraft {
+    ConditionDraft {
+        words: line.arguments[at..].to_vec(),
+        section: line.section.clone(),
+    }
 }
 
 impl StatsPage {
@@ -283,6 +335,8 @@ impl StatsPage {
             description: None,
             shows_legends: false,
             scope: Vec::new(),
+            rules: Vec::new(),
+            admin: Vec::new(),
         }
     }
 }

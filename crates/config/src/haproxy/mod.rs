@@ -9,6 +9,7 @@ mod checks;
 mod condition;
 mod dispatch;
 mod global;
+mod http_rules;
 mod judge;
 mod keywords;
 mod lexer;
@@ -24,6 +25,7 @@ mod runtime;
 mod section;
 #[cfg(test)]
 mod tests;
+mod userlist;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,6 +66,7 @@ pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft 
         proxies: Vec::new(),
         sections: 0,
         tls: options::TlsDefaults::default(),
+        in_userlist: false,
         environment_hidden: false,
         notices: HashMap::new(),
     };
@@ -135,6 +138,8 @@ pub(crate) struct Reader<'a> {
     sections: usize,
     /// What holds for the TLS of every server.
     tls: options::TlsDefaults,
+    /// Whether the section that is read over is a `userlist`, of which only the lines count.
+    in_userlist: bool,
     /// `resetenv`: only `variables` count.
     environment_hidden: bool,
     /// Which warning says for the first time that a keyword has no effect, and how often since.
@@ -243,11 +248,16 @@ impl Reader<'_> {
             _ if other.is_some() => {
                 self.end_section();
                 self.section = Section::Other;
+                self.in_userlist = first.text == "userlist";
+                if self.in_userlist {
+                    self.begin_userlist(&line);
+                }
                 if let Some((name, support)) = other {
                     self.verdict(*support, &format!("section '{name}'"), name, &place, text);
                 }
             }
             name => match &self.section {
+                Section::Other if self.in_userlist => self.userlist_line(&line),
                 Section::Other => {
                     self.draft
                         .without_effect

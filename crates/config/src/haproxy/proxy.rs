@@ -271,6 +271,7 @@ pub(super) fn balance_http(reader: &mut Reader<'_>, line: &Line<'_>) {
         kind: Http::Balance,
         place: line.here(),
         arguments: Vec::new(),
+        section: reader.proxy().place.clone(),
         text: line.name.to_owned(),
     };
     reader.proxy().http.push(http);

@@ -178,6 +178,8 @@ pub(super) struct HttpLine {
     pub(super) kind: Http,
     pub(super) place: Place,
     pub(super) arguments: Vec<Spanned<String>>,
+    /// The section it stands in: a `defaults` section's are its own.
+    pub(super) section: Place,
     pub(super) text: String,
 }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::rules::Condition;
+
 /// HTTP that is answered on the spot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LocalHttp {
@@ -19,8 +21,10 @@ pub struct LocalHttp {
     pub stages: Vec<HttpStage>,
     /// `errorfile` and its kin: whole answers, head and body, by status.
     pub error_pages: BTreeMap<u16, Vec<u8>>,
-    /// `option dontlog-normal`: no line for an answer below 500.
+    /// `option dontlog-normal`: no line for an answer that needs no look.
     pub skip_normal: bool,
+    /// What conditions call backends by their place in the configuration.
+    pub backends: Vec<String>,
 }
 
 /// `monitor-uri`: says whether this balancer is fit.
@@ -28,6 +32,8 @@ pub struct LocalHttp {
 pub struct Monitor {
     /// The whole target of the request, as it is asked for.
     pub uri: String,
+    /// `monitor fail`: it is not fit if one of these holds.
+    pub fail: Vec<Condition>,
 }
 
 /// What one section says about requests.
@@ -46,6 +52,8 @@ pub struct HttpStage {
 /// One `http-request` rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpRule {
+    /// When; `None`: always.
+    pub condition: Option<Condition>,
     /// What is done.
     pub action: HttpAction,
 }
@@ -66,9 +74,16 @@ pub enum HttpAction {
     Redirect {
         /// 301, 302, 303, 307 or 308.
         status: u16,
-        /// `location`.
-        location: String,
+        /// Where.
+        target: Redirect,
     },
+    /// Answered with the error page of this status.
+    Default {
+        /// The status.
+        status: u16,
+    },
+    /// Answered with these bytes, head and body.
+    Page(Vec<u8>),
     /// Whoever does not say who he is is asked to.
     Auth {
         /// The name of what is protected; `None`: the section's own.
@@ -76,6 +91,17 @@ pub enum HttpAction {
     },
     /// Answered with metrics.
     Exporter,
+}
+
+/// Where a redirect leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redirect {
+    /// There.
+    Location(String),
+    /// There, with the request's own path and query behind it.
+    Prefix(String),
+    /// To the same host, path and query, by this scheme.
+    Scheme(String),
 }
 
 /// The answer of a `http-request return`.
@@ -112,6 +138,39 @@ pub struct StatsPage {
     pub shows_legends: bool,
     /// The only proxies that are shown; empty: all of them.
     pub scope: Vec<String>,
+    /// `stats http-request` rules: who sees the page.
+    pub rules: Vec<HttpRule>,
+    /// `stats admin`: who may change servers by it, if one of these holds.
+    pub admin: Vec<Condition>,
+}
+
+/// A `userlist` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserList {
+    /// Its name.
+    pub name: String,
+    /// Everybody in it.
+    pub members: Vec<Member>,
+}
+
+/// Somebody in a [`UserList`]. What it says of itself leaves the password out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The name.
+    pub name: String,
+    /// The password as it is typed; `None`: it is not known, so that it opens nothing.
+    pub password: Option<String>,
+    /// The groups that it is in.
+    pub groups: Vec<String>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member")
+            .field("name", &self.name)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Somebody with a password. What it says of itself leaves the password out.

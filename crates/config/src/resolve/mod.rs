@@ -2,6 +2,7 @@
 //! every problem collected. Backends and their servers are in [`servers`].
 
 mod checks;
+mod http;
 mod load;
 mod net;
 mod privileges;
@@ -44,6 +45,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         frontends,
         backends,
         resolvers,
+        userlists,
         problems,
         without_effect,
         notices,
@@ -73,6 +75,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
 
     let mut sections = Vec::with_capacity(frontends.len() + backends.len());
     let mut resolved_frontends = Vec::with_capacity(frontends.len());
+    let mut answering = Vec::new();
     for mut frontend in frontends {
         let default_backend = match &frontend.default_backend {
             DefaultBackend::Unset => None,
@@ -87,6 +90,11 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
             frontend: Some(FrontendId(resolved_frontends.len())),
             backend: by_position.get(&frontend.position).copied(),
         });
+        answering.extend(frontend.http.take().map(|draft| http::Answering {
+            frontend: FrontendId(resolved_frontends.len()),
+            backend: by_position.get(&frontend.position).copied(),
+            draft: *draft,
+        }));
         resolved_frontends.push(resolver.frontend(frontend, id, default_backend, &global));
     }
     let follows = load::follows(&backends);
@@ -105,6 +113,15 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         sections,
         &mut resolved_frontends,
         &mut resolved_backends,
+        &userlists,
+        environment,
+        &mut resolver.problems,
+    );
+    http::link(
+        answering,
+        &mut resolved_frontends,
+        &resolved_backends,
+        &userlists,
         environment,
         &mut resolver.problems,
     );
@@ -315,7 +332,7 @@ impl Resolver<'_> {
                 skip_null: value(draft.skip_null).unwrap_or(false),
                 tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
             },
-            http: draft.http,
+            http: None,
             rules: FrontendRules::default(),
         }
     }

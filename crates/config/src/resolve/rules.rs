@@ -8,7 +8,7 @@ use crate::rules::{
     Acls, BackendChoice, Checkpoint, Condition, ConditionDraft, Context, FrontendId, RuleDraft,
     RuleKind, RulesDraft, TcpRule, UseBackend, UseServer,
 };
-use crate::{Backend, BackendId, Environment, Frontend, Problem};
+use crate::{Backend, BackendId, Environment, Frontend, Problem, UserList};
 
 /// One section's rules, and the halves it has.
 pub(super) struct Section {
@@ -22,6 +22,7 @@ pub(super) fn link(
     sections: Vec<Section>,
     frontends: &mut [Frontend],
     backends: &mut [Backend],
+    userlists: &[UserList],
     environment: &Environment<'_>,
     problems: &mut Vec<Problem>,
 ) {
@@ -52,6 +53,7 @@ pub(super) fn link(
                 environment,
                 frontends,
                 backends,
+                userlists,
                 proxy: name.unwrap_or_default(),
                 frontend,
                 backend,

@@ -1,9 +1,14 @@
 //! Fetches of what the client sends: bytes of a TCP stream, or an HTTP request.
 
+use std::sync::Arc;
+
+use super::Context;
 use super::call::Call;
 use super::fetch::{Fetch, Found, When};
 use super::pattern::{Method, TextMatch};
 use super::sample::Kind;
+use crate::UserList;
+use crate::resolve::did_you_mean;
 
 /// Something about the first bytes of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +63,10 @@ pub enum Http {
     Parameter(String),
     /// `req.proto_http`: whether it is HTTP.
     IsHttp,
+    /// `http_auth(userlist)`: whether the request knows a password of it.
+    Auth(Arc<UserList>),
+    /// `http_auth_group(userlist)`: the groups of whoever does, separated by `/`.
+    AuthGroups(Arc<UserList>),
 }
 
 /// What an HTTP fetch is called, and what it finds.
@@ -84,7 +93,6 @@ const OTHER_HTTP: &[&str] = &[
     "req.hdrs",
     "req.hdr_names",
     "req.timer.",
-    "http_auth",
     "http_first_req",
     "unique-id",
     "url_ip",
@@ -131,8 +139,43 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     bytes.into_iter().chain(http)
 }
 
-pub(crate) fn find(call: &Call) -> Option<Result<Found, String>> {
-    bytes(call).or_else(|| http(call)).or_else(|| other(call))
+pub(crate) fn find(call: &Call, context: &Context<'_>) -> Option<Result<Found, String>> {
+    bytes(call)
+        .or_else(|| http(call))
+        .or_else(|| auth(call, context))
+        .or_else(|| other(call))
+}
+
+/// `http_auth` and `http_auth_group`: who asks, by his password.
+fn auth(call: &Call, context: &Context<'_>) -> Option<Result<Found, String>> {
+    let kind = match call.name.as_str() {
+        "http_auth" => Kind::Bool,
+        "http_auth_group" => Kind::Text,
+        _ => return None,
+    };
+    let named = || {
+        let name = call.required(0, "the name of a userlist")?;
+        let list = context.userlists.iter().find(|list| list.name == name);
+        let list = list.ok_or_else(|| {
+            let names = context.userlists.iter().map(|list| list.name.as_str());
+            format!("there is no userlist '{name}'{}", did_you_mean(name, names))
+        })?;
+        let list = Arc::new(list.clone());
+        Ok(match kind {
+            Kind::Bool => (Http::Auth(list), None),
+            // One of the groups, whole.
+            _ => (
+                Http::AuthGroups(list),
+                Some(Method::Text(TextMatch::Directory)),
+            ),
+        })
+    };
+    Some(named().map(|(http, method)| Found {
+        fetch: Fetch::Http(http),
+        kind,
+        when: When::Request,
+        method,
+    }))
 }
 
 fn bytes(call: &Call) -> Option<Result<Found, String>> {

@@ -405,7 +405,7 @@ pub(crate) fn find(call: &Call, context: &Context<'_>) -> Result<Found, String> 
             method: None,
         });
     }
-    if let Some(found) = content::find(call) {
+    if let Some(found) = content::find(call, context) {
         return found;
     }
     let begins = |with: &&str| name.starts_with(*with);

@@ -35,7 +35,7 @@ pub(crate) use acl::{AclDraft, Acls, ConditionDraft};
 pub(crate) use draft::{RuleDraft, RuleKind, RulesDraft};
 pub(crate) use name::name_pattern;
 
-use crate::{Backend, BackendId, Environment, Frontend};
+use crate::{Backend, BackendId, Environment, Frontend, UserList};
 
 /// Index of a frontend in [`Config::frontends`](crate::Config::frontends).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -345,6 +345,7 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: &'a Environment<'a>,
     pub(crate) frontends: &'a [Frontend],
     pub(crate) backends: &'a [Backend],
+    pub(crate) userlists: &'a [UserList],
     /// The section it stands in.
     pub(crate) proxy: &'a str,
     /// The halves of that section.

@@ -58,6 +58,7 @@ fn words(line: u32, text: &str) -> Vec<Spanned<String>> {
 fn read(at: Checkpoint, acls: &[&str], condition: &str) -> (Option<Condition>, Vec<Problem>) {
     let config = config();
     let context = Context {
+        userlists: &[],
         environment: &ENVIRONMENT,
         frontends: &config.frontends,
         backends: &config.backends,

@@ -509,14 +509,6 @@ fn mode_http_is_refused_only_where_it_carries_traffic() {
         ],
     );
     check(
-        &format!(
-            "{TIMEOUTS}frontend r\n mode http\n bind :80\n http-request redirect scheme https\n"
-        ),
-        &[
-            "6:10: frontend 'r' carries traffic ('http-request' in line 9) in a mode other than tcp (set at lb.cfg:7:7), which is not supported; write 'mode tcp' in it if plain TCP will do",
-        ],
-    );
-    check(
         &format!("{TIMEOUTS}backend unused\n mode http\n server s 1.1.1.1:80 ssl\n"),
         &[
             "6:9: warning: backend 'unused' is in mode http (set at lb.cfg:7:7) and carries no traffic: it is left out",

@@ -1,0 +1,97 @@
+//! `userlist` sections: who there is, with which password and in which groups (HAProxy manual,
+//! section 12.1).
+
+use super::{Line, Reader};
+use crate::{Member, UserList};
+
+impl Reader<'_> {
+    pub(super) fn begin_userlist(&mut self, line: &Line<'_>) {
+        let Some(name) = line.words.get(1) else {
+            return self.error(line.here(), "'userlist' needs a name after it");
+        };
+        self.draft.userlists.push(UserList {
+            name: name.text.clone(),
+            members: Vec::new(),
+        });
+    }
+
+    /// `user NAME password HASH | insecure-password TEXT [groups A,B]`, `group NAME [users A,B]`.
+    pub(super) fn userlist_line(&mut self, line: &Line<'_>) {
+        let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
+        let message = match words[..] {
+            ["user", name, ref rest @ ..] => match self.user(name, rest) {
+                Ok(()) => return,
+                Err(message) => message,
+            },
+            ["group", name] => {
+                self.group(name, "");
+                return;
+            }
+            ["group", name, "users", users] => {
+                self.group(name, users);
+                return;
+            }
+            [first @ ("user" | "group")] => format!("'{first}' needs a name after it"),
+            ["group", ..] => "'group' takes a name, 'users' and their names, A,B".to_owned(),
+            _ => "a userlist has lines 'user' and 'group' only".to_owned(),
+        };
+        self.error(line.here(), message);
+    }
+
+    fn user(&mut self, name: &str, mut rest: &[&str]) -> Result<(), String> {
+        let mut password = None;
+        let mut groups = Vec::new();
+        loop {
+            rest = match *rest {
+                [] => break,
+                ["insecure-password", text, ref rest @ ..] => {
+                    password = Some((*text).to_owned());
+                    rest
+                }
+                // One that is hashed is known by nobody here, so that it lets nobody in.
+                ["password", _, ref rest @ ..] => rest,
+                ["groups", names, ref rest @ ..] => {
+                    groups.extend(names.split(',').map(str::to_owned));
+                    rest
+                }
+                [word, ..] => {
+                    return Err(format!(
+                        "'{word}' after user '{name}'; write 'password', 'insecure-password' or \
+                         'groups' and a value"
+                    ));
+                }
+            };
+        }
+        if let Some(list) = self.draft.userlists.last_mut() {
+            // A group before it may name it already.
+            let known = list.members.iter_mut().find(|account| account.name == name);
+            if let Some(known) = known {
+                known.password = password;
+                known.groups.extend(groups);
+            } else {
+                list.members.push(Member {
+                    name: name.to_owned(),
+                    password,
+                    groups,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, group: &str, users: &str) {
+        let Some(list) = self.draft.userlists.last_mut() else {
+            return;
+        };
+        for name in users.split(',').filter(|name| !name.is_empty()) {
+            match list.members.iter_mut().find(|account| account.name == name) {
+                Some(account) => account.groups.push(group.to_owned()),
+                None => list.members.push(Member {
+                    name: name.to_owned(),
+                    password: None,
+                    groups: vec![group.to_owned()],
+                }),
+            }
+        }
+    }
+}
