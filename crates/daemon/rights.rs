@@ -255,7 +255,7 @@ fn allow_core() {
         maximum: None,
     };
     // As far as the hard limit allows; a core is a wish.
-    if setrlimit(Resource::Core, unlimited.clone()).is_err() {
+    if setrlimit(Resource::Core, unlimited).is_err() {
         let hard = rustix::process::getrlimit(Resource::Core).maximum;
         let _ = setrlimit(
             Resource::Core,
