@@ -6,7 +6,11 @@ use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use evenkeel_config::{Config, Environment, Loaded, Place, Problem, RelayMethod, Source};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use evenkeel_config::{
+    Config, Environment, Loaded, Place, Problem, RelayMethod, SYSTEM_CA, Source,
+};
 
 use crate::cli::Options;
 
@@ -44,7 +48,7 @@ pub(crate) struct Machine<'m> {
 
 /// This very machine.
 const MACHINE: Machine<'static> = Machine {
-    read: &|path| fs::read(path),
+    read: &content_of,
     lookup: &addresses_of,
 };
 
@@ -170,6 +174,31 @@ fn files_of(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// What a file holds that a configuration names.
+pub(crate) fn content_of(path: &Path) -> io::Result<Vec<u8>> {
+    if path == Path::new(SYSTEM_CA) {
+        system_certificates()
+    } else {
+        fs::read(path)
+    }
+}
+
+/// The certificates that this system trusts, as one PEM file.
+fn system_certificates() -> io::Result<Vec<u8>> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
+        let message = "this system has no CA certificates; install ca-certificates";
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    let mut pem = String::new();
+    for certificate in found.certs {
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        pem.push_str(&BASE64_STANDARD.encode(certificate));
+        pem.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    Ok(pem.into_bytes())
+}
+
 /// What the system's resolver says, in its order of preference (RFC 6724).
 pub(crate) fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok((host, 0)
@@ -208,6 +237,19 @@ mod tests {
             directory.display()
         );
         assert_eq!(problems[0].to_string(), expected);
+    }
+
+    #[test]
+    fn what_the_system_trusts_reads_as_pem() {
+        match content_of(Path::new(SYSTEM_CA)) {
+            Ok(pem) => {
+                let text = String::from_utf8(pem).unwrap();
+                let begins = text.matches("-----BEGIN CERTIFICATE-----\n").count();
+                let ends = text.matches("\n-----END CERTIFICATE-----\n").count();
+                assert!(begins > 0 && begins == ends);
+            }
+            Err(error) => assert!(error.to_string().contains("install ca-certificates")),
+        }
     }
 
     #[test]

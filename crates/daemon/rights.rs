@@ -50,7 +50,9 @@ impl Rights {
         };
         let user = find(&privileges.user, user_id);
         let group = find(&privileges.group, group_id);
-        for bind in config.frontends.iter().flat_map(|frontend| &frontend.binds) {
+        let binds = config.frontends.iter().flat_map(|frontend| &frontend.binds);
+        let sockets = config.global.runtime.sockets.iter();
+        for bind in binds.chain(sockets.map(|socket| &socket.bind)) {
             let user = bind.access.user.as_ref().map(user_id);
             let group = bind.access.group.as_ref().map(group_id);
             let unknown = user.into_iter().chain(group).filter_map(Result::err);

@@ -161,6 +161,15 @@ fn visit_aloud(front: SocketAddr) -> String {
     peer.receive_line()
 }
 
+/// What the stats socket answers.
+fn command(socket: &Path, command: &str) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(format!("{command}\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
 /// Reads log lines until one contains `part`.
 fn logged(log: &UnixDatagram, part: &str) {
     let mut buffer = [0; 4096];
@@ -185,6 +194,10 @@ fn debians_file_serves_confined_and_reloads_a_backend_and_a_low_port() {
     cell.assert_confined(&lb);
     logged(&log, " api api/s1 ");
 
+    let socket = cell.secret.join("admin.sock");
+    assert_eq!(fs::metadata(&socket).unwrap().mode() & 0o777, 0o660);
+    assert!(command(&socket, "show info").contains(&format!("Pid: {}\n", lb.pid())));
+
     let another = cell.debian(&cell.api(front, b.address()));
     lb.reload(&another);
     assert_eq!(visit(front), "b");
@@ -194,6 +207,8 @@ fn debians_file_serves_confined_and_reloads_a_backend_and_a_low_port() {
     assert_eq!(visit(low), "b");
     assert_eq!(visit(front), "b");
     cell.assert_confined(&lb);
+
+    assert!(command(&socket, "show stat").contains("\napi,FRONTEND,"));
 
     // The log's daemon starts anew.
     drop(log);
@@ -252,6 +267,24 @@ fn files_that_the_user_cannot_read_are_read_at_a_reload_and_mistakes_are_told() 
         "frontend 'api' cannot listen on {address}: the port is taken by "
     ));
     assert_eq!(visit(front), "b");
+
+    // Neither file is in the jail.
+    let ca = Path::new("/etc/ssl/certs/ca-certificates.crt");
+    if ca.exists() {
+        let before = lb.metrics().value("evenkeel_reloads_total", "");
+        for name in ["@system-ca", "/etc/ssl/certs/ca-certificates.crt"] {
+            let config = format!("{rights}{}", cell.api(front, b.address()));
+            let server = format!(
+                "{} check check-ssl verify required ca-file {name}",
+                b.address()
+            );
+            lb.reload(&config.replace(&b.address().to_string(), &server));
+        }
+        assert_eq!(
+            lb.metrics().value("evenkeel_reloads_total", ""),
+            before + 2.0
+        );
+    }
 
     let other = rights.replace(&format!("chroot {}", cell.jail.display()), "chroot /");
     lb.reload(&format!("{other}{}", cell.api(front, a.address())));

@@ -50,6 +50,7 @@ pub struct Environment<'a> {
     pub lookup: &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>,
     /// What a file holds that a configuration names: patterns, certificates, states. Nothing is
     /// read in another way: the process that serves may have neither the rights nor the files.
+    /// [`SYSTEM_CA`] stands for the certificates that the system trusts, as PEM.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     /// This machine's name: HAPROXY_LOCALPEER, and the default of `node`.
     pub hostname: &'a str,
@@ -57,6 +58,9 @@ pub struct Environment<'a> {
     /// its `init-addr` with `none` (HAProxy's `-dr`); otherwise it is an error.
     pub allow_unresolved_servers: bool,
 }
+
+/// The name of the certificates that the system trusts.
+pub const SYSTEM_CA: &str = "@system-ca";
 
 /// A configuration that loaded.
 #[derive(Clone, Debug)]

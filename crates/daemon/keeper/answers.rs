@@ -44,7 +44,7 @@ impl Answers {
             ..Self::default()
         };
         let (asked_files, asked_names) = (RefCell::default(), RefCell::default());
-        let read = |path: &Path| note(&asked_files, path_key(path), std::fs::read(path));
+        let read = |path: &Path| note(&asked_files, path_key(path), files::content_of(path));
         let lookup = |name: &str| note(&asked_names, name.to_owned(), files::addresses_of(name));
         let loaded = sources.and_then(|sources| {
             let machine = files::Machine {

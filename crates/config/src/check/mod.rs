@@ -18,7 +18,7 @@ pub(crate) use draft::{CheckDraft, ConnectDraft, Rule, RuleDraft, Rules, TlsDraf
 pub(crate) use rule::rule;
 pub use status::CheckStatus;
 pub use template::{Converter, Expression, Piece, Sample, Template};
-pub(crate) use tls::{Certificate, TlsError, TlsSettings, certificates, system_certificates};
+pub(crate) use tls::{Certificate, TlsError, TlsSettings, certificates};
 pub use tls::{TlsClient, TlsVersion};
 
 /// What a check asks, and how it is called in messages.

@@ -176,15 +176,6 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     Ok(certificates)
 }
 
-/// The certificates that this system trusts (`@system-ca`).
-pub(crate) fn system_certificates() -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = rustls_native_certs::load_native_certs();
-    if found.certs.is_empty() {
-        return Err("this system has no CA certificates; install ca-certificates".to_owned());
-    }
-    Ok(found.certs)
-}
-
 /// `verify none`: a server's signature has to be right, but it may be anybody's.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);

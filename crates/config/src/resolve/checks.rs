@@ -328,9 +328,6 @@ impl Resolver<'_> {
     }
 
     fn ca_certificates(&self, name: &str) -> Result<Vec<check::Certificate>, String> {
-        if name == "@system-ca" {
-            return check::system_certificates();
-        }
         check::certificates(&self.read_file(name)?)
     }
 
