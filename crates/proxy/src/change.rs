@@ -255,3 +255,253 @@ impl Backend {
         self.servers[index].state.shutdown_sessions();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use evenkeel_health::{CheckOutcome, CheckStatus};
+
+    use super::*;
+    use crate::generation::Generation;
+    use crate::snapshot::ServerSnapshot;
+    use crate::testing;
+
+    const SERVERS: &str = " server a 127.0.0.1:1 check\n server b 127.0.0.1:2 track a\n \
+                           server c 127.0.0.1:3 track be/b\n server d 127.0.0.1:4";
+
+    fn outcome(is_pass: bool) -> CheckOutcome {
+        CheckOutcome {
+            status: if is_pass {
+                CheckStatus::L4Ok
+            } else {
+                CheckStatus::L4Connection
+            },
+            info: String::new(),
+            duration: Duration::ZERO,
+        }
+    }
+
+    fn server(generation: &Generation, index: usize) -> ServerSnapshot {
+        let backend = &generation.backends[0];
+        crate::observe::server(backend, index, &generation.backends, Instant::now())
+    }
+
+    /// The statuses of all servers, and how many can be chosen.
+    fn statuses(generation: &Generation) -> (Vec<String>, u32) {
+        let backend = &generation.backends[0];
+        let all = (0..backend.servers.len()).map(|index| server(generation, index).status_text());
+        let all = all.collect();
+        let picker = backend.picker();
+        (all, picker.active_servers() + picker.backup_servers())
+    }
+
+    #[test]
+    fn every_change_shows_in_status_choice_and_followers() {
+        use AdminState::{Drain, Maint, Ready};
+        let generation = testing::generation(SERVERS);
+        let backend = &generation.backends[0];
+        let check = |what: &str, change: &dyn Fn(), [a, b, c, d]: [&str; 4], choice| {
+            change();
+            assert_eq!(
+                statuses(&generation),
+                ([a, b, c, d].map(str::to_owned).to_vec(), choice),
+                "{what}"
+            );
+        };
+        let (passes, fails) = (
+            || {
+                backend.take(0, &outcome(true));
+            },
+            || {
+                backend.take(0, &outcome(false));
+            },
+        );
+        let down = ["DOWN", "DOWN", "DOWN", "no check"];
+        let up = ["UP", "UP", "UP", "no check"];
+        check(
+            "fresh",
+            &|| (),
+            ["UP 1/3", "UP 1/3", "UP 1/3", "no check"],
+            4,
+        );
+        check("first pass", &passes, up, 4);
+        check(
+            "failure",
+            &fails,
+            ["UP 2/3", "UP 2/3", "UP 2/3", "no check"],
+            4,
+        );
+        check(
+            "failure",
+            &fails,
+            ["UP 1/3", "UP 1/3", "UP 1/3", "no check"],
+            4,
+        );
+        check("last failure", &fails, down, 1);
+        check(
+            "pass",
+            &passes,
+            ["DOWN 1/2", "DOWN 1/2", "DOWN 1/2", "no check"],
+            1,
+        );
+        check("second pass", &passes, up, 4);
+        let drained = ["DRAIN", "DRAIN", "DRAIN", "no check"];
+        check("drain", &|| backend.set_admin(0, Drain), drained, 1);
+        let in_maintenance = ["MAINT", "MAINT (via be/a)", "MAINT (via be/b)", "no check"];
+        check("maint", &|| backend.set_admin(0, Maint), in_maintenance, 1);
+        let fresh = ["UP 1/3", "UP 1/3", "UP 1/3", "no check"];
+        check("ready", &|| backend.set_admin(0, Ready), fresh, 4);
+        check("health up", &|| backend.set_health(0, Health::Up), up, 4);
+        let stopping = ["NOLB", "NOLB", "NOLB", "no check"];
+        check(
+            "stopping",
+            &|| backend.set_health(0, Health::Stopping),
+            stopping,
+            1,
+        );
+        check("a pass ends that", &passes, up, 4);
+        check(
+            "health down",
+            &|| backend.set_health(0, Health::Down),
+            down,
+            1,
+        );
+        check(
+            "drained while down",
+            &|| backend.set_admin(0, Drain),
+            down,
+            1,
+        );
+        check("ready while down", &|| backend.set_admin(0, Ready), down, 1);
+        check("health up", &|| backend.set_health(0, Health::Up), up, 4);
+        let own = ["UP", "MAINT", "MAINT (via be/b)", "no check"];
+        check("one in the middle", &|| backend.set_admin(1, Maint), own, 2);
+        check("and back", &|| backend.set_admin(1, Ready), up, 4);
+        let unresolved = [
+            "MAINT (resolution)",
+            "MAINT (via be/a)",
+            "MAINT (via be/b)",
+            "no check",
+        ];
+        check(
+            "no address",
+            &|| backend.set_resolved(0, false, "no address"),
+            unresolved,
+            1,
+        );
+        check(
+            "an address",
+            &|| backend.set_resolved(0, true, "resolves again"),
+            fresh,
+            4,
+        );
+        check(
+            "unchecked and down",
+            &|| backend.set_health(3, Health::Down),
+            ["UP 1/3", "UP 1/3", "UP 1/3", "DOWN"],
+            3,
+        );
+        check(
+            "unchecked and up",
+            &|| backend.set_health(3, Health::Up),
+            fresh,
+            4,
+        );
+        check("no weight", &|| backend.set_weight(3, 0), fresh, 3);
+        check("some weight", &|| backend.set_weight(3, 9), fresh, 4);
+        let unchecked = ["no check"; 4];
+        check(
+            "not checked",
+            &|| backend.enable_checks(0, false),
+            unchecked,
+            4,
+        );
+        check("checked", &|| backend.enable_checks(0, true), fresh, 4);
+    }
+
+    #[test]
+    fn downtime_and_downs_count_maintenance_too() {
+        let generation = testing::generation(SERVERS);
+        let backend = &generation.backends[0];
+        backend.set_admin(3, AdminState::Maint);
+        backend.set_admin(3, AdminState::Drain);
+        backend.set_admin(3, AdminState::Ready);
+        backend.set_admin(3, AdminState::Drain);
+        assert_eq!(server(&generation, 3).service.down_total, 1);
+    }
+
+    #[test]
+    fn what_a_command_set_stays_until_the_file_says_something_else() {
+        let shared = testing::shared();
+        let start = |line: &str, old: Option<&Generation>| {
+            let carried = old.map_or_else(Default::default, Generation::carry);
+            Generation::new(testing::config(line), &carried, &shared)
+        };
+        let facts = |generation: &Generation| {
+            let server = server(generation, 0);
+            (server.status_text(), server.weight, server.session_limit)
+        };
+        let first = start(" server a 127.0.0.1:1 weight 5 maxconn 7", None);
+        let backend = &first.backends[0];
+        backend.set_admin(0, AdminState::Drain);
+        backend.set_weight(0, 20);
+        backend.set_maxconn(0, Some(3));
+        let second = start(" server a 127.0.0.1:1 weight 5 maxconn 7", Some(&first));
+        assert_eq!(facts(&second), ("DRAIN".to_owned(), 20, Some(3)));
+        // Another address is another server, but its operator means the same one.
+        let third = start(" server a 127.0.0.9:1 weight 6 maxconn 7", Some(&second));
+        assert_eq!(facts(&third), ("DRAIN".to_owned(), 6, Some(3)));
+        let fourth = start(" server a 127.0.0.9:1 weight 6 disabled", Some(&third));
+        assert_eq!(facts(&fourth), ("MAINT".to_owned(), 6, None));
+        fourth.backends[0].set_admin(0, AdminState::Ready);
+        let fifth = start(" server a 127.0.0.9:1 weight 6 disabled", Some(&fourth));
+        assert_eq!(facts(&fifth), ("no check".to_owned(), 6, None));
+    }
+
+    #[test]
+    fn a_moved_server_is_connected_to_where_it_is() {
+        let generation = testing::generation(SERVERS);
+        let backend = &generation.backends[0];
+        let state = &backend.servers[3].state;
+        let configured = &backend.servers[3].config.address;
+        assert_eq!(state.address(configured), *configured);
+        let elsewhere = ServerAddress::Inet(([127, 0, 0, 7], 77).into());
+        backend.set_address(3, elsewhere.clone());
+        assert_eq!(state.address(configured), elsewhere);
+        assert_eq!(server(&generation, 3).address, elsewhere);
+    }
+
+    #[test]
+    fn slowstart_raises_weight_and_limit_after_an_outage_alone() {
+        let generation = testing::generation(
+            " server a 127.0.0.1:1 slowstart 1h maxconn 10\n server b 127.0.0.1:2",
+        );
+        let backend = &generation.backends[0];
+        // At start it has its full share.
+        assert_eq!(server(&generation, 0).throttle, None);
+        let weights = backend.total_weight();
+        assert_eq!(weights, 2);
+        backend.set_admin(0, AdminState::Drain);
+        backend.set_admin(0, AdminState::Ready);
+        assert_eq!(server(&generation, 0).throttle, None);
+        backend.set_admin(0, AdminState::Maint);
+        backend.set_admin(0, AdminState::Ready);
+        assert_eq!(server(&generation, 0).throttle, Some(1));
+        let picks: Vec<Option<usize>> = {
+            let (stream, _there) = testing::stream();
+            let client = testing::client(&stream);
+            (0..34)
+                .map(|_| backend.lease(&client, None).map(|lease| lease.server.index))
+                .collect()
+        };
+        let slow = picks.iter().filter(|pick| **pick == Some(0)).count();
+        assert!(
+            (1..=3).contains(&slow),
+            "{slow} of {}: {picks:?}",
+            picks.len()
+        );
+        backend.change(0, Cause::Admin, |fitness| fitness.starting = None);
+        assert_eq!(server(&generation, 0).throttle, None);
+    }
+}

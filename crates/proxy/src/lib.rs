@@ -41,6 +41,8 @@ mod sockets;
 mod spin;
 mod stats;
 mod supply;
+#[cfg(test)]
+mod testing;
 mod workers;
 
 pub use accounts::{group_id, user_id};

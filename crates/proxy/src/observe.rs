@@ -176,6 +176,19 @@ fn backend_snapshot(
     }
 }
 
+/// What one server of a backend looks like.
+#[cfg(test)]
+pub(crate) fn server(
+    backend: &Backend,
+    index: usize,
+    all: &[Arc<Backend>],
+    now: Instant,
+) -> ServerSnapshot {
+    let epoch = backend.shared.stats.epoch;
+    let queue = &backend.state.queue;
+    server_snapshot(&backend.servers[index], queue, all, epoch, now)
+}
+
 fn server_snapshot(
     server: &Server,
     queue: &Queue,
