@@ -22,6 +22,7 @@ mod queue;
 mod reload;
 mod reset;
 mod retries;
+mod server_states;
 mod slow_reader;
 mod start;
 mod timeouts;

@@ -10,6 +10,7 @@ use evenkeel_health::{CheckOutcome, CheckStatus, Machine};
 use tracing::{error, info, warn};
 
 use crate::backend::Backend;
+use crate::end::End;
 use crate::fitness::{AdminState, Fitness, Health};
 use crate::log::{self, Level, Transition};
 use crate::server::Server;
@@ -59,8 +60,10 @@ impl Backend {
                     fitness.start_over();
                 }
                 let is_up = fitness.is_up();
-                if fitness.standing.turn(is_up, now) {
-                    fitness.starting = (is_up && fitness.load.slowstart.is_some()).then_some(now);
+                fitness.standing.turn(is_up, now);
+                let serves = fitness.view().is_serving();
+                if serves != before.is_serving() {
+                    fitness.starting = (serves && fitness.load.slowstart.is_some()).then_some(now);
                 }
                 (before, result, fitness.clone())
             });
@@ -119,7 +122,7 @@ impl Backend {
     fn shutdown_backup_sessions(&self) {
         let backups = self.servers.iter().filter(|server| server.config.backup);
         for server in backups {
-            server.state.shutdown_sessions();
+            server.state.shutdown_sessions(End::BackupRelieved);
         }
     }
 
@@ -252,7 +255,7 @@ impl Backend {
 
     /// `shutdown sessions server`.
     pub(crate) fn shutdown_sessions(&self, index: usize) {
-        self.servers[index].state.shutdown_sessions();
+        self.servers[index].state.shutdown_sessions(End::Killed);
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum End {
     ServerDown,
     /// A rule on what the client sends, or on its connection, refused it.
     Rejected,
+    /// It was on a backup, and a server came up that wants such sessions ended.
+    BackupRelieved,
     /// An operator or a hard stop ended it.
     Killed,
 }
@@ -55,6 +57,7 @@ impl End {
             Self::ClientGoneConnecting => "CC",
             Self::ServerDown => "DC",
             Self::Rejected => "PR",
+            Self::BackupRelieved => "UC",
             Self::Killed => "KC",
         }
     }

@@ -124,6 +124,11 @@ impl View {
         self.health == Health::Up && !self.admin.is_maint() && !self.admin.is_drain()
     }
 
+    /// Whether it is up and in service, drained or not.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.health == Health::Up && !self.admin.is_maint()
+    }
+
     /// Whether those who are there may stay (drain and NOLB included).
     pub(crate) fn is_up(&self) -> bool {
         self.health != Health::Down && !self.admin.is_maint()

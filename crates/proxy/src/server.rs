@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use evenkeel_config as config;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::backend::Backend;
 use crate::cut::Cut;
+use crate::end::End;
 use crate::fitness::Fitness;
 use crate::queue::Room;
 use crate::stats::ServiceStats;
@@ -122,11 +123,10 @@ impl ServerState {
         }
     }
 
-    /// Ends every session on it, in every generation.
-    #[allow(dead_code, reason = "a command is to call it")]
-    pub(crate) fn shutdown_sessions(&self) {
+    /// Ends every session on it, in every generation; what their lines tell.
+    pub(crate) fn shutdown_sessions(&self, end: End) {
         for server in self.members() {
-            server.cut(Cuts::Sessions);
+            server.cut_sessions(end);
         }
     }
 
@@ -152,6 +152,8 @@ pub(crate) struct Server {
     /// Whose turn it is among the ports that it is connected to from.
     pub(crate) ports: PortTurn,
     signals: Mutex<Signals>,
+    /// How those sessions ended that were cut last.
+    cut_as: Mutex<End>,
     /// Cancelled when the whole generation is to end.
     kill: Cut,
 }
@@ -201,6 +203,7 @@ impl Server {
             followers: OnceLock::new(),
             ports: PortTurn::default(),
             signals: Mutex::new(Signals::new(kill)),
+            cut_as: Mutex::new(End::ServerDown),
             kill: kill.clone(),
         });
         let mut members = server
@@ -225,8 +228,18 @@ impl Server {
     fn went_down(&self) {
         self.cut(Cuts::Dialing);
         if self.config.on_marked_down == config::OnMarkedDown::ShutdownSessions {
-            self.cut(Cuts::Sessions);
+            self.cut_sessions(End::ServerDown);
         }
+    }
+
+    fn cut_sessions(&self, end: End) {
+        *self.cut_as.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        self.cut(Cuts::Sessions);
+    }
+
+    /// How sessions end that were cut.
+    pub(crate) fn cut_as(&self) -> End {
+        *self.cut_as.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cut(&self, what: Cuts) {

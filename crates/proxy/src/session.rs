@@ -590,7 +590,7 @@ impl Witness for Established {
         } else if self.place.frontend.kill.is_cut() {
             Some(End::Killed)
         } else {
-            Some(End::ServerDown)
+            Some(self.lease.server.cut_as())
         }
     }
 
