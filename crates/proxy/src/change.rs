@@ -282,6 +282,7 @@ mod tests {
             },
             info: String::new(),
             duration: Duration::ZERO,
+            code: None,
         }
     }
 

@@ -64,5 +64,6 @@ pub(crate) fn client(stream: &Stream) -> Client<'_> {
         address: None,
         port: 0,
         ends: None,
+        wanted: None,
     }
 }

@@ -12,6 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use evenkeel_config::Redispatch;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
@@ -232,9 +233,10 @@ impl Backend {
         let mut turns = Turns::default();
         let mut lines = queue.lines();
         self.serve_dynamic(&mut lines, &mut turns);
+        let mut is_turned_away = false;
         let assigned = loop {
             let mut picker = self.picker();
-            let wanted = self.wanted(client, avoid);
+            let wanted = self.wanted(client, avoid).filter(|_| !is_turned_away);
             let Some(index) = wanted.or_else(|| picker.pick(client.address, avoid)) else {
                 if picker.active_servers() + picker.backup_servers() == 0 {
                     break Assigned::Nobody;
@@ -266,6 +268,11 @@ impl Backend {
                 drop(picker);
                 self.note_choice(server);
                 break Assigned::Waits(self.join(&mut lines, ticket, Some(server.clone())));
+            }
+            if wanted.is_some() && self.config.redispatch != Redispatch::Never {
+                // A rule's choice gives way where the file lets clients move.
+                is_turned_away = true;
+                continue;
             }
             if !has_choice {
                 drop(picker);
@@ -404,7 +411,7 @@ impl Backend {
         let mut lines = queue.lines();
         if state.room.is_usable() {
             self.serve_in(&mut lines, state, &mut turns);
-        } else if self.config.redispatch != evenkeel_config::Redispatch::Never {
+        } else if self.config.redispatch != Redispatch::Never {
             for left in lines.disperse(key(state)) {
                 let passed = Passed::of(&left);
                 self.uncount(&left.value.backend, state);
