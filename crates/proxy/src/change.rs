@@ -390,13 +390,13 @@ mod tests {
         ];
         check(
             "no address",
-            &|| backend.set_resolved(0, false, "no address"),
+            &|| backend.set_resolved(0, false, "no address", "a.example"),
             unresolved,
             1,
         );
         check(
             "an address",
-            &|| backend.set_resolved(0, true, "resolves again"),
+            &|| backend.set_resolved(0, true, "resolves again", "a.example"),
             fresh,
             4,
         );

@@ -356,8 +356,9 @@ impl Backend {
                 backend.picker().set_full(index, false);
             });
         }
-        while !lines.is_empty() && room.is_usable() && room.has_room(self, state) {
-            let accepts = |waiter: &Waiter| waiter.backend.serves(state);
+        // One that drains takes those that belong to it, but no others.
+        while !lines.is_empty() && room.is_up() && room.has_room(self, state) {
+            let accepts = |waiter: &Waiter| room.is_usable() && waiter.backend.serves(state);
             let Some(left) = lines.serve(key(state), accepts) else {
                 return;
             };

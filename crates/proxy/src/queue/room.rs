@@ -19,6 +19,7 @@ pub(crate) struct Room {
     /// The share of it all that slowstart leaves, in percent.
     percent: AtomicU32,
     is_usable: AtomicBool,
+    is_up: AtomicBool,
     /// Whether a picker was told that the server is full.
     was_full: AtomicBool,
 }
@@ -31,6 +32,7 @@ impl Default for Room {
             maxqueue: AtomicU32::new(0),
             percent: AtomicU32::new(100),
             is_usable: AtomicBool::new(true),
+            is_up: AtomicBool::new(true),
             was_full: AtomicBool::new(false),
         }
     }
@@ -45,7 +47,9 @@ impl Room {
         self.maxqueue.store(load.maxqueue.unwrap_or(0), Relaxed);
         let percent = u32::from(fitness.percent(now));
         self.percent.store(percent, Relaxed);
-        self.is_usable.store(fitness.view().is_usable(), Relaxed);
+        let view = fitness.view();
+        self.is_usable.store(view.is_usable(), Relaxed);
+        self.is_up.store(view.is_up(), Relaxed);
     }
 
     /// Whether it has a limit at all.
@@ -66,6 +70,11 @@ impl Room {
     /// Whether clients may be sent there, were there room.
     pub(super) fn is_usable(&self) -> bool {
         self.is_usable.load(Relaxed)
+    }
+
+    /// Whether those that belong there may be sent there, were there room.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.load(Relaxed)
     }
 
     pub(super) fn has_room(&self, backend: &Backend, state: &Arc<ServerState>) -> bool {
