@@ -232,6 +232,7 @@ impl Control {
         match ask {
             // A visitor that left meanwhile needs no answer.
             Ask::Look(answer) => drop(answer.send((self.view(), self.facts.clone()))),
+            Ask::Sessions(answer) => drop(answer.send(self.proxy.roll())),
             Ask::Change {
                 change,
                 arguments,

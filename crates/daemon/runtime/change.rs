@@ -1,43 +1,426 @@
 //! The commands that change what runs. Every one of them is done on the control thread.
 
-use evenkeel_proxy::{AdminState, Proxy};
+use std::net::{IpAddr, SocketAddr};
+
+use evenkeel_config::ServerAddress;
+use evenkeel_proxy::{AdminState, Counters, Proxy, SaidHealth, ServerAt};
 
 use super::{Reply, Request};
 
-const NO_BACKEND: &str = "No such backend.";
-const NO_SERVER: &str = "No such server.";
-const NAME_NEEDED: &str = "Require 'backend/server'.";
+/// A change, or why not.
+type Changed = Result<Reply, Reply>;
+
+const BY: &str = "by 'stats socket command'";
+
+/// HAProxy's answer where a result is an answer either way.
+fn answer(changed: Changed) -> Reply {
+    changed.unwrap_or_else(|refusal| refusal)
+}
 
 /// Finds the server that `word` names as `backend/server`.
-fn server(proxy: &Proxy, word: Option<&&str>) -> Result<(usize, usize), Reply> {
+fn server(proxy: &Proxy, word: Option<&&str>) -> Result<ServerAt, Reply> {
     let Some((backend, server)) = word.and_then(|word| word.split_once('/')) else {
-        return Err(Reply::refused(NAME_NEEDED));
+        return Err(Reply::refused("Require 'backend/server'."));
     };
-    let Some(at) = proxy.backend_named(backend) else {
-        return Err(Reply::refused(NO_BACKEND));
+    let Some(backend) = proxy.backend_named(backend) else {
+        return Err(Reply::refused("No such backend."));
     };
-    let Some(server) = proxy.server_named(at, server) else {
-        return Err(Reply::refused(NO_SERVER));
-    };
-    Ok((at, server))
+    proxy
+        .server_named(backend, server)
+        .ok_or_else(|| Reply::refused("No such server."))
 }
 
 /// `disable server`.
 pub(super) fn disable_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
-    set_admin(proxy, request, AdminState::Maint)
+    answer(put(proxy, request, AdminState::Maint))
 }
 
 /// `enable server`.
 pub(super) fn enable_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
-    set_admin(proxy, request, AdminState::Ready)
+    answer(put(proxy, request, AdminState::Ready))
 }
 
-fn set_admin(proxy: &mut Proxy, request: &Request<'_>, state: AdminState) -> Reply {
-    match server(proxy, request.arguments.first()) {
-        Ok((backend, server)) => {
-            proxy.set_server_admin(backend, server, state);
+fn put(proxy: &mut Proxy, request: &Request<'_>, state: AdminState) -> Changed {
+    let at = server(proxy, request.arguments.first())?;
+    proxy.set_admin(at, state);
+    Ok(Reply::Done)
+}
+
+/// `disable health`: of a server without checks there is nothing to disable.
+pub(super) fn disable_health(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        proxy.enable_checks(at, false);
+        Reply::Done
+    }))
+}
+
+/// `enable health`.
+pub(super) fn enable_health(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        if !proxy.is_checked(at) {
+            return Reply::refused(
+                "Health check was not configured on this server, cannot enable.",
+            );
+        }
+        proxy.enable_checks(at, true);
+        Reply::Done
+    }))
+}
+
+/// `disable agent`.
+pub(super) fn disable_agent(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        proxy.enable_agent(at, false);
+        Reply::Done
+    }))
+}
+
+/// `enable agent`.
+pub(super) fn enable_agent(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        if !proxy.has_agent(at) {
+            return Reply::refused("Agent was not configured on this server, cannot enable.");
+        }
+        proxy.enable_agent(at, true);
+        Reply::Done
+    }))
+}
+
+/// `set server <bk>/<srv> ...`.
+pub(super) fn set_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        let word = |index: usize| request.arguments.get(index).copied().unwrap_or_default();
+        match word(1) {
+            "state" => set_state(proxy, at, word(2)),
+            "health" => set_health(proxy, at, word(2)),
+            "weight" => answer(set_weight_of(proxy, at, word(2))),
+            "addr" => answer(set_address(proxy, at, &request.arguments[2..])),
+            "agent" | "agent-send" if !proxy.has_agent(at) => {
+                Reply::refused("agent checks are not enabled on this server.")
+            }
+            "agent" => set_agent(proxy, at, word(2)),
+            "agent-addr" | "agent-port" if !proxy.has_agent(at) => {
+                Reply::refused("agent checks are not enabled on this server")
+            }
+            "check-addr" | "check-port" if !proxy.is_checked(at) => {
+                Reply::refused("health checks are not enabled on this server")
+            }
+            "check-addr" | "check-port" | "agent-addr" | "agent-port" | "agent-send" => {
+                Reply::refused(
+                    "this is read from the configuration alone: change it there and reload, which keeps every connection",
+                )
+            }
+            "fqdn" if word(2).is_empty() => {
+                Reply::refused("set server <b>/<s> fqdn requires a FQDN.")
+            }
+            "fqdn" => Reply::refused(
+                "set server <b>/<s> fqdn failed because no resolution is configured.",
+            ),
+            "ssl" => Reply::refused(
+                "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
+            ),
+            _ => Reply::refused(
+                "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | check-port | fqdn | health | ssl | state | weight",
+            ),
+        }
+    }))
+}
+
+fn set_state(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
+    let state = match word {
+        "ready" => AdminState::Ready,
+        "drain" => AdminState::Drain,
+        "maint" => AdminState::Maint,
+        _ => {
+            let message = "'set server <srv> state' expects 'ready', 'drain' and 'maint'.";
+            return Reply::refused(message);
+        }
+    };
+    proxy.set_admin(at, state);
+    Reply::Done
+}
+
+fn set_health(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
+    let health = match word {
+        "up" => SaidHealth::Up,
+        "stopping" => SaidHealth::Stopping,
+        "down" => SaidHealth::Down,
+        _ => {
+            let message = "'set server <srv> health' expects 'up', 'stopping', or 'down'.";
+            return Reply::refused(message);
+        }
+    };
+    proxy.set_health(at, health);
+    Reply::Done
+}
+
+fn set_agent(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
+    let health = match word {
+        "up" => SaidHealth::Up,
+        "down" => SaidHealth::Down,
+        _ => return Reply::refused("'set server <srv> agent' expects 'up' or 'down'."),
+    };
+    proxy.set_health(at, health);
+    Reply::Done
+}
+
+/// `set weight <bk>/<srv> <weight>`.
+pub(super) fn set_weight(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).and_then(|at| {
+        let word = request.arguments.get(1).copied().unwrap_or_default();
+        set_weight_of(proxy, at, word)
+    }))
+}
+
+/// The heaviest weight.
+const HEAVIEST: i64 = 256;
+
+/// A weight, or a percentage of the file's.
+fn set_weight_of(proxy: &mut Proxy, at: ServerAt, word: &str) -> Changed {
+    if word.is_empty() {
+        return Err(Reply::refused("Require <weight> or <weight%>."));
+    }
+    let (number, rest) = leading_number(word);
+    let Some(number) = number else {
+        return Err(Reply::refused(
+            "Empty weight string empty or preceded by garbage",
+        ));
+    };
+    let weight = match rest {
+        "%" if number < 0 => {
+            return Err(Reply::refused("Relative weight must be positive."));
+        }
+        "%" => {
+            let (_, configured) = proxy.weight(at);
+            (i64::from(configured).saturating_mul(number) / 100).min(HEAVIEST)
+        }
+        "" if (0..=HEAVIEST).contains(&number) => number,
+        "" => {
+            return Err(Reply::refused(
+                "Absolute weight can only be between 0 and 256 inclusive.",
+            ));
+        }
+        _ => return Err(Reply::refused("Trailing garbage in weight string")),
+    };
+    let is_all_or_nothing = matches!(word, "0%" | "100%");
+    if !proxy.weighs_anew(at) && !is_all_or_nothing {
+        return Err(Reply::refused(
+            "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.",
+        ));
+    }
+    proxy.set_weight(at, u16::try_from(weight).unwrap_or_default());
+    Ok(Reply::Done)
+}
+
+/// The number that `text` begins with, and what follows it.
+fn leading_number(text: &str) -> (Option<i64>, &str) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let signs = text.len() - digits.len();
+    let length = digits.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(signs + length);
+    if length == 0 {
+        return (None, text);
+    }
+    // More digits than fit are more than any limit.
+    (Some(number.parse().unwrap_or(i64::MAX)), rest)
+}
+
+/// `get weight <bk>/<srv>`.
+pub(super) fn get_weight(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        let (weight, configured) = proxy.weight(at);
+        Reply::Text(format!("{weight} (initial {configured})\n"))
+    }))
+}
+
+/// `set server ... addr A [port P]`.
+fn set_address(proxy: &mut Proxy, at: ServerAt, arguments: &[&str]) -> Changed {
+    let Some(text) = arguments.first() else {
+        return Err(Reply::refused(
+            "set server <b>/<s> addr requires an address and optionally a port.",
+        ));
+    };
+    let Ok(ip) = text.parse::<IpAddr>() else {
+        return Err(Reply::refused(format!("Invalid addr '{text}'")));
+    };
+    let old = proxy.address(at);
+    let (old_ip, old_port) = match &old {
+        ServerAddress::Inet(address) => (address.ip(), address.port()),
+        ServerAddress::Mapped { ip, .. } => (*ip, 0),
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {
+            return Err(Reply::refused("a server on a Unix socket has no address"));
+        }
+    };
+    let port = match arguments {
+        [_, "port", rest @ ..] => {
+            let text = rest.first().copied().unwrap_or_default();
+            let port = text.parse::<u16>().ok().filter(|&port| port > 0);
+            let Some(port) = port else {
+                return Err(Reply::refused(format!(
+                    "problem converting port '{text}' to an int"
+                )));
+            };
+            Some(port)
+        }
+        _ => None,
+    };
+    let new = match (&old, port) {
+        (_, Some(port)) => ServerAddress::Inet(SocketAddr::new(ip, port)),
+        (ServerAddress::Mapped { offset, .. }, None) => ServerAddress::Mapped {
+            ip,
+            offset: *offset,
+        },
+        (_, None) => ServerAddress::Inet(SocketAddr::new(ip, old_port)),
+    };
+    let mut changes = Vec::new();
+    if ip != old_ip {
+        changes.push(format!("IP changed from '{old_ip}' to '{ip}'"));
+    }
+    if let Some(port) = port.filter(|&port| port != old_port) {
+        changes.push(format!("port changed from '{old_port}' to '{port}'"));
+    }
+    if changes.is_empty() {
+        return Ok(Reply::told("nothing changed"));
+    }
+    proxy.set_address(at, new);
+    Ok(Reply::told(format!("{} {BY}", changes.join(", "))))
+}
+
+/// `set maxconn server <bk>/<srv> <value>`; 0: no limit.
+pub(super) fn set_server_maxconn(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        let Some(word) = request.arguments.get(1) else {
+            return Reply::refused("Require <maxconn>.");
+        };
+        match leading_number(word) {
+            (None, _) => Reply::refused("maxconn string empty or preceded by garbage"),
+            (Some(_), rest) if !rest.is_empty() => {
+                Reply::refused("Trailing garbage in maxconn string")
+            }
+            (Some(number), _) => match u32::try_from(number) {
+                Ok(maxconn) => {
+                    proxy.set_server_maxconn(at, Some(maxconn).filter(|&maxconn| maxconn > 0));
+                    Reply::Done
+                }
+                Err(_) => Reply::refused("maxconn must be between 0 and 4294967295"),
+            },
+        }
+    }))
+}
+
+/// The frontend that the first argument names.
+fn frontend<'a>(proxy: &Proxy, request: &Request<'a>) -> Result<&'a str, Reply> {
+    let Some(name) = request.arguments.first() else {
+        return Err(Reply::refused("A frontend name is expected."));
+    };
+    if !proxy.has_frontend(name) {
+        return Err(Reply::refused("No such frontend."));
+    }
+    Ok(name)
+}
+
+/// `set maxconn frontend <name> <value>`. What is no number is refused, which HAProxy takes for 0.
+pub(super) fn set_frontend_maxconn(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(frontend(proxy, request).map(|name| {
+        let number = request.arguments.get(1).and_then(|word| word.parse().ok());
+        match number {
+            Some(maxconn) => {
+                proxy.set_frontend_maxconn(name, maxconn);
+                Reply::Done
+            }
+            None => Reply::refused("Integer value expected."),
+        }
+    }))
+}
+
+/// `set maxconn global <value>`: within what the process has descriptors for.
+pub(super) fn set_maxconn(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    let number = request.arguments.first().and_then(|word| word.parse().ok());
+    match number {
+        None => Reply::refused("Expects an integer value."),
+        Some(maxconn) if maxconn > proxy.hard_maxconn() => Reply::refused("Value out of range."),
+        // HAProxy's way of asking for the most.
+        Some(0) => {
+            proxy.set_maxconn(proxy.hard_maxconn());
             Reply::Done
         }
-        Err(refusal) => refusal,
+        Some(maxconn) => {
+            proxy.set_maxconn(maxconn);
+            Reply::Done
+        }
+    }
+}
+
+/// `set rate-limit ...`: rates are not limited here; asking for no limit is granted.
+pub(super) fn set_rate_limit(_: &mut Proxy, request: &Request<'_>) -> Reply {
+    match request.arguments {
+        [
+            "connections" | "sessions" | "ssl-sessions" | "http-compression",
+            "global",
+            rest @ ..,
+        ] => match rest.first().map(|word| word.parse::<u32>()) {
+            None => Reply::refused("Expects an integer value."),
+            Some(Ok(0)) => Reply::Done,
+            Some(_) => Reply::refused("rates are not limited here: 0 is the only value"),
+        },
+        _ => Reply::refused(
+            "'set rate-limit' only supports :\n   - 'connections global'\n   - 'sessions global'\n   \
+             - 'ssl-sessions global'\n   - 'http-compression global'\nand no other value than 0, for rates are not limited here.",
+        ),
+    }
+}
+
+/// `shutdown sessions server <bk>/<srv>`.
+pub(super) fn shutdown_sessions(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(server(proxy, request.arguments.first()).map(|at| {
+        proxy.shutdown_sessions(at);
+        Reply::Done
+    }))
+}
+
+/// `clear counters`: the highest values, which an operator may; with `all`, every one.
+pub(super) fn clear_counters(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    let all = request.arguments.first() == Some(&"all");
+    if all && request.level < evenkeel_config::AccessLevel::Admin {
+        return Reply::refused("Permission denied");
+    }
+    proxy.clear_counters(if all {
+        Counters::All
+    } else {
+        Counters::Highest
+    });
+    Reply::Done
+}
+
+/// `add server`, `del server`: the file is what says which servers there are.
+pub(super) fn no_dynamic_servers(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    let Some((backend, _)) = request
+        .arguments
+        .first()
+        .and_then(|word| word.split_once('/'))
+    else {
+        return Reply::refused("Require 'backend/server'.");
+    };
+    if proxy.backend_named(backend).is_none() {
+        return Reply::refused("No such backend.");
+    }
+    Reply::refused(
+        "servers come and go with the configuration: change it and reload, which keeps every connection",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_what_follows() {
+        assert_eq!(leading_number("20"), (Some(20), ""));
+        assert_eq!(leading_number("50%"), (Some(50), "%"));
+        assert_eq!(leading_number("-1"), (Some(-1), ""));
+        assert_eq!(leading_number("1x"), (Some(1), "x"));
+        assert_eq!(leading_number("x"), (None, "x"));
+        assert_eq!(leading_number("-"), (None, "-"));
+        assert_eq!(leading_number("99999999999999999999").0, Some(i64::MAX));
     }
 }

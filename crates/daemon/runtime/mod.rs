@@ -7,6 +7,7 @@ mod info;
 mod line;
 mod look;
 mod servers;
+mod sessions;
 mod socket;
 mod table;
 mod visit;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_config::{AccessLevel, BindAddress, Loaded, StatsSocket};
-use evenkeel_proxy::{Level, Proxy};
+use evenkeel_proxy::{Level, Proxy, Roll};
 
 use crate::columns::View;
 
@@ -40,8 +41,17 @@ pub(crate) enum Run {
     Look(fn(&Scene<'_>, &[&str]) -> Reply),
     /// On the control thread.
     Change(fn(&mut Proxy, &Request<'_>) -> Reply),
+    /// About sessions, which the data threads are asked for.
+    Sessions(Sessions),
     /// About the visit itself; the visit knows how.
     Visit(Own),
+}
+
+/// What is done with open sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sessions {
+    Show,
+    Shutdown,
 }
 
 /// What a visitor can change of its own visit.
@@ -128,6 +138,8 @@ impl Reply {
 pub(crate) enum Ask {
     /// A view of the moment, and the facts.
     Look(tokio::sync::oneshot::Sender<(View, Arc<Facts>)>),
+    /// Who can tell of open sessions.
+    Sessions(tokio::sync::oneshot::Sender<Roll>),
     /// A change, with the words of the command.
     Change {
         change: fn(&mut Proxy, &Request<'_>) -> Reply,

@@ -6,7 +6,7 @@ use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
 
 use super::Own::{Help, LowerTo, Nothing, Prompt, Quit, Severity, ShowLevel, Timeout};
 use super::Run::{Change, Look, Visit};
-use super::{Command, Run, change, info, look};
+use super::{Command, Run, Sessions, change, info, look};
 
 /// How many commands are offered for one that nobody knows.
 const MOST_GUESSES: usize = 5;
@@ -32,12 +32,26 @@ const fn command(
 /// The commands, in the order of `help`; the last three stand under every list.
 #[rustfmt::skip]
 pub(crate) static COMMANDS: &[Command] = &[
+    command(&["add", "server"], "add server <bk>/<srv>", "refused: servers come with the configuration", Admin, Change(change::no_dynamic_servers)),
+    command(&["clear", "counters"], "clear counters [all]", "set the highest values back, or all counters", Operator, Change(change::clear_counters)),
+    command(&["del", "server"], "del server <bk>/<srv>", "refused: servers go with the configuration", Admin, Change(change::no_dynamic_servers)),
+    command(&["disable", "agent"], "disable agent <bk>/<srv>", "stop asking a server's agent", Admin, Change(change::disable_agent)),
+    command(&["disable", "health"], "disable health <bk>/<srv>", "stop checking a server", Admin, Change(change::disable_health)),
     command(&["disable", "server"], "disable server <bk>/<srv>", "put a server in maintenance (as set server state maint)", Admin, Change(change::disable_server)),
+    command(&["enable", "agent"], "enable agent <bk>/<srv>", "ask a server's agent again", Admin, Change(change::enable_agent)),
+    command(&["enable", "health"], "enable health <bk>/<srv>", "check a server again", Admin, Change(change::enable_health)),
     command(&["enable", "server"], "enable server <bk>/<srv>", "end a server's maintenance (as set server state ready)", Admin, Change(change::enable_server)),
     command(&["expert-mode"], "expert-mode [on|off]", "accepted; every command is there without it", Admin, Visit(Nothing)),
+    command(&["get", "weight"], "get weight <bk>/<srv>", "tell a server's weight", User, Change(change::get_weight)),
     command(&["operator"], "operator", "lower the level of this visit to operator", Operator, Visit(LowerTo(Operator))),
+    command(&["set", "maxconn", "frontend"], "set maxconn frontend <frontend> <value>", "change a frontend's maxconn until the next reload", Admin, Change(change::set_frontend_maxconn)),
+    command(&["set", "maxconn", "global"], "set maxconn global <value>", "change the process's maxconn until the next reload", Admin, Change(change::set_maxconn)),
+    command(&["set", "maxconn", "server"], "set maxconn server <bk>/<srv> <value>", "change a server's maxconn", Admin, Change(change::set_server_maxconn)),
+    command(&["set", "rate-limit"], "set rate-limit <setting> <value>", "rates are not limited: takes 0 alone", Admin, Change(change::set_rate_limit)),
+    command(&["set", "server"], "set server <bk>/<srv> [opts]", "change a server's state, health, weight or address", Admin, Change(change::set_server)),
     command(&["set", "severity-output"], "set severity-output [none|number|string]", "say how severe each message is", User, Visit(Severity)),
     command(&["set", "timeout"], "set timeout [cli] <delay>", "change how long this visit may be silent (seconds)", User, Visit(Timeout)),
+    command(&["set", "weight"], "set weight <bk>/<srv> <weight>", "change a server's weight (as set server weight)", Admin, Change(change::set_weight)),
     command(&["show", "backend"], "show backend", "list the backends", User, Look(look::backends)),
     command(&["show", "cli", "level"], "show cli level", "tell the level of this visit", User, Visit(ShowLevel)),
     command(&["show", "cli", "sockets"], "show cli sockets", "list the stats sockets", User, Look(look::sockets)),
@@ -47,10 +61,13 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["show", "schema", "json"], "show schema json", "describe the JSON of show stat and show info", User, Look(look::schema)),
     command(&["show", "servers", "conn"], "show servers conn [<backend>]", "show the connections to servers", User, Look(look::servers_conn)),
     command(&["show", "servers", "state"], "show servers state [<backend>]", "show what a restart can take over of servers", User, Look(look::servers_state)),
+    command(&["show", "sess"], "show sess [<id>|all|susp|older <age>]", "list established sessions, or all of one", Operator, Run::Sessions(Sessions::Show)),
     command(&["show", "startup-logs"], "show startup-logs", "show what the load warned of", User, Look(look::startup_logs)),
     command(&["show", "stat"], "show stat [desc|json|no-maint|typed|up]*", "report counters of each proxy and server", User, Look(look::stat)),
     command(&["show", "table"], "show table <table> [<filter>]*", "list stick tables; there are none", Operator, Look(look::tables)),
     command(&["show", "version"], "show version", "show the version that runs", User, Look(look::version)),
+    command(&["shutdown", "session"], "shutdown session [id]", "end a session", Admin, Run::Sessions(Sessions::Shutdown)),
+    command(&["shutdown", "sessions", "server"], "shutdown sessions server <bk>/<srv>", "end every session on a server", Admin, Change(change::shutdown_sessions)),
     command(&["user"], "user", "lower the level of this visit to user", User, Visit(LowerTo(User))),
     command(&["help"], "help [<command>]", "list all commands, or those like one", User, Visit(Help)),
     command(&["prompt"], "prompt [timed]", "go on asking, with a prompt, or stop", User, Visit(Prompt)),

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::line::{Line, Words};
-use super::{Ask, Own, Reply, Run, Scene, table};
+use super::{Ask, Own, Reply, Run, Scene, Sessions, sessions, table};
 
 /// A line, and a payload, are so long at most: HAProxy's buffer.
 const LONGEST_BYTES: usize = 16_384;
@@ -192,6 +192,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
         match command.run {
             Run::Visit(own) => Ok(self.own(own, arguments)),
             Run::Look(look) => self.look(look, arguments).await,
+            Run::Sessions(what) => {
+                let (answer, roll) = oneshot::channel();
+                self.terms
+                    .ask
+                    .send(Ask::Sessions(answer))
+                    .await
+                    .map_err(|_| Over)?;
+                let roll = roll.await.map_err(|_| Over)?;
+                Ok(match what {
+                    Sessions::Show => sessions::show(&roll, arguments).await,
+                    Sessions::Shutdown => sessions::shutdown(&roll, arguments).await,
+                })
+            }
             Run::Change(change) => {
                 let (answer, reply) = oneshot::channel();
                 let ask = Ask::Change {

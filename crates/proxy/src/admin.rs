@@ -1,8 +1,42 @@
-//! What commands change of a running proxy. All of it happens on the control thread, in the
-//! generation in force; what of it outlives a reload is the server's own matter.
+//! What commands ask of a running proxy, and change. All of it happens on the control thread, in
+//! the generation in force; what of it outlives a reload is the server's own matter.
 
-use crate::fitness::AdminState;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use evenkeel_config::{Balance, ServerAddress};
+
+use crate::backend::Backend;
+use crate::fitness::{AdminState, Health};
 use crate::proxy::Proxy;
+use crate::roll::Roll;
+
+/// A server of the configuration in force: its backend's place and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerAt {
+    backend: usize,
+    server: usize,
+}
+
+/// What a command says of a server's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidHealth {
+    /// It takes clients.
+    Up,
+    /// It takes no new ones.
+    Stopping,
+    /// It takes none.
+    Down,
+}
+
+/// Which counters are set back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counters {
+    /// The highest values alone.
+    Highest,
+    /// All of them.
+    All,
+}
 
 impl Proxy {
     /// The backend of this name.
@@ -14,16 +48,160 @@ impl Proxy {
 
     /// The server of this name in the backend at `backend`.
     #[must_use]
-    pub fn server_named(&self, backend: usize, name: &str) -> Option<usize> {
-        let backend = self.current.backends.get(backend)?;
-        let mut servers = backend.servers.iter();
-        servers.position(|server| server.config.name == name)
+    pub fn server_named(&self, backend: usize, name: &str) -> Option<ServerAt> {
+        let mut servers = self.current.backends.get(backend)?.servers.iter();
+        let server = servers.position(|server| server.config.name == name)?;
+        Some(ServerAt { backend, server })
+    }
+
+    fn backend_of(&self, at: ServerAt) -> &Arc<Backend> {
+        &self.current.backends[at.backend]
     }
 
     /// `set server ... state`, `enable server`, `disable server`.
-    pub fn set_server_admin(&mut self, backend: usize, server: usize, state: AdminState) {
-        if let Some(backend) = self.current.backends.get(backend) {
-            backend.set_admin(server, state);
+    pub fn set_admin(&mut self, at: ServerAt, state: AdminState) {
+        self.backend_of(at).set_admin(at.server, state);
+    }
+
+    /// `set server ... health`.
+    pub fn set_health(&mut self, at: ServerAt, health: SaidHealth) {
+        let health = match health {
+            SaidHealth::Up => Health::Up,
+            SaidHealth::Stopping => Health::Stopping,
+            SaidHealth::Down => Health::Down,
+        };
+        self.backend_of(at).set_health(at.server, health);
+    }
+
+    /// The weight in force and the file's.
+    #[must_use]
+    pub fn weight(&self, at: ServerAt) -> (u16, u16) {
+        let fitness = self.backend_of(at).servers[at.server].state.fitness();
+        (fitness.weight, fitness.configured_weight())
+    }
+
+    /// `set server ... weight`: 0 to 256.
+    pub fn set_weight(&mut self, at: ServerAt, weight: u16) {
+        self.backend_of(at).set_weight(at.server, weight);
+    }
+
+    /// Whether its backend's algorithm takes weights into account as they change.
+    #[must_use]
+    pub fn weighs_anew(&self, at: ServerAt) -> bool {
+        self.backend_of(at).config.balance != Balance::Source
+    }
+
+    /// `set maxconn server`; `None`: no limit.
+    pub fn set_server_maxconn(&mut self, at: ServerAt, maxconn: Option<u32>) {
+        self.backend_of(at).set_maxconn(at.server, maxconn);
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self, at: ServerAt) -> ServerAddress {
+        let server = &self.backend_of(at).servers[at.server];
+        server.state.fitness().address.clone()
+    }
+
+    /// `set server ... addr`: connections that exist stay.
+    pub fn set_address(&mut self, at: ServerAt, address: ServerAddress) {
+        self.backend_of(at).set_address(at.server, address);
+    }
+
+    /// Whether it is checked.
+    #[must_use]
+    pub fn is_checked(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        server.config.check.is_some()
+    }
+
+    /// Whether it has an agent.
+    #[must_use]
+    pub fn has_agent(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        server.state.fitness().agent.is_some()
+    }
+
+    /// `enable health`, `disable health`.
+    pub fn enable_checks(&mut self, at: ServerAt, enabled: bool) {
+        self.backend_of(at).enable_checks(at.server, enabled);
+    }
+
+    /// `enable agent`, `disable agent`.
+    pub fn enable_agent(&mut self, at: ServerAt, enabled: bool) {
+        self.backend_of(at).enable_agent(at.server, enabled);
+    }
+
+    /// `shutdown sessions server`: in draining generations too.
+    pub fn shutdown_sessions(&mut self, at: ServerAt) {
+        self.backend_of(at).shutdown_sessions(at.server);
+    }
+
+    /// Whether there is a frontend of this name.
+    #[must_use]
+    pub fn has_frontend(&self, name: &str) -> bool {
+        let mut frontends = self.current.frontends.iter();
+        frontends.any(|frontend| frontend.config.name == name)
+    }
+
+    /// `set maxconn frontend`: until the next reload.
+    /// 0: only the process's.
+    pub fn set_frontend_maxconn(&mut self, name: &str, maxconn: u32) {
+        let maxconn = if maxconn == 0 {
+            self.hard_maxconn
+        } else {
+            maxconn
+        };
+        for frontend in &self.current.frontends {
+            if frontend.config.name == name {
+                frontend.stats.gate.set_limit(maxconn);
+            }
         }
+    }
+
+    /// The process's limit on client connections.
+    #[must_use]
+    pub fn maxconn(&self) -> u32 {
+        self.shared.stats.gate.limit()
+    }
+
+    /// The most that the process has descriptors for.
+    #[must_use]
+    pub fn hard_maxconn(&self) -> u32 {
+        self.hard_maxconn
+    }
+
+    /// `set maxconn global`: until the next reload.
+    pub fn set_maxconn(&mut self, maxconn: u32) {
+        self.shared.stats.gate.set_limit(maxconn);
+    }
+
+    /// `clear counters`: of everything in the configuration in force.
+    pub fn clear_counters(&mut self, which: Counters) {
+        let shared = &self.shared.stats;
+        shared.gate.clear_peak();
+        shared.connection_rate.clear_peak();
+        for frontend in &self.current.frontends {
+            frontend.stats.clear(which);
+        }
+        for backend in &self.current.backends {
+            backend.state.stats.clear(which);
+            for server in &backend.servers {
+                server.state.stats.clear(which);
+                if which == Counters::All {
+                    server.state.fitness().check_failures = 0;
+                }
+            }
+        }
+        if which == Counters::All {
+            shared.connections.store(0, Relaxed);
+            shared.bytes_out.store(0, Relaxed);
+        }
+    }
+
+    /// Who can tell of open sessions, and end them.
+    #[must_use]
+    pub fn roll(&self) -> Roll {
+        Roll::new(self.workers().handles().collect())
     }
 }

@@ -25,6 +25,7 @@ use crate::cut::Alarm;
 use crate::end::End;
 use crate::reactor::{self, Collected, Side};
 use crate::relay::{Next, Relay};
+use crate::roll::SessionSnapshot;
 use crate::spin::{Habit, Idle, SPIN, Spinning};
 
 /// Looks at the kernel's list in a row before other tasks of the thread have their turn.
@@ -112,17 +113,22 @@ impl Engine {
                 due
             }
             Next::End(end) => {
-                let session = self.sessions.remove(number as usize);
-                if let Some((key, _)) = session.timer {
-                    self.timers.remove(&key);
-                }
-                return Some((session.relay, end));
+                return Some(self.end(number as usize, end));
             }
         };
         if let Some(due) = due {
             self.look_at(number, due.min(now + FARTHEST_LOOK));
         }
         None
+    }
+
+    /// Takes a session out that is to end.
+    fn end(&mut self, number: usize, end: End) -> Ended {
+        let session = self.sessions.remove(number);
+        if let Some((key, _)) = session.timer {
+            self.timers.remove(&key);
+        }
+        (session.relay, end)
     }
 
     /// Makes sure that the session has a turn at `due`. An earlier one is harmless; a later one is
@@ -160,6 +166,28 @@ pub(crate) fn adopt(relay: Relay, now: Instant) {
         ended
     });
     finish(ended);
+}
+
+/// Every session of this thread.
+pub(crate) fn list() -> Vec<SessionSnapshot> {
+    ENGINE.with_borrow(|engine| {
+        let sessions = engine.sessions.iter();
+        sessions
+            .map(|(_, session)| session.relay.describe())
+            .collect()
+    })
+}
+
+/// Ends the session of this id, if this thread has it; whether it has.
+pub(crate) fn shutdown(id: u64) -> bool {
+    let found = ENGINE.with_borrow_mut(|engine| {
+        let mut sessions = engine.sessions.iter();
+        let (number, _) = sessions.find(|(_, session)| session.relay.id() == id)?;
+        Some(engine.end(number, End::Killed))
+    });
+    let is_found = found.is_some();
+    finish(found);
+    is_found
 }
 
 fn finish(ended: impl IntoIterator<Item = Ended>) {

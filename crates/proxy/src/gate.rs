@@ -86,6 +86,11 @@ impl Gate {
         self.peak.load(Relaxed)
     }
 
+    /// Forgets how many there ever were.
+    pub(crate) fn clear_peak(&self) {
+        self.peak.store(self.inside(), Relaxed);
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit.load(Relaxed)
     }

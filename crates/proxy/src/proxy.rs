@@ -50,6 +50,8 @@ pub struct Proxy {
     /// Replaced generations that still have sessions.
     draining: Vec<Arc<Generation>>,
     pub(crate) threads: usize,
+    /// The limit that the configuration and the descriptors set.
+    pub(crate) hard_maxconn: u32,
     pub(crate) is_stopping: bool,
     spinning: Arc<Spinning>,
     // Last: tasks are told to end before their threads are.
@@ -84,6 +86,7 @@ impl Proxy {
             current: Arc::new(current),
             draining: Vec::new(),
             threads,
+            hard_maxconn: settings.maxconn,
             is_stopping: false,
             spinning,
             workers,
@@ -117,6 +120,7 @@ impl Proxy {
             }
         };
         self.shared.stats.gate.set_limit(maxconn);
+        self.hard_maxconn = maxconn;
         self.spinning.set(&config.global);
         self.threads = threads;
         let mut next = Generation::new(config, &self.current.carry(), &self.shared);
@@ -148,6 +152,10 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.current.config
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// Every listening socket.

@@ -22,6 +22,7 @@ use crate::greeting::{self, Ends, Refusal};
 use crate::local::Visit;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
+use crate::roll::SessionSnapshot;
 use crate::rules::{self, Scene, World};
 use crate::server::Server;
 use crate::stats::FrontendStats;
@@ -609,6 +610,27 @@ impl Witness for Established {
         }
         if spliced > 0 {
             frontend.spliced.increment(spliced);
+        }
+    }
+
+    fn describe(&self) -> SessionSnapshot {
+        let (accepted, began) = self.started;
+        let frontend = &self.place.frontend.config;
+        let Lease {
+            backend, server, ..
+        } = &self.lease;
+        SessionSnapshot {
+            id: 0,
+            accepted,
+            age: began.elapsed(),
+            source: self.peer,
+            local: None,
+            frontend: (frontend.name.clone(), frontend.id),
+            backend: (backend.config.name.clone(), backend.config.id),
+            server: (server.config.name.clone(), server.config.id),
+            retries: self.effort.retries,
+            bytes: (0, 0),
+            thread: 0,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use crate::admin::Counters;
 use crate::gate::Gate;
 use crate::local::HttpStats;
 
@@ -64,6 +65,11 @@ impl Rate {
         Self::sliding(self.word.load(Relaxed), epoch.millis())
     }
 
+    /// Forgets the highest rate.
+    pub(crate) fn clear_peak(&self) {
+        self.peak.store(0, Relaxed);
+    }
+
     /// The highest rate so far.
     pub(crate) fn peak(&self) -> u32 {
         self.peak.load(Relaxed)
@@ -114,6 +120,10 @@ impl Average {
         Duration::from_millis(self.sum.load(Relaxed).div_ceil(AVERAGE_WINDOW))
     }
 
+    fn clear_highest(&self) {
+        self.highest.store(0, Relaxed);
+    }
+
     pub(crate) fn highest(&self) -> Duration {
         Duration::from_millis(u64::from(self.highest.load(Relaxed)))
     }
@@ -138,6 +148,10 @@ impl Level {
 
     pub(crate) fn now(&self) -> u32 {
         self.now.load(Relaxed)
+    }
+
+    fn clear_peak(&self) {
+        self.peak.store(self.now(), Relaxed);
     }
 
     pub(crate) fn peak(&self) -> u32 {
@@ -239,6 +253,34 @@ impl Denied {
 }
 
 impl FrontendStats {
+    /// `clear counters`.
+    pub(crate) fn clear(&self, which: Counters) {
+        self.gate.clear_peak();
+        self.session_rate.clear_peak();
+        self.denied.connection_peak.store(0, Relaxed);
+        if which == Counters::All {
+            let Denied {
+                connections,
+                sessions,
+                requests,
+                refused,
+                ..
+            } = &self.denied;
+            let bytes = &self.bytes;
+            for counter in [
+                &self.sessions,
+                &bytes.inward,
+                &bytes.outward,
+                connections,
+                sessions,
+                requests,
+                refused,
+            ] {
+                counter.store(0, Relaxed);
+            }
+        }
+    }
+
     pub(crate) fn new(limit: u32) -> Self {
         Self {
             gate: Gate::new(limit),
@@ -274,6 +316,31 @@ pub(crate) struct ServiceStats {
 }
 
 impl ServiceStats {
+    /// `clear counters`.
+    pub(crate) fn clear(&self, which: Counters) {
+        self.open.clear_peak();
+        self.session_rate.clear_peak();
+        let times = [&self.queue_time, &self.connect_time, &self.session_time];
+        times.into_iter().for_each(Average::clear_highest);
+        if which == Counters::All {
+            for counter in [
+                &self.sessions,
+                &self.chosen,
+                &self.bytes.inward,
+                &self.bytes.outward,
+                &self.connection_errors,
+                &self.response_errors,
+                &self.retries,
+                &self.redispatches,
+                &self.client_aborts,
+                &self.server_aborts,
+                &self.attempts,
+            ] {
+                counter.store(0, Relaxed);
+            }
+        }
+    }
+
     /// A server was chosen for a session.
     pub(crate) fn choose(&self, epoch: Epoch) {
         self.chosen.fetch_add(1, Relaxed);

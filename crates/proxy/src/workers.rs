@@ -77,6 +77,11 @@ impl Workers {
         &self.workers[index % self.workers.len()].handle
     }
 
+    /// Every thread.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.workers.iter().map(|worker| worker.handle.clone())
+    }
+
     /// Whether every thread answered since the last call; asks each one anew.
     pub(crate) fn heartbeat(&self) -> bool {
         let mut all_answered = true;

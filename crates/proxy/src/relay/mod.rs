@@ -21,6 +21,7 @@ use self::mover::Mover;
 pub(crate) use self::stream::{Gone, Kind, Stream};
 use crate::end::End;
 use crate::reactor::Side;
+use crate::roll::SessionSnapshot;
 
 /// What a flow may read until its last write was taken whole: bounds what a stalled receiver
 /// holds back.
@@ -73,6 +74,8 @@ pub(crate) trait Witness: Send {
     fn cut(&self) -> Option<End>;
     /// These bytes reached the other side.
     fn moved(&self, moved: &Moved);
+    /// What can be seen of the session.
+    fn describe(&self) -> SessionSnapshot;
     /// The session has ended; dropping the streams closes them as it did.
     fn ended(self: Box<Self>, tally: Tally, client: Stream, server: Stream);
 }
@@ -309,6 +312,21 @@ impl Relay {
     }
 
     /// Whether it is to end, from outside.
+    /// What can be seen of the session, which has its place in memory for a name.
+    pub(crate) fn describe(&self) -> SessionSnapshot {
+        SessionSnapshot {
+            id: self.id(),
+            local: self.client.local_address(),
+            bytes: (self.up.bytes, self.down.bytes),
+            ..self.witness.describe()
+        }
+    }
+
+    /// Its own as long as it is open.
+    pub(crate) fn id(&self) -> u64 {
+        std::ptr::from_ref(&*self.witness).addr() as u64
+    }
+
     pub(crate) fn is_cut(&self) -> bool {
         self.witness.cut().is_some()
     }
