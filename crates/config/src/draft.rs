@@ -19,8 +19,8 @@ use std::time::Duration;
 use crate::check::{CheckDraft, Rules, TlsDraft};
 use crate::rules::RulesDraft;
 use crate::{
-    Balance, BusyPolling, ConnectFrom, IpVersions, Keepalive, LogFormat, OnMarkedDown, Place,
-    Problem, RelayMethod, SessionLogFormat, UserList,
+    Balance, BusyPolling, ConnectFrom, Hashing, IpVersions, Keepalive, LogFormat, NodeKey,
+    OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat, UserList,
 };
 
 pub(crate) use http::{LocalHttpDraft, Slot};
@@ -179,6 +179,9 @@ pub(crate) struct BackendDraft {
     pub(crate) place: Place,
     pub(crate) disabled: Maybe<bool>,
     pub(crate) balance: Maybe<Balance>,
+    /// `hash-type` alone; the factor is below.
+    pub(crate) hash_type: Maybe<Hashing>,
+    pub(crate) hash_balance_factor: Maybe<Option<u32>>,
     pub(crate) servers: Vec<ServerDraft>,
     pub(crate) retries: Maybe<u32>,
     /// `None` inside: never; otherwise the interval.
@@ -231,6 +234,7 @@ pub(crate) struct ServerOptions {
     pub(crate) tcp_user_timeout: Maybe<Duration>,
     pub(crate) on_marked_down: Maybe<OnMarkedDown>,
     pub(crate) load: LoadOptions,
+    pub(crate) node_key: Maybe<NodeKey>,
     /// How the address is found at start, tried in this order; unset: by name look-up.
     pub(crate) init_addr: Maybe<Vec<InitAddr>>,
     pub(crate) net: ServerNet,

@@ -8,8 +8,8 @@ mod net;
 mod privileges;
 mod resolvers;
 mod runtime;
-
 pub use http::*;
+mod balance;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,9 @@ use crate::Place;
 use crate::check::Script;
 use crate::rules::{BackendRules, FrontendRules};
 
+pub use balance::{
+    Balance, HashConverter, HashFetch, HashFunction, HashKey, HashMethod, Hashing, NodeKey,
+};
 pub use load::*;
 pub use net::*;
 pub use privileges::*;
@@ -347,6 +350,8 @@ pub struct Backend {
     pub disabled: bool,
     /// How a server is chosen.
     pub balance: Balance,
+    /// `hash-type`, `hash-balance-factor`: what [`Balance`] makes of a hash.
+    pub hashing: Hashing,
     /// In file order, names unique.
     pub servers: Vec<Server>,
     /// `retries`: how often a failed connect is tried again, 3 unless set.
@@ -373,25 +378,6 @@ pub struct Backend {
     pub log_tag: String,
     /// What decides about connections one by one.
     pub rules: BackendRules,
-}
-
-/// How a server is chosen (HAProxy manual, `balance`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted round robin.
-    RoundRobin,
-    /// Fewest open connections per weight.
-    LeastConn,
-    /// Hash of the client's address, map-based.
-    Source,
-}
-
-impl Balance {
-    /// HAProxy's word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        crate::words::Word::word(self)
-    }
 }
 
 /// When a failed connect may go to another server.
@@ -452,6 +438,8 @@ pub struct Server {
     pub source: Option<ConnectFrom>,
     /// `tfo`: what is to be sent at once goes out with the SYN.
     pub fast_open: bool,
+    /// `hash-key`: where it has its points on the ring of `hash-type consistent`.
+    pub node_key: NodeKey,
 }
 
 /// Where to connect to a server.

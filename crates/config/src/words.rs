@@ -1,8 +1,9 @@
 //! Choices that are spelt as one word, the same in haproxy.cfg and TOML.
 
 use crate::{
-    AccessLevel, Balance, BusyPolling, Capability, CheckKind, InitState, IpVersions, LogFormat,
-    OnMarkedDown, OnMarkedUp, Prefer, RelayMethod, SessionLogFormat,
+    AccessLevel, BusyPolling, Capability, CheckKind, HashFunction, HashMethod, InitState,
+    IpVersions, LogFormat, NodeKey, OnMarkedDown, OnMarkedUp, Prefer, RelayMethod,
+    SessionLogFormat,
 };
 
 /// A choice that is spelt as one word.
@@ -12,6 +13,12 @@ pub(crate) trait Word: Copy + 'static {
 
     /// The word of this choice.
     fn word(self) -> &'static str;
+
+    /// The choice of this word.
+    fn of(word: &str) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(known, _)| *known == word)?;
+        Some(found.1)
+    }
 }
 
 macro_rules! words {
@@ -27,7 +34,6 @@ macro_rules! words {
 }
 
 words!(AccessLevel { User = "user", Operator = "operator", Admin = "admin" });
-words!(Balance { RoundRobin = "roundrobin", LeastConn = "leastconn", Source = "source" });
 words!(BusyPolling { Auto = "auto", On = "on", Off = "off" });
 words!(Capability {
     NetRaw = "cap_net_raw",
@@ -46,6 +52,15 @@ words!(CheckKind {
     Redis = "redis",
     Ldap = "ldap",
 });
+words!(HashFunction {
+    Sdbm = "sdbm",
+    Djb2 = "djb2",
+    Wt6 = "wt6",
+    Crc32 = "crc32",
+    None = "none",
+});
+words!(HashMethod { MapBased = "map-based", Consistent = "consistent" });
+words!(NodeKey { Id = "id", Address = "addr", AddressPort = "addr-port" });
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "fully-down" });
 words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use evenkeel_config as config;
 use evenkeel_config::{Redispatch, ServerAddress};
 use evenkeel_health::{Behalf, proxy_header};
+use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use crate::Shared;
-use crate::balance::{Entry, Picker};
+use crate::balance::{Ends, Entry, Picker, node_key};
 use crate::cut::Cut;
 use crate::dial::{self, dial};
 use crate::end::End;
@@ -87,13 +88,9 @@ pub(crate) struct Backend {
 pub(crate) struct Client<'a> {
     /// To notice that it is gone.
     pub(crate) stream: &'a Stream,
-    /// `None`: it has no IP address.
-    pub(crate) address: Option<IpAddr>,
-    /// The port it came in on; 0 when it has none.
-    pub(crate) port: u16,
-    /// Where it came from and went to, as far as it has said so or is known; `None`: it has no IP
-    /// address.
-    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
+    /// Where it comes from and, if the backend [needs](Backend::needs_destination) it, where it
+    /// connected to.
+    pub(crate) ends: Ends,
     /// The server that a rule chose, tried first.
     pub(crate) wanted: Option<usize>,
 }
@@ -181,19 +178,29 @@ impl Backend {
     ) -> Arc<Self> {
         let now = Instant::now();
         let scale = slowstart::scale(&servers);
+        let fixed = config.balance.is_static(&config.hashing);
         let entries: Vec<Entry> = servers
             .iter()
             .map(|server| {
                 let fitness = server.state.fitness();
                 Entry {
-                    weight: slowstart::weight(&fitness, scale, now),
+                    weight: slowstart::weight(&fitness, scale, fixed, now),
                     backup: server.config.backup,
                     usable: fitness.view().is_usable(),
                     full: false,
+                    id: server.config.id,
+                    node_key: node_key(server.config.node_key, server.config.id, &fitness.address),
                 }
             })
             .collect();
-        let picker = Picker::new(config.balance, &entries, config.all_backups);
+        let mut picker = Picker::new(
+            &config.balance,
+            config.hashing,
+            &entries,
+            config.all_backups,
+            Rng::new(),
+        );
+        picker.set_scale(scale);
         let log = shared.logs.sink(&config.log, &config.log_tag);
         let backend = Self {
             connect_seconds: metrics::histogram!("evenkeel_connect_duration_seconds", "proxy" => config.name.clone()),
@@ -345,18 +352,24 @@ impl Backend {
             tcp_user_timeout: server.config.tcp_user_timeout,
         };
         let address = server.state.address(&server.config.address);
+        let Ends {
+            source,
+            destination,
+        } = client.ends;
+        let ends = source.zip(destination);
+        let port = destination.map_or(0, |to| to.port());
         let header = server.config.send_proxy.map_or_else(Vec::new, |kind| {
             let named = |(from, to)| Behalf::Client(from, to);
-            proxy_header(kind, client.ends.map_or(Behalf::Nameless, named))
+            proxy_header(kind, ends.map_or(Behalf::Nameless, named))
         });
         let source = server.config.source.as_ref();
         let passage = dial::Passage {
             source: source.map(|source| (source, &server.ports)),
-            client: client.ends.map(|(from, _)| from),
+            client: ends.map(|(from, _)| from),
             header: &header,
             fast_open: server.config.fast_open,
         };
-        let dialled = dial(&address, client.port, options, passage);
+        let dialled = dial(&address, port, options, passage);
         let dialled = async {
             match self.patience(server) {
                 Some(limit) => timeout(limit, dialled).await.ok(),
@@ -501,7 +514,7 @@ impl Backend {
             let mut picker = self.picker();
             let index = match self.wanted(client, avoid) {
                 Some(index) => index,
-                None => picker.pick(client.address, avoid)?,
+                None => picker.pick(&client.ends, avoid)?,
             };
             if picker.needs_counts() {
                 picker.opened(index);
@@ -551,20 +564,17 @@ impl Backend {
         }
     }
 
-    /// Whether a server's port follows the client's.
-    pub(crate) fn maps_ports(&self) -> bool {
-        let is_mapped =
-            |server: &Arc<Server>| matches!(server.config.address, ServerAddress::Mapped { .. });
-        self.servers.iter().any(is_mapped)
-    }
-
-    /// Whether a server is told, or shown, where its clients come from.
-    pub(crate) fn names_clients(&self) -> bool {
-        self.servers.iter().any(|server| {
-            let source = server.config.source.as_ref();
-            let is_shown = source.is_some_and(|source| source.instead.is_some());
-            server.config.send_proxy.is_some() || is_shown
-        })
+    /// Whether it matters where the client connected to: to the choice of a server, to its port, or
+    /// because a server is told or shown where its clients come from.
+    pub(crate) fn needs_destination(&self) -> bool {
+        let is_needed = |server: &Arc<Server>| {
+            let config = &server.config;
+            let is_shown = |source: &config::ConnectFrom| source.instead.is_some();
+            matches!(config.address, ServerAddress::Mapped { .. })
+                || config.send_proxy.is_some()
+                || config.source.as_ref().is_some_and(is_shown)
+        };
+        self.config.balance.needs_destination() || self.servers.iter().any(is_needed)
     }
 
     /// Counts for the server and for the backend.

@@ -1,11 +1,11 @@
 //! What the project's own benches reach of this crate; no part of what it offers.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use evenkeel_config::Balance;
+use evenkeel_config::{Balance, Hashing, NodeKey, ServerAddress};
 
-use crate::balance::{Entry, Picker};
+use crate::balance::{Ends, Entry, Picker, node_key};
 
 /// A picker under load: as many open connections as there are servers.
 pub struct Traffic {
@@ -17,17 +17,21 @@ pub struct Traffic {
 impl Traffic {
     /// Servers of sixteen different weights, none of the same as its neighbour.
     #[must_use]
-    pub fn new(balance: Balance, servers: usize) -> Self {
-        let entries: Vec<Entry> = (0..servers)
+    pub fn new(balance: &Balance, hashing: Hashing, servers: usize) -> Self {
+        let address = ServerAddress::Unix("/".into());
+        let entries: Vec<Entry> = (0..servers as u32)
             .map(|n| Entry {
                 weight: 10 + (n * 7 % 16) as u16,
                 backup: false,
                 usable: true,
                 full: false,
+                id: n + 1,
+                node_key: node_key(NodeKey::Id, n + 1, &address),
             })
             .collect();
+        let rng = fastrand::Rng::with_seed(1);
         let mut traffic = Self {
-            picker: Picker::new(balance, &entries, false),
+            picker: Picker::new(balance, hashing, &entries, false, rng),
             open: VecDeque::with_capacity(servers + 1),
             client: 0,
         };
@@ -53,8 +57,11 @@ impl Traffic {
     fn come(&mut self) -> usize {
         // Addresses that differ in all their bits.
         self.client = self.client.wrapping_add(0x9e37_79b9);
-        let client = IpAddr::V4(Ipv4Addr::from_bits(self.client));
-        let server = self.picker.pick(Some(client), None);
+        let ends = Ends {
+            source: Some(SocketAddr::new(Ipv4Addr::from_bits(self.client).into(), 1)),
+            destination: None,
+        };
+        let server = self.picker.pick(&ends, None);
         let server = server.expect("at most one server of several is down");
         self.picker.opened(server);
         self.open.push_back(server);

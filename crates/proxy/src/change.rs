@@ -10,11 +10,11 @@ use evenkeel_health::{CheckOutcome, CheckStatus, Machine};
 use tracing::{error, info, warn};
 
 use crate::backend::Backend;
+use crate::balance::node_key;
 use crate::end::End;
 use crate::fitness::{AdminState, Fitness, Health};
 use crate::log::{self, Level, Transition};
 use crate::server::Server;
-use crate::slowstart;
 
 /// Why a server changes, as its log line tells.
 #[derive(Clone, Copy, Debug)]
@@ -104,17 +104,26 @@ impl Backend {
             let weights: Vec<u16> = if is_rescaled {
                 let servers = backend.servers.iter();
                 servers
-                    .map(|server| slowstart::weight(&server.state.fitness(), scale, now))
+                    .map(|server| backend.weight(&server.state.fitness(), now))
                     .collect()
             } else {
                 Vec::new()
             };
+            let weight = backend.weight(fitness, now);
             let mut picker = backend.picker();
+            if is_rescaled {
+                picker.set_scale(scale);
+            }
             for (index, weight) in weights.into_iter().enumerate() {
                 picker.set_weight(index, weight);
             }
-            picker.set_weight(index, slowstart::weight(fitness, scale, now));
+            picker.set_weight(index, weight);
             picker.set_usable(index, fitness.view().is_usable());
+            let config = &backend.servers[index].config;
+            picker.set_node_key(
+                index,
+                node_key(config.node_key, config.id, &fitness.address),
+            );
         });
     }
 

@@ -167,7 +167,7 @@ fn backend_snapshot(
         weight,
         active_servers,
         backup_servers,
-        balance: config.balance,
+        balance: config.balance.clone(),
         servers: backend
             .servers
             .iter()

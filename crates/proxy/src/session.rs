@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Shared;
-use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease, client_ip};
+use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease};
+use crate::balance;
 use crate::cut::Cut;
 use crate::end::End;
 use crate::engine;
@@ -501,22 +502,17 @@ async fn establish(
     wanted: Option<usize>,
 ) -> Result<Connection, Failure> {
     let &Guest { peer, told, .. } = guest;
-    let local = || told.or_else(|| stream.local_address());
-    let port = if backend.maps_ports() {
-        local().map_or(0, |local| local.port())
-    } else {
-        0
-    };
-    let ends = if backend.names_clients() {
-        peer.zip(local())
+    let destination = if backend.needs_destination() {
+        told.or_else(|| stream.local_address())
     } else {
         None
     };
     let client = Client {
         stream,
-        address: client_ip(peer),
-        port,
-        ends,
+        ends: balance::Ends {
+            source: peer,
+            destination,
+        },
         wanted,
     };
     let connection = backend.connect(client).await?;

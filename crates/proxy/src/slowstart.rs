@@ -34,9 +34,12 @@ pub(crate) fn scale(servers: &[Arc<Server>]) -> u16 {
 }
 
 /// What a picker is told of a server's weight now.
-pub(crate) fn weight(fitness: &Fitness, scale: u16, now: Instant) -> u16 {
+///
+/// Where weights are `fixed` ([`is_static`](evenkeel_config::Balance::is_static)), a server has its weight at once.
+pub(crate) fn weight(fitness: &Fitness, scale: u16, fixed: bool, now: Instant) -> u16 {
     let full = u32::from(fitness.weight.min(HEAVIEST)) * u32::from(scale);
-    let share = (full * u32::from(fitness.percent(now))).div_ceil(100);
+    let percent = if fixed { 100 } else { fitness.percent(now) };
+    let share = (full * u32::from(percent)).div_ceil(100);
     u16::try_from(share.min(u32::from(HEAVIEST))).unwrap_or(HEAVIEST)
 }
 
@@ -73,6 +76,12 @@ impl Backend {
     pub(crate) fn rescale(&self) -> bool {
         let scale = scale(&self.servers);
         self.scale.swap(scale, Relaxed) != scale
+    }
+
+    /// What a picker of this generation is told of a server's weight now.
+    pub(crate) fn weight(&self, fitness: &Fitness, now: Instant) -> u16 {
+        let fixed = self.config.balance.is_static(&self.config.hashing);
+        weight(fitness, self.scale.load(Relaxed), fixed, now)
     }
 
     /// The weights of all servers that share the load, as the operator knows them.

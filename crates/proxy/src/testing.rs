@@ -61,9 +61,7 @@ pub(crate) fn stream() -> (Stream, UnixStream) {
 pub(crate) fn client(stream: &Stream) -> Client<'_> {
     Client {
         stream,
-        address: None,
-        port: 0,
-        ends: None,
+        ends: crate::balance::Ends::default(),
         wanted: None,
     }
 }

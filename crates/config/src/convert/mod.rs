@@ -327,11 +327,19 @@ fn backend(
 ) -> (Table, Table) {
     let mut table = Table::new(&format!("backend.{}", show_key(&backend.name)));
     table.set_some("id", id);
+    let balance = &backend.balance;
     table.set_if(
-        backend.balance != default.balance,
+        *balance != default.balance,
         "balance",
-        quoted(backend.balance),
+        show_text(&balance.to_string()),
     );
+    let type_words = backend.hashing.type_words();
+    table.set_if(
+        type_words != default.hashing.type_words(),
+        "hash-type",
+        show_text(&type_words),
+    );
+    table.set_some("hash-balance-factor", backend.hashing.balance_factor);
     table.set_if(
         backend.retries != default.retries,
         "retries",
@@ -428,6 +436,8 @@ fn server(draft: &ServerDraft, server: &Server, default: &Server) -> Table {
         quoted(on_marked_down),
     );
     load::set_load(&mut table, &options.load, server);
+    let node_key = server.node_key;
+    table.set_if(node_key != default.node_key, "hash-key", quoted(node_key));
     let methods = options.init_addr.as_ref().map(|said| {
         let shown: Vec<String> = said.value.iter().map(init_addr).collect();
         format!("[{}]", shown.join(", "))

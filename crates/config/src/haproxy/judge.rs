@@ -168,22 +168,6 @@ impl Reader<'_> {
         self.http_keywords(&proxy);
         self.checks(&mut proxy);
         self.missing(&proxy);
-        if let Some(place) = &proxy.other_hash
-            && proxy
-                .balance
-                .as_ref()
-                .is_some_and(|balance| balance.value == crate::Balance::Source)
-        {
-            let reason = "the hash of 'balance source' is map-based sdbm: each client keeps its \
-                          server, but when a server leaves more clients move than need be";
-            self.report(Verdict {
-                support: OptionSupport::NoEffect(reason),
-                subject: "'hash-type'".to_owned(),
-                key: "hash-type",
-                place: place.clone(),
-                text: "hash-type".to_owned(),
-            });
-        }
         let format = self.session_format(&proxy);
         self.halves(proxy, format, None);
     }
@@ -225,6 +209,10 @@ impl Reader<'_> {
                 )),
                 Http::Balance => Some(format!(
                     "Layer 7 hash not possible for {who} (needs 'mode http'). Falling back to \
+                     round robin"
+                )),
+                Http::LogBalance => Some(format!(
+                    "Unusable balance algorithm for {who} (needs 'mode log'). Falling back to \
                      round robin"
                 )),
             };
@@ -471,6 +459,8 @@ fn backend(proxy: Proxy) -> BackendDraft {
         place: proxy.place,
         disabled: proxy.disabled,
         balance: proxy.balance,
+        hash_type: proxy.hash_type,
+        hash_balance_factor: proxy.hash_balance_factor,
         servers,
         retries: proxy.retries,
         source: proxy.source,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{checks, global, load, net, privileges, proxy, rules, runtime};
+use super::{balance, checks, global, load, net, privileges, proxy, rules, runtime};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -99,6 +99,8 @@ pub(crate) enum Http {
     Cookie,
     /// `Layer 7 hash not possible for backend 'b' (needs 'mode http'). Falling back to round robin.`
     Balance,
+    /// `Unusable balance algorithm for backend 'b' (needs 'mode log'). Falling back to round robin.`
+    LogBalance,
 }
 
 /// An option of `bind` or `server`.
@@ -323,30 +325,35 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Front, Works(proxy::backlog, ""), &["backlog"]),
     row(NamedBack, Works(proxy::server, ""), &["server"]),
     row(Back, Works(proxy::default_server, ""), &["default-server"]),
-    row(NamedBack, Refused("write one 'server' line for each server"), &["server-template"]),
+    row(NamedBack, Works(proxy::server_template, ""), &["server-template"]),
     row(Back, Works(proxy::retries, ""), &["retries"]),
     row(Any, Works(proxy::log, "UDP, Unix datagram sockets, stdout, stderr, fd@"), &["log"]),
     row(Any, Works(proxy::log_tag, ""), &["log-tag"]),
     // Balance.
-    row(Back, Works(proxy::balance, ""), &["balance roundrobin", "balance leastconn",
-        "balance source"]),
-    row(Back, Works(proxy::balance_like_roundrobin, "as roundrobin, with a warning"),
-        &["balance static-rr", "balance random"]),
-    row(Back, Works(proxy::balance_http,
+    row(Back, Works(balance::balance, ""), &["balance roundrobin", "balance static-rr",
+        "balance leastconn", "balance source", "balance first", "balance random"]),
+    row(Back, Works(balance::balance,
+        "of src, src_port, dst, dst_port, rand, int, str; ipmask, sdbm, djb2, wt6, crc32, mod"),
+        &["balance hash"]),
+    row(Back, Works(balance::balance, "without an algorithm: roundrobin"), &["balance"]),
+    row(Back, Works(balance::balance, "accepted: the cookie is not looked for, servers take turns"),
+        &["balance rdp-cookie"]),
+    row(Back, Works(balance::of_other_mode,
         "needs mode http: as roundrobin, with HAProxy's own warning"), &["balance uri",
         "balance url_param", "balance hdr"]),
+    row(Back, Works(balance::of_other_mode,
+        "needs mode log: as roundrobin, with HAProxy's own warning"), &["balance log-hash"]),
     row(Back,
-        Refused("it fills the servers one after the other, which is not supported yet; mark the others 'backup' for that"),
-        &["balance first"]),
+        Refused("it is made for logs; use source, which keeps each client at its server"),
+        &["balance sticky"]),
     row(Back,
-        Refused("it decides which server a client gets, which is not supported yet; use source, leastconn or roundrobin"),
-        &["balance hash", "balance rdp-cookie", "balance sticky", "balance log-hash",
-        "persist rdp-cookie"]),
-    row(Back, Works(proxy::hash_type,
-        "map-based sdbm, which is the default; for others 'balance source' warns"),
-        &["hash-type"]),
-    row(Back, NoEffect("hashes are not bounded by load"), &["hash-balance-factor",
-        "hash-preserve-affinity"]),
+        Refused("it decides which server a client gets, which is not supported yet; use 'balance source' for that"),
+        &["persist rdp-cookie"]),
+    row(Back, Works(balance::hash_type, ""), &["hash-type"]),
+    row(Back, Works(balance::hash_balance_factor, "for random, and hashes of hash-type consistent"),
+        &["hash-balance-factor"]),
+    row(Back, NoEffect("a client waits for the server that its hash leads to, as in HAProxy 3.0"),
+        &["hash-preserve-affinity"]),
     // Timeouts.
     row(Back, Works(proxy::timeout, ""), &["timeout connect", "timeout server",
         "timeout server-fin", "timeout tunnel", "timeout check", "timeout queue"]),
@@ -648,8 +655,7 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(NoArgument, OptionSupport::Silent("it says what is so anyway"), &["no-agent-check",
         "no-check-reuse-pool", "no-check-sni-auto", "no-ssl",
         "non-stick", "stick"]),
-    opt(One, OptionSupport::Silent("it concerns consistent hashes, which are refused"),
-        &["hash-key"]),
+    opt(One, OptionSupport::Works, &["hash-key"]),
     opt(One, OptionSupport::Silent("it concerns log backends and peers"), &["log-bufsize",
         "log-proto", "shard"]),
     opt(One, OptionSupport::Silent(NO_HTTP), &["max-reuse", "pool-conn-name", "pool-low-conn",

@@ -4,6 +4,7 @@
 //! section says is gathered by [`global`] and [`proxy`]; what only shows when all is read (mode http, missing timeouts) is
 //! judged by [`judge`].
 
+mod balance;
 mod blocks;
 mod checks;
 mod condition;

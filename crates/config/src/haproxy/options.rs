@@ -8,7 +8,8 @@ use super::{Line, Reader, load, net, privileges};
 use crate::check::{TlsDraft, TlsVersion};
 use crate::draft::{AccessDraft, BindDraft, BindNet, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
-use crate::{IpVersions, OnMarkedDown, Place};
+use crate::words::Word as _;
+use crate::{IpVersions, NodeKey, OnMarkedDown, Place};
 
 /// What a `server` line says, and a `default-server` line before it.
 #[derive(Clone, Default)]
@@ -229,6 +230,17 @@ fn server_option(
         "on-marked-up" => load::on_marked_up(reader, line, server, argument),
         "init-state" => load::init_state(reader, line, server, argument),
         "track" => options.load.track = Some(line.spanned(argument, argument.text.clone())),
+        "hash-key" => {
+            let key = NodeKey::of(&argument.text);
+            if key.is_none() {
+                let message = format!(
+                    "'hash-key' is id, addr or addr-port, not '{}'",
+                    argument.text
+                );
+                reader.error(line.place(argument), message);
+            }
+            options.node_key = key.map(|key| line.spanned(argument, key));
+        }
         "init-addr" => options.init_addr = init_addr(reader, line, argument),
         other => unreachable!("'{other}' works, so it has its arm"),
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::section::{HttpLine, Kind, LineFormat, Mode, Proxy};
 use super::{Line, Reader, global, options};
+use crate::Keepalive;
 use crate::draft::ProxyLog;
 use crate::resolve::did_you_mean;
-use crate::{Balance, Keepalive};
 
 pub(super) fn mode(reader: &mut Reader<'_>, line: &Line<'_>) {
     let Some(word) = reader.one(line) else {
@@ -79,13 +79,7 @@ pub(super) fn server(reader: &mut Reader<'_>, line: &Line<'_>) {
             "'server' needs a name and an address, such as: server cp1 10.0.1.11:6443 check";
         return reader.error(line.here(), message);
     };
-    if let Some(wrong) = name.text.chars().find(|c| !super::is_name_char(*c)) {
-        let message = format!(
-            "character '{wrong}' is not permitted in server name '{}'; use letters, digits and - _ . :",
-            name.text
-        );
-        reader.error(line.place(name), message);
-    }
+    check_server_name(reader, line, name);
     let text = super::lexer::expand_address(&address.text, &|name| reader.variable(name));
     let mut server = reader.proxy().default_server.clone();
     options::server(reader, line, &line.args()[2..], &mut server);
@@ -96,6 +90,67 @@ pub(super) fn server(reader: &mut Reader<'_>, line: &Line<'_>) {
         server,
     );
     reader.proxy().servers.push(server);
+}
+
+/// `server-template PREFIX COUNT ADDRESS`: as many `server` lines, whose names end in a number.
+pub(super) fn server_template(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let [prefix, range, address, ..] = line.args() else {
+        let message = "'server-template' needs a prefix, a number and an address, such as: \
+                       server-template cp 3 masters.example:6443 check";
+        return reader.error(line.here(), message);
+    };
+    check_server_name(reader, line, prefix);
+    let Some((first, last)) = template_range(&range.text) else {
+        let message = format!(
+            "'server-template' needs how many servers there are, or the first and last number, as \
+             in 3 or 1-3, not '{}'",
+            range.text
+        );
+        return reader.error(line.place(range), message);
+    };
+    if last - first >= MOST_OF_A_TEMPLATE {
+        let message = format!("'server-template' makes at most {MOST_OF_A_TEMPLATE} servers");
+        return reader.error(line.place(range), message);
+    }
+    let text = super::lexer::expand_address(&address.text, &|name| reader.variable(name));
+    let mut server = reader.proxy().default_server.clone();
+    options::server(reader, line, &line.args()[3..], &mut server);
+    // The id of the first; the others have the ones after it.
+    let id = server.options.id.clone();
+    for (at, number) in (0..).zip(first..=last) {
+        let mut server = server.clone();
+        server.options.id = id.clone().map(|id| id.map(|id| id + at));
+        let server = (
+            line.spanned(prefix, format!("{}{number}", prefix.text)),
+            line.spanned(address, text.clone()),
+            line.here(),
+            server,
+        );
+        reader.proxy().servers.push(server);
+    }
+}
+
+/// Servers of one line: more are a slip of the finger, and would be held in memory before anybody
+/// saw it.
+const MOST_OF_A_TEMPLATE: u32 = 100_000;
+
+/// `3` for 1 to 3, `2-4`.
+fn template_range(text: &str) -> Option<(u32, u32)> {
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (first.parse().ok()?, last.parse().ok()?),
+        None => (1, text.parse().ok()?),
+    };
+    (first <= last).then_some((first, last))
+}
+
+fn check_server_name(reader: &mut Reader<'_>, line: &Line<'_>, name: &super::lexer::Word) {
+    if let Some(wrong) = name.text.chars().find(|c| !super::is_name_char(*c)) {
+        let message = format!(
+            "character '{wrong}' is not permitted in server name '{}'; use letters, digits and - _ . :",
+            name.text
+        );
+        reader.error(line.place(name), message);
+    }
 }
 
 pub(super) fn default_server(reader: &mut Reader<'_>, line: &Line<'_>) {
@@ -244,65 +299,6 @@ pub(super) fn splice(reader: &mut Reader<'_>, line: &Line<'_>) {
         "option splice-request" => &mut splice.request,
         _ => &mut splice.response,
     } = on;
-}
-
-pub(super) fn balance(reader: &mut Reader<'_>, line: &Line<'_>) {
-    reader.no_more(line, 0);
-    let balance = match line.name {
-        "balance leastconn" => Balance::LeastConn,
-        "balance source" => Balance::Source,
-        _ => Balance::RoundRobin,
-    };
-    set_balance(reader, line, balance);
-}
-
-pub(super) fn balance_like_roundrobin(reader: &mut Reader<'_>, line: &Line<'_>) {
-    let subject = format!("'{}'", line.name);
-    let support =
-        OptionSupport::NoEffect("servers get their shares in turn, as 'balance roundrobin' has it");
-    reader.verdict(support, &subject, line.name, &line.here(), line.name);
-    set_balance(reader, line, Balance::RoundRobin);
-}
-
-pub(super) fn balance_http(reader: &mut Reader<'_>, line: &Line<'_>) {
-    set_balance(reader, line, Balance::RoundRobin);
-    let http = HttpLine {
-        name: line.name,
-        kind: Http::Balance,
-        place: line.here(),
-        arguments: Vec::new(),
-        section: reader.proxy().place.clone(),
-        text: line.name.to_owned(),
-    };
-    reader.proxy().http.push(http);
-}
-
-fn set_balance(reader: &mut Reader<'_>, line: &Line<'_>, balance: Balance) {
-    let proxy = reader.proxy();
-    // The last line counts.
-    proxy.http.retain(|http| http.kind != Http::Balance);
-    proxy
-        .verdicts
-        .retain(|verdict| !verdict.key.starts_with("balance ") || verdict.key == line.name);
-    proxy.balance = Some(line.spanned(&line.words[0], balance));
-}
-
-/// `hash-type map-based sdbm` is what there is.
-pub(super) fn hash_type(reader: &mut Reader<'_>, line: &Line<'_>) {
-    let words: Vec<&str> = line.args().iter().map(|word| word.text.as_str()).collect();
-    match words.as_slice() {
-        [] => reader.error(
-            line.here(),
-            "'hash-type' needs map-based or consistent after it",
-        ),
-        ["map-based"] | ["map-based", "sdbm"] => reader.proxy().other_hash = None,
-        ["map-based" | "consistent", ..] => reader.proxy().other_hash = Some(line.here()),
-        [other, ..] => {
-            let hint = did_you_mean(other, ["map-based", "consistent"].into_iter());
-            let message = format!("unknown hash type '{other}'{hint}");
-            reader.error(line.place(&line.args()[0]), message);
-        }
-    }
 }
 
 pub(super) fn log(reader: &mut Reader<'_>, line: &Line<'_>) {

@@ -7,7 +7,7 @@ use super::options::ServerLine;
 use crate::check::{CheckDraft, Rules};
 use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
 use crate::rules::RulesDraft;
-use crate::{Balance, ConnectFrom, Keepalive, Place};
+use crate::{Balance, ConnectFrom, Hashing, Keepalive, Place};
 
 /// What kind of section it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +79,8 @@ pub(super) struct Proxy {
     pub(super) skip_null: Maybe<bool>,
     pub(super) log_tag: Maybe<String>,
     pub(super) balance: Maybe<Balance>,
-    /// A `hash-type` that is not the default one.
-    pub(super) other_hash: Option<Place>,
+    pub(super) hash_type: Maybe<Hashing>,
+    pub(super) hash_balance_factor: Maybe<Option<u32>>,
     pub(super) retries: Maybe<u32>,
     pub(super) source: Maybe<ConnectFrom>,
     pub(super) redispatch: Maybe<Option<i32>>,
@@ -237,7 +237,8 @@ impl Proxy {
                 skip_null: None,
                 log_tag: None,
                 balance: None,
-                other_hash: None,
+                hash_type: None,
+                hash_balance_factor: None,
                 retries: None,
                 source: None,
                 redispatch: None,

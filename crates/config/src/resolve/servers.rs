@@ -10,8 +10,8 @@ use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
 use crate::rules::BackendRules;
 use crate::{
-    Backend, Balance, Global, InitState, OnMarkedDown, OnMarkedUp, Place, Redispatch, Server,
-    ServerAddress,
+    Backend, Balance, Global, Hashing, InitState, NodeKey, OnMarkedDown, OnMarkedUp, Place,
+    Redispatch, Server, ServerAddress,
 };
 
 const DEFAULT_RETRIES: u32 = 3;
@@ -28,6 +28,10 @@ impl Resolver<'_> {
             place: draft.place,
             disabled: value(draft.disabled).unwrap_or(false),
             balance: value(draft.balance).unwrap_or(Balance::RoundRobin),
+            hashing: Hashing {
+                balance_factor: value(draft.hash_balance_factor).flatten(),
+                ..value(draft.hash_type).unwrap_or_default()
+            },
             servers,
             retries: value(draft.retries).unwrap_or(DEFAULT_RETRIES),
             redispatch: match value(draft.redispatch) {
@@ -145,6 +149,7 @@ impl Resolver<'_> {
             send_proxy: options.net.send_proxy.resolved(),
             source,
             fast_open: value(options.net.fast_open).unwrap_or(false),
+            node_key: value(options.node_key).unwrap_or(NodeKey::Id),
         })
     }
 

@@ -496,7 +496,7 @@ pub(super) static BIND: Section = Section {
 pub(super) static BACKEND: Section = Section {
     path: "backend.NAME",
     about: "Servers and how one is chosen. `weight`, `tcp-user-timeout`, `on-marked-down`, \
-            `on-marked-up`, `init-addr`, `init-state`, `maxconn`, `minconn`, `maxqueue`, `slowstart`, \
+            `hash-key`, `on-marked-up`, `init-addr`, `init-state`, `maxconn`, `minconn`, `maxqueue`, `slowstart`, \
             `send-proxy`, `source`, `tcp-fast-open` and `check` hold for every server that says \
             nothing else.",
     keys: &[
@@ -508,9 +508,21 @@ pub(super) static BACKEND: Section = Section {
         ),
         key(
             "balance",
-            "`roundrobin`, `leastconn`, `source`",
+            "`roundrobin`, `static-rr`, `leastconn`, `first`, `random`, `random(N)`, `source`, `hash EXPRESSION`",
             "`roundrobin`",
-            "How a server is chosen.",
+            "How a server is chosen, in haproxy.cfg's words; EXPRESSION is `src`, `src_port`, `dst`, `dst_port`, `rand(N)`, `int(N)` or `str(TEXT)`, and after commas `ipmask(V4,V6)`, `mod(N)`, `sdbm`, `djb2`, `wt6`, `crc32`.",
+        ),
+        key(
+            "hash-type",
+            "`map-based` or `consistent`, a function, `avalanche`",
+            "`map-based sdbm`",
+            "How a hash becomes a server: `map-based` spreads evenly, `consistent` moves the fewest clients when a server comes or goes. Functions: `sdbm`, `djb2`, `wt6`, `crc32`, `none`.",
+        ),
+        key(
+            "hash-balance-factor",
+            "number above 100, or false",
+            "false",
+            "With `consistent` and `random`: most connections of a server, in percent of its share.",
         ),
         key(
             "retries",
@@ -597,6 +609,12 @@ pub(super) static BACKEND: Section = Section {
             "true or false",
             "false",
             "Give up for a client that finished sending while it waits, even if it sent something.",
+        ),
+        key(
+            "hash-key",
+            "`id`, `addr`, `addr-port`",
+            "`id`",
+            "What a server's points on the ring of `consistent` follow from.",
         ),
         key(
             "init-addr",
@@ -754,6 +772,7 @@ pub(super) static SERVER: Section = Section {
             "none",
             "Follow that server's state instead of being checked.",
         ),
+        key("hash-key", "word", "the backend's", "As of a backend."),
         key("init-addr", "list", "the backend's", "As of a backend."),
         key(
             "send-proxy",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ::toml::de::{DeTable, DeValue};
 
 use super::fields::{Entry, Fields, File};
-use super::values::{flag, limit, must_be, text, time, whole, word};
+use super::values::{flag, limit, must_be, text, time, whole, word, written};
 use super::{ANY_COUNT, Scope, keys, log_targets, net, one_or_many, privileges, replace, required};
 use crate::check::{CheckDraft, Rules};
 use crate::draft::{
@@ -227,7 +227,9 @@ pub(super) fn backend(
             position,
             id: fields.take("id", whole(ANY_COUNT)),
             disabled: fields.take("disabled", flag),
-            balance: fields.take("balance", word),
+            balance: fields.take("balance", written),
+            hash_type: fields.take("hash-type", written),
+            hash_balance_factor: fields.take("hash-balance-factor", hash_balance_factor),
             servers,
             retries: fields.take("retries", whole(0..=i64::from(i32::MAX))),
             // Each server has it.
@@ -296,6 +298,7 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
                     resolution: own.net.resolution.or(&backend.net.resolution),
                     fast_open: own.net.fast_open.or_else(|| backend.net.fast_open.clone()),
                 },
+                node_key: own.node_key.or_else(|| backend.node_key.clone()),
                 ..backend.clone()
             };
             replace(&mut options.check, check_switch(file, fields));
@@ -335,6 +338,7 @@ fn server_options(file: &File<'_>, fields: &mut Fields<'_, '_>) -> ServerOptions
         init_addr: fields.take("init-addr", init_addr),
         load: load_options(fields),
         net: net::server(file, fields),
+        node_key: fields.take("hash-key", word),
         ..ServerOptions::default()
     }
 }
@@ -388,6 +392,13 @@ fn check_options(fields: &mut Fields<'_, '_>, options: &mut ServerOptions) {
         &mut options.net.check_send_proxy,
         fields.take("send-proxy", flag),
     );
+}
+
+fn hash_balance_factor(value: &DeValue<'_>) -> Result<Option<u32>, String> {
+    match value {
+        DeValue::Boolean(false) => Ok(None),
+        _ => whole(101..=i64::from(i32::MAX))(value).map(Some),
+    }
 }
 
 /// `None` outside: not set, which `when-free` is; `None` inside: never.

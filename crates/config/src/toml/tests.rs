@@ -424,7 +424,8 @@ fn every_key_has_its_effect() {
         (backend.id, backend.disabled, backend.all_backups),
         (9, true, true)
     );
-    assert_eq!((backend.balance, backend.retries), (Balance::LeastConn, 1));
+    assert_eq!(backend.balance, Balance::LeastConn);
+    assert_eq!(backend.retries, 1);
     assert_eq!(backend.redispatch, Redispatch::Always { interval: 2 });
     assert_eq!(
         (backend.connect_timeout, backend.server_fin_timeout),
@@ -596,7 +597,7 @@ number = 5
         "lb.toml:3:1: unknown key 'bnd' in [frontend.NAME]; did you mean 'bind'?",
         "lb.toml:4:11: frontend 'kubernetes': there is no backend 'mastres' for default_backend; did you mean 'masters'?",
         "lb.toml:5:11: 'maxconn' must be a whole number from 1 to 4294967295, not 0",
-        "lb.toml:7:11: 'balance' must be one of \"roundrobin\", \"leastconn\", \"source\", not \"roundrobbin\"; did you mean 'roundrobin'?",
+        "lb.toml:7:11: 'balance' is wrong: unknown balance algorithm 'roundrobbin'; did you mean 'roundrobin'?",
         "lb.toml:8:13: unknown key 'conect' in [backend.NAME.timeout]; did you mean 'connect'?",
         "lb.toml:8:37: 'server' needs a unit: us, ms, s, m, h or d, as in \"30ms\"; \"none\" for no limit",
         "lb.toml:9:10: 'weight' must be a whole number from 0 to 256, not \"high\"",

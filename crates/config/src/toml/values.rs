@@ -1,6 +1,7 @@
 //! Single values of the TOML language: read from a [`DeValue`], written by `convert`.
 
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ::toml::de::DeValue;
@@ -73,6 +74,13 @@ pub(super) fn limit(value: &DeValue<'_>) -> Result<Duration, String> {
             value,
         )),
     }
+}
+
+/// A string that `T` understands.
+pub(super) fn written<T: FromStr<Err = String>>(value: &DeValue<'_>) -> Result<T, String> {
+    text(value)?
+        .parse()
+        .map_err(|message| format!("is wrong: {message}"))
 }
 
 /// One of the words of `T`.
@@ -167,8 +175,8 @@ pub(crate) fn show_key(key: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Balance;
     use crate::words::{FACILITIES, LEVELS};
+    use crate::{Balance, OnMarkedDown};
 
     fn read<T>(
         text: &str,
@@ -210,10 +218,18 @@ mod tests {
 
     #[test]
     fn words_name_what_is_meant() {
-        assert_eq!(read("'leastconn'", word::<Balance>), Ok(Balance::LeastConn));
-        let error = read("'leastcon'", word::<Balance>).unwrap_err();
+        assert_eq!(
+            read("'leastconn'", written::<Balance>),
+            Ok(Balance::LeastConn)
+        );
+        let error = read("'kep'", word::<OnMarkedDown>).unwrap_err();
         assert!(
-            error.contains("not \"leastcon\"; did you mean 'leastconn'?"),
+            error.contains("not \"kep\"; did you mean 'keep'?"),
+            "{error}"
+        );
+        let error = read("'leastcon'", written::<Balance>).unwrap_err();
+        assert!(
+            error.contains("'leastcon'; did you mean 'leastconn'?"),
             "{error}"
         );
         assert_eq!(read("'local7'", index(&FACILITIES)), Ok(23));

@@ -91,20 +91,22 @@ impl RoundRobin {
         }
     }
 
-    /// The server whose turn it is. `avoid` loses its turn unless it is alone.
-    pub(super) fn pick(&mut self, avoid: Option<usize>) -> Option<usize> {
-        // The avoided server and the position that it gave up.
-        let mut held: Option<(usize, i64)> = None;
+    /// The server whose turn it is. Those that are `full` lose their turn, and `avoid` unless it
+    /// is alone.
+    pub(super) fn pick(
+        &mut self,
+        avoid: Option<usize>,
+        full: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        // The servers that lost their turn, each with the position that it gave up.
+        let mut held: Vec<(usize, i64)> = Vec::new();
+        let mut avoided = None;
         let chosen = loop {
             let Some(index) = self.head() else {
                 let is_last = self.spent.is_empty();
-                if let Some((avoided, base)) = held.take() {
-                    self.deal_next(avoided, base);
-                    if is_last {
-                        return Some(avoided);
-                    }
-                } else if is_last {
-                    return None;
+                self.deal_all(&mut held);
+                if is_last {
+                    break avoided;
                 }
                 if self.due.is_empty() {
                     self.begin_round();
@@ -112,16 +114,24 @@ impl RoundRobin {
                 continue;
             };
             let base = self.take_turn(index);
-            if avoid != Some(index) {
+            let is_full = full(index);
+            if !is_full && avoid != Some(index) {
                 self.deal_next(index, base);
-                break index;
+                break Some(index);
             }
-            held = Some((index, base));
+            if !is_full {
+                avoided = Some(index);
+            }
+            held.push((index, base));
         };
-        if let Some((avoided, base)) = held {
-            self.deal_next(avoided, base);
+        self.deal_all(&mut held);
+        chosen
+    }
+
+    fn deal_all(&mut self, held: &mut Vec<(usize, i64)>) {
+        for (index, base) in held.drain(..) {
+            self.deal_next(index, base);
         }
-        Some(chosen)
     }
 
     fn head(&self) -> Option<usize> {

@@ -1,7 +1,10 @@
 //! The pickers against what HAProxy chose, and against what must hold for any history.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
+use evenkeel_config::{HashFunction, HashMethod, NodeKey, ServerAddress};
+use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,23 +12,28 @@ use super::*;
 /// HAProxy tries a connection so often: once, and `retries 3`.
 const ATTEMPTS: usize = 4;
 
+const FILES: &[&str] = &[
+    "bounded",
+    "consistent",
+    "first",
+    "hash-key",
+    "leastconn",
+    "leastconn-full",
+    "map-based",
+    "roundrobin",
+    "roundrobin-full",
+    "source",
+    "static-rr",
+];
+
 #[test]
 fn chooses_as_haproxy_chose() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/balance");
-    let files: Vec<_> = std::fs::read_dir(&directory)
-        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
-        .map(|file| file.unwrap().path())
-        .collect();
-    for algorithm in ["roundrobin", "leastconn", "source"] {
-        let is_there = |path: &&std::path::PathBuf| path.ends_with(format!("{algorithm}.txt"));
-        assert!(
-            files.iter().any(|path| is_there(&path)),
-            "no vectors for {algorithm}"
-        );
-    }
     let mut failures = Vec::new();
-    for path in files {
-        let text = std::fs::read_to_string(&path).unwrap();
+    for name in FILES {
+        let path = directory.join(format!("{name}.txt"));
+        let text = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(
             lines.len() >= 50,
@@ -34,7 +42,7 @@ fn chooses_as_haproxy_chose() {
             lines.len()
         );
         let differ = lines.iter().filter_map(|line| replay(line).err());
-        failures.extend(differ.map(|why| format!("{}: {why}", path.display())));
+        failures.extend(differ.map(|why| format!("{name}: {why}")));
     }
     assert!(
         failures.is_empty(),
@@ -44,41 +52,109 @@ fn chooses_as_haproxy_chose() {
     );
 }
 
-/// Replays one line of a vector file; the file's header says what its words mean.
+/// Both the servers of a vector, and what becomes of them while it is replayed.
+struct Scene {
+    picker: Picker,
+    refuses: Vec<bool>,
+    limits: Vec<u32>,
+    open: Vec<u32>,
+}
+
+impl Scene {
+    /// From the words before the bar; the header of each file says what they mean.
+    fn new(setup: &str) -> Self {
+        let words: Vec<_> = setup.split(' ').collect();
+        let balance: Balance = words[0].replacen(':', " ", 1).parse().unwrap();
+        let said = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+        let balance_factor = said("factor=").map(|percent| percent.parse().unwrap());
+        let hash_type = said("hash-type=").unwrap_or("map-based");
+        let hashing = Hashing {
+            balance_factor,
+            ..hash_type.replace('/', " ").parse().unwrap()
+        };
+        let mut limits = Vec::new();
+        let mut refuses = Vec::new();
+        let mut entries = Vec::new();
+        for (spec, number) in words[words.len() - 1].split(',').zip(1..) {
+            let mut parts = spec.split('@');
+            let (spec, id) = match parts.next().unwrap().split_once('#') {
+                Some((spec, id)) => (spec, id.parse().unwrap()),
+                None => (spec.split('@').next().unwrap(), number),
+            };
+            let (key, address) = match (parts.next(), parts.next()) {
+                (Some(key), Some(address)) => (key, address.parse().unwrap()),
+                _ => ("id", "127.0.0.1:1".parse().unwrap()),
+            };
+            let key = match key {
+                "id" => NodeKey::Id,
+                "addr" => NodeKey::Address,
+                _ => NodeKey::AddressPort,
+            };
+            let (spec, limit) = spec.split_once('/').unwrap_or((spec, "0"));
+            limits.push(limit.parse().unwrap());
+            refuses.push(spec.contains('x'));
+            entries.push(Entry {
+                weight: spec.trim_end_matches(['b', 'd', 'x']).parse().unwrap(),
+                backup: spec.contains('b'),
+                usable: !spec.contains('d'),
+                full: false,
+                id,
+                node_key: node_key(key, id, &ServerAddress::Inet(address)),
+            });
+        }
+        let all_backups = words.contains(&"allbackups");
+        let rng = Rng::with_seed(1);
+        Self {
+            picker: Picker::new(&balance, hashing, &entries, all_backups, rng),
+            refuses,
+            open: vec![0; limits.len()],
+            limits,
+        }
+    }
+
+    fn opened(&mut self, index: usize) {
+        self.picker.opened(index);
+        self.open[index] += 1;
+        self.tell_limit(index);
+    }
+
+    fn closed(&mut self, index: usize) {
+        self.picker.closed(index);
+        self.open[index] -= 1;
+        self.tell_limit(index);
+    }
+
+    fn tell_limit(&mut self, index: usize) {
+        let limit = self.limits[index];
+        let full = limit > 0 && self.open[index] >= limit;
+        self.picker.set_full(index, full);
+    }
+}
+
+/// Replays one line of a vector file.
 fn replay(line: &str) -> Result<(), String> {
     let (setup, events) = line.split_once(" | ").expect("a vector has events");
-    let words: Vec<_> = setup.split(' ').collect();
-    let balance = match words[0] {
-        "roundrobin" => Balance::RoundRobin,
-        "leastconn" => Balance::LeastConn,
-        "source" => Balance::Source,
-        other => panic!("unknown balance {other}"),
-    };
-    let specs: Vec<_> = words[words.len() - 1].split(',').collect();
-    let entries: Vec<_> = specs
-        .iter()
-        .map(|spec| Entry {
-            weight: spec.trim_end_matches(['b', 'd', 'x']).parse().unwrap(),
-            backup: spec.contains('b'),
-            usable: !spec.contains('d'),
-            full: false,
-        })
-        .collect();
-    let refuses: Vec<_> = specs.iter().map(|spec| spec.contains('x')).collect();
-    let mut picker = Picker::new(balance, &entries, words.contains(&"allbackups"));
+    let mut scene = Scene::new(setup);
     for (number, event) in events.split(' ').enumerate() {
         let index = |digits: &str| digits.parse::<usize>().unwrap();
-        match event.split_at(1) {
-            ("d", server) => picker.set_usable(index(server), false),
-            ("u", server) => picker.set_usable(index(server), true),
-            ("c", server) => picker.closed(index(server)),
+        // A client's address may begin as an event does.
+        let (kind, rest) = if event.contains('=') {
+            ("", event)
+        } else {
+            event.split_at(1)
+        };
+        match (kind, rest) {
+            ("d", server) => scene.picker.set_usable(index(server), false),
+            ("u", server) => scene.picker.set_usable(index(server), true),
+            ("c", server) => scene.closed(index(server)),
             ("w", change) => {
                 let (server, weight) = change.split_once(':').unwrap();
-                picker.set_weight(index(server), weight.parse().unwrap());
+                let weight = weight.parse().unwrap();
+                scene.picker.set_weight(index(server), weight);
             }
             _ => {
                 let (client, expected) = event.split_once('=').unwrap_or(("?", event));
-                let chosen = connect(&mut picker, client.parse().ok(), &refuses);
+                let chosen = connect(&mut scene, &ends(client));
                 let expected = if expected.contains(':') {
                     expected.into()
                 } else {
@@ -86,7 +162,7 @@ fn replay(line: &str) -> Result<(), String> {
                 };
                 if !chosen.starts_with(&expected) {
                     return Err(format!(
-                        "{setup}: event {number}: {expected} but we {chosen}"
+                        "{setup}: event {number} ({client}): {expected} but we {chosen}"
                     ));
                 }
             }
@@ -95,20 +171,36 @@ fn replay(line: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// `?`, `address`, or `address/port/address/port` of both ends.
+fn ends(text: &str) -> Ends {
+    let mut parts = text.split('/');
+    let mut end = || {
+        let ip = parts.next()?.parse().ok()?;
+        Some(SocketAddr::new(
+            ip,
+            parts.next().unwrap_or("1").parse().ok()?,
+        ))
+    };
+    Ends {
+        source: end(),
+        destination: end(),
+    }
+}
+
 /// One connection with `option redispatch`, told as a vector has it; it stays open.
-fn connect(picker: &mut Picker, client: Option<IpAddr>, refuses: &[bool]) -> String {
-    let mut picks = vec![0; refuses.len()];
+fn connect(scene: &mut Scene, ends: &Ends) -> String {
+    let mut picks = vec![0; scene.refuses.len()];
     let mut failed = None;
     for _ in 0..ATTEMPTS {
-        let Some(chosen) = picker.pick(client, failed) else {
+        let Some(chosen) = scene.picker.pick(ends, failed) else {
             break;
         };
         picks[chosen] += 1;
-        picker.opened(chosen);
-        if !refuses[chosen] {
+        scene.opened(chosen);
+        if !scene.refuses[chosen] {
             return format!("{chosen}:{}", digits(&picks));
         }
-        picker.closed(chosen);
+        scene.closed(chosen);
         failed = Some(chosen);
     }
     format!("-:{}", digits(&picks))
@@ -136,7 +228,7 @@ fn event(servers: usize) -> impl Strategy<Value = Event> {
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (
+    let drawn = (
         0_u16..=256,
         proptest::bool::weighted(0.3),
         proptest::bool::weighted(0.8),
@@ -145,17 +237,60 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
             weight,
             backup,
             usable,
-            full: false,
+            ..entry(0)
         });
-    proptest::collection::vec(entry, 1..12)
+    proptest::collection::vec(drawn, 1..12).prop_map(|mut entries| {
+        for (entry, id) in entries.iter_mut().zip(1..) {
+            (entry.id, entry.node_key) = (id, id);
+        }
+        entries
+    })
 }
 
-fn any_balance() -> impl Strategy<Value = Balance> {
-    prop_oneof![
+/// A server of weight 1 that serves.
+fn entry(id: u32) -> Entry {
+    Entry {
+        weight: 1,
+        backup: false,
+        usable: true,
+        full: false,
+        id,
+        node_key: id,
+    }
+}
+
+/// Every rule, table and ring included.
+fn any_rule() -> impl Strategy<Value = (Balance, Hashing)> {
+    let balance = prop_oneof![
         Just(Balance::RoundRobin),
+        Just(Balance::StaticRoundRobin),
         Just(Balance::LeastConn),
-        Just(Balance::Source)
-    ]
+        Just(Balance::First),
+        (1_u32..4).prop_map(|draws| Balance::Random { draws }),
+        Just(Balance::Source),
+        Just("hash rand".parse().unwrap()),
+        Just(Balance::RdpCookie),
+    ];
+    let hashing =
+        (any::<bool>(), proptest::option::of(101_u32..200)).prop_map(|(ring, bound)| Hashing {
+            method: if ring {
+                HashMethod::Consistent
+            } else {
+                HashMethod::MapBased
+            },
+            function: HashFunction::Djb2,
+            avalanche: true,
+            balance_factor: bound,
+        });
+    (balance, hashing)
+}
+
+fn picker((balance, hashing): &(Balance, Hashing), servers: &[Entry], all: bool) -> Picker {
+    Picker::new(balance, *hashing, servers, all, Rng::with_seed(7))
+}
+
+fn nobody() -> Ends {
+    Ends::default()
 }
 
 /// Applies what is no pick, to the picker and to the test's own book.
@@ -180,14 +315,14 @@ proptest! {
     /// none; the sums are those of the servers that can be chosen.
     #[test]
     fn never_chooses_a_server_that_cannot_serve(
-        balance in any_balance(),
+        rule in any_rule(),
         all_backups in any::<bool>(),
         (start, events) in entries().prop_flat_map(|start| {
             let events = proptest::collection::vec(event(start.len()), 0..200);
             (Just(start), events)
         }),
     ) {
-        let mut picker = Picker::new(balance, &start, all_backups);
+        let mut picker = picker(&rule, &start, all_backups);
         let mut book = start;
         let mut open = Vec::new();
         for event in &events {
@@ -196,6 +331,8 @@ proptest! {
             prop_assert_eq!(picker.active_servers() as usize, kind(false).count());
             prop_assert_eq!(picker.backup_servers() as usize, kind(true).count());
             let on_backup = kind(false).count() == 0;
+            // A table lets other backups in beside the one.
+            let is_table = matches!(picker.rule, Rule::Map(_));
             let single = on_backup && !all_backups;
             let sharing: Vec<_> = (0..book.len())
                 .filter(|&i| book[i].share() > 0 && book[i].backup == on_backup)
@@ -209,11 +346,16 @@ proptest! {
                 prop_assert_eq!(picker.has_other(index), others);
             }
             let Event::Pick { avoid } = *event else { continue };
-            let chosen = picker.pick(None, avoid);
+            let chosen = picker.pick(&nobody(), avoid);
             prop_assert_eq!(chosen.is_none(), sharing.is_empty());
             if let Some(chosen) = chosen {
-                prop_assert!(sharing.contains(&chosen), "{chosen} of {sharing:?}");
-                if avoid == Some(chosen) {
+                let is_in_table = is_table && single && book[chosen].backup && book[chosen].share() > 0;
+                prop_assert!(sharing.contains(&chosen) || is_in_table, "{chosen} of {sharing:?}");
+                if avoid == Some(chosen)
+                    && !picker.pins()
+                    && !is_table
+                    && rule.1.balance_factor.is_none()
+                {
                     prop_assert_eq!(sharing, vec![chosen]);
                 }
                 picker.opened(chosen);
@@ -232,23 +374,24 @@ proptest! {
         }),
     ) {
         let start: Vec<_> = start.into_iter().map(|e| Entry { backup: false, ..e }).collect();
-        let mut picker = Picker::new(Balance::RoundRobin, &start, false);
+        let rule = (Balance::RoundRobin, Hashing::default());
+        let mut picker = picker(&rule, &start, false);
         let mut book = start;
         for event in &events {
             apply(event, &mut picker, &mut book, &mut Vec::new());
             if let Event::Pick { avoid } = *event {
-                picker.pick(None, avoid);
+                picker.pick(&nobody(), avoid);
             }
         }
         let total: usize = book.iter().map(|e| usize::from(e.share())).sum();
         // Two rounds of sixteen turns per weight: the one that is under way, and another since
         // weights that changed within it may still show in who is left over.
         for _ in 0..32 * total {
-            picker.pick(None, None);
+            picker.pick(&nobody(), None);
         }
         let mut counts = vec![0_usize; book.len()];
         for _ in 0..16 * total {
-            counts[picker.pick(None, None).unwrap()] += 1;
+            counts[picker.pick(&nobody(), None).unwrap()] += 1;
         }
         for (entry, count) in book.iter().zip(counts) {
             let due = 16 * usize::from(entry.share());
@@ -259,51 +402,98 @@ proptest! {
 
 #[test]
 fn source_keeps_a_client_on_its_server_and_spreads_clients() {
-    let entries = [Entry {
-        weight: 1,
-        backup: false,
-        usable: true,
-        full: false,
-    }; 3];
-    let mut picker = Picker::new(Balance::Source, &entries, false);
-    let clients: Vec<IpAddr> = (0..30)
-        .map(|n| format!("10.1.2.{n}").parse().unwrap())
+    let entries = [1, 2, 3].map(entry);
+    let mut picker = picker(&(Balance::Source, Hashing::default()), &entries, false);
+    let clients: Vec<Ends> = (0..30).map(|n| ends(&format!("10.1.2.{n}"))).collect();
+    let first: Vec<_> = clients
+        .iter()
+        .map(|client| picker.pick(client, None))
         .collect();
-    let mut first = Vec::new();
-    for &client in &clients {
-        first.push(picker.pick(Some(client), None));
-    }
-    for (&client, &server) in clients.iter().zip(&first) {
-        assert_eq!(
-            picker.pick(Some(client), server),
-            server,
-            "avoid moves no pinned client"
-        );
+    for (client, &server) in clients.iter().zip(&first) {
+        let again = picker.pick(client, server);
+        assert_eq!(again, server, "avoid moves no pinned client");
     }
     for server in 0..3 {
-        assert_eq!(
-            first
-                .iter()
-                .filter(|&&chosen| chosen == Some(server))
-                .count(),
-            10
-        );
+        let count = first
+            .iter()
+            .filter(|&&chosen| chosen == Some(server))
+            .count();
+        assert_eq!(count, 10);
+    }
+}
+
+/// HAProxy's manual: chance respects weights, and of two draws the less loaded server is taken.
+#[test]
+fn random_respects_weights_and_evens_out_load() {
+    let entries: Vec<Entry> = (1..=4)
+        .map(|id| Entry {
+            weight: 10 * u16::try_from(id).unwrap(),
+            node_key: hash::mix(id),
+            ..entry(id)
+        })
+        .collect();
+    let spread = |draws| {
+        let rule = (Balance::Random { draws }, Hashing::default());
+        let mut picker = picker(&rule, &entries, false);
+        let mut counts = [0_i32; 4];
+        for _ in 0..10_000 {
+            let chosen = picker.pick(&nobody(), None).unwrap();
+            picker.opened(chosen);
+            counts[chosen] += 1;
+        }
+        // How far the worst one is from its share.
+        let off = |(at, &count): (usize, &i32)| (count - 1000 * (at as i32 + 1)).abs();
+        counts.iter().enumerate().map(off).max().unwrap()
+    };
+    assert!(spread(1) < 1000, "{} off", spread(1));
+    assert!(spread(2) < 20, "{} off", spread(2));
+}
+
+#[test]
+fn a_full_server_is_passed_over_by_all_but_hashes() {
+    for (balance, passes) in [
+        (Balance::RoundRobin, true),
+        (Balance::StaticRoundRobin, true),
+        (Balance::LeastConn, true),
+        (Balance::First, true),
+        (Balance::Source, false),
+    ] {
+        let rule = (balance, Hashing::default());
+        let mut picker = picker(&rule, &[1, 2].map(entry), false);
+        let client = ends("0.0.0.0");
+        assert_eq!(picker.pick(&client, None), Some(0), "{rule:?}");
+        picker.set_full(0, true);
+        let expected = if passes { 1 } else { 0 };
+        for _ in 0..3 {
+            assert_eq!(picker.pick(&client, None), Some(expected), "{rule:?}");
+        }
+        picker.set_full(1, true);
+        let expected = if passes { None } else { Some(0) };
+        assert_eq!(picker.pick(&client, None), expected, "{rule:?}");
+        assert_eq!(picker.active_servers(), 2, "full servers are up");
+        picker.set_full(0, false);
+        assert_eq!(picker.pick(&client, None), Some(0), "{rule:?}");
     }
 }
 
 #[test]
 fn ten_thousand_servers_cost_little_per_pick() {
-    let entries = [Entry {
-        weight: 100,
-        backup: false,
-        usable: true,
-        full: false,
-    }; 10_000];
-    for balance in [Balance::RoundRobin, Balance::LeastConn] {
-        let mut picker = Picker::new(balance, &entries, false);
+    let entries: Vec<Entry> = (0..10_000)
+        .map(|id| Entry {
+            weight: 100,
+            ..entry(id)
+        })
+        .collect();
+    for balance in [
+        Balance::RoundRobin,
+        Balance::LeastConn,
+        Balance::StaticRoundRobin,
+    ] {
+        let rule = (balance, Hashing::default());
+        let mut picker = picker(&rule, &entries, false);
         let mut counts = vec![0_u32; entries.len()];
         for _ in 0..30_000 {
-            let chosen = picker.pick(None, None).unwrap();
+            let chosen = picker.pick(&nobody(), None).unwrap();
             picker.opened(chosen);
             counts[chosen] += 1;
         }

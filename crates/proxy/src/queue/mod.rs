@@ -237,7 +237,7 @@ impl Backend {
         let assigned = loop {
             let mut picker = self.picker();
             let wanted = self.wanted(client, avoid).filter(|_| !is_turned_away);
-            let Some(index) = wanted.or_else(|| picker.pick(client.address, avoid)) else {
+            let Some(index) = wanted.or_else(|| picker.pick(&client.ends, avoid)) else {
                 if picker.active_servers() + picker.backup_servers() == 0 {
                     break Assigned::Nobody;
                 }
@@ -260,7 +260,7 @@ impl Backend {
             let is_line_full = maxqueue.is_some_and(|most| own >= most);
             let has_choice = wanted.is_none() && !picker.pins();
             // A server that counts those who wait takes as many as it is explicitly allowed to.
-            let may_wait = !has_choice || picker.needs_counts() && maxqueue.is_some();
+            let may_wait = !has_choice || picker.counts_waiting() && maxqueue.is_some();
             if may_wait && !is_line_full {
                 if picker.needs_counts() {
                     picker.opened(index);

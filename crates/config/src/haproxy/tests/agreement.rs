@@ -77,7 +77,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// Files of the field that HAProxy loads and that are refused here, and why.
-const REFUSED: [(&str, &str); 12] = [
+const REFUSED: [(&str, &str); 8] = [
     (
         "009",
         "a frontend in mode tcp leads to a backend in mode http",
@@ -89,15 +89,11 @@ const REFUSED: [(&str, &str); 12] = [
     ),
     ("104", "the API itself in mode http"),
     ("105", "etcd and rancher in mode http"),
-    ("137", "balance first"),
-    ("144", "balance first"),
     ("151", "what clients send is looked at"),
     (
         "155",
         "a frontend in mode tcp leads to a backend in mode http",
     ),
-    ("164", "balance first"),
-    ("165", "balance first"),
     (
         "f_modemix.cfg",
         "a frontend in mode tcp leads to a backend in mode http",

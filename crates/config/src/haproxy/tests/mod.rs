@@ -166,7 +166,7 @@ fn typos_are_named_with_what_was_meant() {
     );
     check_line(
         "balance roundrobbin",
-        &["8:10: unknown balance 'roundrobbin'; did you mean 'roundrobin'?"],
+        &["8:10: unknown balance algorithm 'roundrobbin'; did you mean 'roundrobin'?"],
     );
     check_line(
         "option tcplogg",
@@ -527,8 +527,7 @@ fn what_must_not_be_ignored_is_refused_and_says_why() {
             "tcp-response content reject",
             "'tcp-response content reject'",
         ),
-        ("balance hash src", "'balance hash'"),
-        ("balance first", "'balance first'"),
+        ("balance sticky", "'balance sticky'"),
         ("stick on src", "'stick on'"),
         ("server s 1.1.1.1:1 ssl verify none", "'ssl' on a server"),
         (
