@@ -1,4 +1,4 @@
-//! The admin address: /metrics, /healthz, /readyz over HTTP. Asks for a snapshot and prints it;
+//! The admin address: /metrics, /stats, /healthz, /readyz over HTTP. Asks for a snapshot and prints it;
 //! changes nothing, and knows the proxy only through the snapshot.
 
 use std::convert::Infallible;
@@ -21,11 +21,14 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::columns::View;
 use crate::desk::Desk;
+use crate::http::stats_page;
 
 /// Visitors at once: a few scrapers and probes; more wait in the kernel's queue.
 const MOST_VISITORS: usize = 16;
 /// For the whole of a visit: a slow reader must not keep a place of the few.
 const LONGEST_VISIT: Duration = Duration::from_secs(10);
+/// Where the statistics page is.
+const STATISTICS: &str = "/stats";
 /// For the request's head alone.
 const LONGEST_HEAD: Duration = Duration::from_secs(5);
 /// How long to wait after an accept that failed (no descriptor left).
@@ -156,8 +159,11 @@ struct Answers {
 impl Answers {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
-        if !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-            return text(StatusCode::NOT_FOUND, "see /metrics, /healthz, /readyz\n");
+        let statistics = path.strip_prefix(STATISTICS);
+        let statistics = statistics.filter(|rest| rest.is_empty() || rest.starts_with(';'));
+        if statistics.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
+            let places = "see /metrics, /stats, /healthz, /readyz\n";
+            return text(StatusCode::NOT_FOUND, places);
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
@@ -168,6 +174,13 @@ impl Answers {
         }
         match (path, self.desk.view().await) {
             (_, None) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            (_, Some(view)) if statistics.is_some() => {
+                let target = request
+                    .uri()
+                    .path_and_query()
+                    .map_or("", |target| target.as_str());
+                statistics_page(target.get(STATISTICS.len()..).unwrap_or(""), view).await
+            }
             ("/metrics", Some(view)) => self.metrics(view).await,
             ("/readyz", Some(view)) => readiness(&view.proxy),
             (_, Some(_)) => text(StatusCode::OK, "ok\n"),
@@ -185,6 +198,19 @@ impl Answers {
             None => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         }
     }
+}
+
+/// The statistics page, or one of its other forms.
+async fn statistics_page(wanted: &str, view: View) -> Response<Full<Bytes>> {
+    let wanted = stats_page::Wanted::parse(wanted);
+    let page = stats_page::at(STATISTICS);
+    let Some(shown) = stats_page::print(&page, "", wanted, view).await else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    };
+    let mut response = Response::new(Full::new(Bytes::from(shown.text)));
+    let kind = HeaderValue::from_static(shown.kind);
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 /// Ready: it accepts, and each backend has a usable server.

@@ -287,7 +287,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         "Sessions denied by a rule on their content, and connections dropped silently",
     )
     .stat("dreq", "MCP", U64)
-    .frontend(|f| Count(f.denied_requests_total))
+    .frontend(|f| Count(f.denied_requests_total + f.http.map_or(0, |http| http.denied_total)))
     .backend(|_| Count(0)),
     column(
         "responses_denied_total",
@@ -304,7 +304,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         "Sessions refused because of what the client sent",
     )
     .stat("ereq", "MCP", U64)
-    .frontend(|_| Count(0)),
+    .frontend(|f| Count(f.http.map_or(0, |http| http.errors_total))),
     column(
         "connection_errors_total",
         Counter,

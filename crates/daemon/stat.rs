@@ -6,7 +6,9 @@ use std::fmt::{self, Write as _};
 use std::sync::OnceLock;
 
 use evenkeel_config::ServerAddress;
-use evenkeel_proxy::{BackendSnapshot, FrontendSnapshot, FrontendStatus, ServerSnapshot, Snapshot};
+use evenkeel_proxy::{
+    BackendSnapshot, FrontendSnapshot, FrontendStatus, HttpSnapshot, ServerSnapshot, Snapshot,
+};
 
 use crate::columns::{COLUMNS, Column, Value};
 use Form::{Str, U32, U64};
@@ -209,7 +211,7 @@ const OTHERS: &[Column] = &[
         Backend(b) => b.service.session_rate,
         Server(_, s) => s.service.session_rate,
     }.into())),
-    Column::field("mode", "CGS", Str, |_| Text("tcp".to_owned())),
+    Column::field("mode", "CGS", Str, |row| Text(mode(row).to_owned())),
     Column::field("algo", "CGS", Str, |row| backend(row, |b| Text(b.balance.name().to_owned()))),
     Column::field("addr", "CGS", Str, |row| server(row, |s| Text(address(&s.address)))),
     Column::field("last_chk", "MOP", Str, |row| checked(row, |s| match &s.last_check {
@@ -224,13 +226,19 @@ const OTHERS: &[Column] = &[
     Column::field("check_fall", "CGS", U32, |row| checked(row, |s| Number(s.rise_fall.1.into()))),
     Column::field("check_health", "CGS", U32, |row| checked(row, |s| Number(s.health.0.into()))),
     Column::field("conn_rate", "MRP", U32, |row| frontend(row, |f| Number(f.connection_rate.into()))),
-    Column::field("sess_other", "MCP", U64, |row| frontend(row, |f| Number(f.sessions_total))),
+    Column::field("sess_other", "MCP", U64, |row| frontend(row, |f| Number(f.http.map_or(f.sessions_total, |_| 0)))),
     Column::field("used_conn_cur", "MGP", U32, |row| server(row, |s| Number(s.service.current_sessions.into()))),
     Column::field("need_conn_est", "MGP", U32, |row| server(row, |s| Number(s.service.max_sessions.into()))),
     // What only HTTP, TLS, compression or a reused connection moves; of rows that have it, zero.
-    Column::field("req_rate", "MRP", U32, |row| frontend(row, |_| Number(0))),
-    Column::field("req_rate_max", "MMP", U32, |row| frontend(row, |_| Number(0))),
-    Column::field("req_tot", "MCP", U64, |row| frontend(row, |_| Number(0))),
+    Column::field("req_rate", "MRP", U32, |row| frontend(row, |f| Number(http_of(f).request_rate.into()))),
+    Column::field("req_rate_max", "MMP", U32, |row| frontend(row, |f| Number(http_of(f).max_request_rate.into()))),
+    Column::field("req_tot", "MCP", U64, |row| frontend(row, |f| Number(http_of(f).requests_total))),
+    Column::field("hrsp_1xx", "MCP", U64, |row| answers(row, 0)),
+    Column::field("hrsp_2xx", "MCP", U64, |row| answers(row, 1)),
+    Column::field("hrsp_3xx", "MCP", U64, |row| answers(row, 2)),
+    Column::field("hrsp_4xx", "MCP", U64, |row| answers(row, 3)),
+    Column::field("hrsp_5xx", "MCP", U64, |row| answers(row, 4)),
+    Column::field("hrsp_other", "MCP", U64, |row| answers(row, 5)),
     Column::field("comp_in", "MCP", U64, not_of_servers),
     Column::field("comp_out", "MCP", U64, not_of_servers),
     Column::field("comp_byp", "MCP", U64, not_of_servers),
@@ -241,14 +249,34 @@ const OTHERS: &[Column] = &[
     Column::field("idle_conn_cur", "MGP", U32, |row| server(row, |_| Number(0))),
     Column::field("safe_conn_cur", "MGP", U32, |row| server(row, |_| Number(0))),
     Column::field("srid", "MCP", U32, |row| server(row, |_| Number(0))),
-    Column::field("h1sess", "MCP", U64, |row| frontend(row, |_| Number(0))),
+    Column::field("h1sess", "MCP", U64, |row| frontend(row, |f| Number(f.http.map_or(0, |_| f.sessions_total)))),
     Column::field("h2sess", "MCP", U64, |row| frontend(row, |_| Number(0))),
     Column::field("h3sess", "MCP", U64, |row| frontend(row, |_| Number(0))),
     Column::field("req_other", "MCP", U64, |row| frontend(row, |_| Number(0))),
-    Column::field("h1req", "MCP", U64, |row| frontend(row, |_| Number(0))),
+    Column::field("h1req", "MCP", U64, |row| frontend(row, |f| Number(http_of(f).requests_total))),
     Column::field("h2req", "MCP", U64, |row| frontend(row, |_| Number(0))),
     Column::field("h3req", "MCP", U64, |row| frontend(row, |_| Number(0))),
 ];
+
+/// Requests of a frontend; none where it carries TCP.
+fn http_of(frontend: &FrontendSnapshot) -> HttpSnapshot {
+    frontend.http.unwrap_or_default()
+}
+
+/// Answers of this class, of a frontend that gives any.
+fn answers(row: &Row<'_>, class: usize) -> Cell {
+    frontend(row, |frontend| match &frontend.http {
+        Some(http) => Number(http.responses_total[class]),
+        None => Empty,
+    })
+}
+
+fn mode(row: &Row<'_>) -> &'static str {
+    match row {
+        Frontend(frontend) if frontend.http.is_some() => "http",
+        _ => "tcp",
+    }
+}
 
 fn frontend(row: &Row<'_>, cell: impl Fn(&FrontendSnapshot) -> Cell) -> Cell {
     match row {

@@ -8,7 +8,7 @@ mod error_page;
 mod exporter;
 mod facts;
 mod meter;
-mod stats_page;
+pub(crate) mod stats_page;
 
 use std::sync::Arc;
 

@@ -11,21 +11,21 @@ use evenkeel_proxy::{
 };
 
 use crate::columns::View;
-use crate::desk;
+use crate::{desk, stat};
 
 const INFALLIBLE: &str = "writing to a String does not fail";
 
 /// What is shown, and how a browser is to take it.
-pub(super) struct Shown {
-    pub(super) kind: &'static str,
-    pub(super) text: String,
+pub(crate) struct Shown {
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
     /// When to ask again.
-    pub(super) refresh: Option<Duration>,
+    pub(crate) refresh: Option<Duration>,
 }
 
 /// What the rest of the request's target asks for: `;up;norefresh`, `?scope=kube`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     form: Form,
     /// `;norefresh`.
     stays: bool,
@@ -42,13 +42,32 @@ pub(super) struct Wanted {
 enum Form {
     #[default]
     Html,
+    /// `;csv`.
+    Csv,
+    /// `;typed`.
+    Typed,
+    /// `;json`.
+    Json,
+}
+
+impl Form {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Html => "text/html; charset=utf-8",
+            Self::Csv | Self::Typed => "text/plain",
+            Self::Json => "application/json",
+        }
+    }
 }
 
 impl Wanted {
-    pub(super) fn parse(rest: &str) -> Self {
+    pub(crate) fn parse(rest: &str) -> Self {
         let mut wanted = Self::default();
         for word in rest.split([';', '?', '&']) {
             match word.split_once('=').unwrap_or((word, "")) {
+                ("csv", _) => wanted.form = Form::Csv,
+                ("typed", _) => wanted.form = Form::Typed,
+                ("json", _) => wanted.form = Form::Json,
                 ("norefresh", _) => wanted.stays = true,
                 ("up", _) => wanted.hides_down = true,
                 ("no-maint", _) => wanted.hides_maint = true,
@@ -106,7 +125,7 @@ impl Wanted {
 }
 
 /// What `wanted` asks of `page`, which the section `own` shows; `None` when the process ends.
-pub(super) async fn print(
+pub(crate) async fn print(
     page: &StatsPage,
     own: &str,
     wanted: Wanted,
@@ -114,14 +133,39 @@ pub(super) async fn print(
 ) -> Option<Shown> {
     let refresh = page.refresh.filter(|_| !wanted.stays);
     let (page, view) = (page.clone(), wanted.view(page, own, view));
-    let text = desk::print(move || match wanted.form {
+    let form = wanted.form;
+    let rows = stat::Wanted {
+        shows_details: page.shows_legends,
+        ..stat::Wanted::ALL
+    };
+    let text = desk::print(move || match form {
         Form::Html => html(&page, &wanted, &view),
+        Form::Csv => stat::csv(&view.proxy, &rows),
+        Form::Typed => stat::typed(&view.proxy, &rows, false),
+        Form::Json => stat::json(&view.proxy, &rows),
     });
     Some(Shown {
-        kind: "text/html; charset=utf-8",
+        kind: form.kind(),
         text: text.await?,
         refresh,
     })
+}
+
+/// A page that everybody sees at `uri`, with all that there is.
+pub(crate) fn at(uri: &str) -> StatsPage {
+    StatsPage {
+        uri: uri.to_owned(),
+        realm: String::new(),
+        users: Vec::new(),
+        refresh: None,
+        shows_version: true,
+        node: None,
+        description: None,
+        shows_legends: true,
+        scope: Vec::new(),
+        rules: Vec::new(),
+        admin: Vec::new(),
+    }
 }
 
 const STYLE: &str = "\
@@ -521,4 +565,91 @@ fn escaped(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::tests::view;
+
+    fn page() -> StatsPage {
+        StatsPage {
+            uri: "/<stats>".to_owned(),
+            realm: String::new(),
+            users: Vec::new(),
+            refresh: Some(Duration::from_secs(5)),
+            shows_version: false,
+            node: Some("lb<1>".to_owned()),
+            description: None,
+            shows_legends: false,
+            scope: Vec::new(),
+            rules: Vec::new(),
+            admin: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn options_stand_behind_the_address() {
+        let wanted = Wanted::parse(";csv;norefresh;up;no-maint?scope=kube");
+        let expected = Wanted {
+            form: Form::Csv,
+            stays: true,
+            hides_down: true,
+            hides_maint: true,
+            scope: "kube".to_owned(),
+        };
+        assert_eq!(wanted, expected);
+        assert_eq!(Wanted::parse("foo").form, Form::Html);
+        assert_eq!(Wanted::parse(";json").form, Form::Json);
+    }
+
+    #[test]
+    fn names_mean_nothing_to_html() {
+        let text = html(&page(), &Wanted::parse(";scope=<b>"), &view(Vec::new()));
+        assert!(
+            text.contains("lb&lt;1&gt;") && text.contains("kube &quot;be&quot;"),
+            "{text}"
+        );
+        assert!(!text.contains("<b>") && !text.contains("<stats>"), "{text}");
+    }
+
+    #[test]
+    fn a_page_shows_what_it_is_allowed_to() {
+        let only = StatsPage {
+            scope: vec![".".to_owned()],
+            ..page()
+        };
+        let shown = Wanted::default().view(&only, "fe", view(Vec::new()));
+        assert_eq!(
+            (shown.proxy.frontends.len(), shown.proxy.backends.len()),
+            (1, 0)
+        );
+        let named = Wanted::parse(";scope=kube").view(&page(), "fe", view(Vec::new()));
+        assert_eq!(
+            (named.proxy.frontends.len(), named.proxy.backends.len()),
+            (0, 1)
+        );
+    }
+
+    #[test]
+    fn every_row_has_every_cell() {
+        let text = html(&page(), &Wanted::default(), &view(Vec::new()));
+        let rows = text.lines().filter(|line| line.starts_with("<tr class="));
+        for row in rows {
+            assert_eq!(row.matches("<td").count(), WIDTH + 1, "{row}");
+        }
+    }
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m1s"),
+            (3700, "1h1m"),
+            (90_000, "1d1h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), expected);
+        }
+    }
 }
