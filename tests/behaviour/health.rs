@@ -164,7 +164,7 @@ listen api
     only.die();
     assert_eq!(
         lab.syslog
-            .containing("backend api has no server available!")
+            .containing("proxy api has no server available!")
             .level,
         0
     );

@@ -19,4 +19,5 @@ mod metrics;
 mod privileges;
 mod queue;
 mod retries;
+mod server_states;
 mod timeouts;

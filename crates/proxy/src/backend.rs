@@ -1,7 +1,7 @@
 //! Finds a server for a client and connects to it: choice, retries, redispatch.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,8 @@ pub(crate) struct Backend {
     pub(crate) kill: Cut,
     /// See [`Backend::fullconn`]; runs along with the limits of the frontends.
     pub(crate) fullconn: AtomicU32,
+    /// Whether it is half of a `listen` section.
+    is_listen: AtomicBool,
     /// What weights are multiplied with, so that slowstart has steps to climb.
     pub(crate) scale: AtomicU16,
     connect_seconds: metrics::Histogram,
@@ -213,6 +215,7 @@ impl Backend {
             shared,
             kill,
             fullconn: AtomicU32::new(u32::MAX),
+            is_listen: AtomicBool::new(false),
             scale: AtomicU16::new(scale),
         };
         backend.note_standing(now);
@@ -537,6 +540,20 @@ impl Backend {
     pub(crate) fn note_choice(&self, server: &Server) {
         let epoch = self.shared.stats.epoch;
         self.count(server, |stats| stats.choose(epoch));
+    }
+
+    /// Says that it is half of a `listen` section.
+    pub(crate) fn note_listen(&self) {
+        self.is_listen.store(true, Relaxed);
+    }
+
+    /// What HAProxy calls it in messages: a `listen` is neither frontend nor backend.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.is_listen.load(Relaxed) {
+            "proxy"
+        } else {
+            "backend"
+        }
     }
 
     /// Sessions at which limits that follow them are at their highest.

@@ -162,7 +162,7 @@ impl Backend {
             }
         }
         if self.note_standing(now) && !self.is_up() {
-            let message = log::no_server_available(&self.config.name);
+            let message = log::no_server_available(self.kind(), &self.config.name);
             self.log.send(Level::Emerg, &message);
             error!("{message}");
         }

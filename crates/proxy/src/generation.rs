@@ -435,6 +435,12 @@ fn link_followers(config: &Config, backends: &[Arc<Backend>]) {
 /// the frontends that lead there may have, unless the file says.
 pub(crate) fn set_fullconn(frontends: &[Arc<Frontend>], backends: &[Arc<Backend>]) {
     for backend in backends {
+        if frontends
+            .iter()
+            .any(|own| own.config.id == backend.config.id)
+        {
+            backend.note_listen();
+        }
         let fullconn = backend.config.queueing.fullconn.unwrap_or_else(|| {
             let reaching = frontends
                 .iter()

@@ -397,7 +397,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Back, Works(net::source_line, "from IP addresses; `usesrc hdr_ip` is refused"), &["source"]),
     row(Front, NoEffect("rates of new connections are not limited"), &["rate-limit sessions"]),
     row(Back,
-        Silent("persistence comes from cookies, which need HTTP, or from rules that are refused"),
+        Silent("persistence comes from cookies, which need HTTP"),
         &["option persist", "force-persist", "ignore-persist"]),
     row(Back, NoEffect("health is carried over a reload in memory; a fresh start checks anew"),
         &["load-server-state-from-file", "server-state-file-name"]),

@@ -1,8 +1,8 @@
 //! What is said of servers and proxies that change their state, in HAProxy's words.
 
 /// The last server of a backend went down.
-pub(crate) fn no_server_available(backend: &str) -> String {
-    format!("backend {backend} has no server available!")
+pub(crate) fn no_server_available(kind: &str, backend: &str) -> String {
+    format!("{kind} {backend} has no server available!")
 }
 
 /// Sessions outlived `hard-stop-after`.

@@ -395,7 +395,7 @@ fn an_accept_is_told_as_haproxy_tells_it() {
 #[test]
 fn servers_and_proxies_change_in_haproxys_words() {
     assert_eq!(
-        no_server_available("be"),
+        no_server_available("backend", "be"),
         "backend be has no server available!"
     );
     assert_eq!(
