@@ -14,6 +14,7 @@ mod check_mode;
 mod drain;
 mod half_close;
 mod health;
+mod http;
 mod logs;
 mod maxconn;
 mod metrics;

@@ -15,6 +15,7 @@ mod balance;
 mod check_mode;
 mod end_codes;
 mod health;
+mod http;
 mod metrics;
 mod privileges;
 mod queue;
