@@ -224,7 +224,16 @@ fn readiness(proxy: &Snapshot) -> Response<Full<Bytes>> {
         .filter(|b| !b.is_up)
         .map(|b| b.name.as_str())
         .collect();
-    if down.is_empty() {
+    let open: Vec<&str> = proxy
+        .backends
+        .iter()
+        .filter(|b| b.fails_open)
+        .map(|b| b.name.as_str())
+        .collect();
+    if down.is_empty() && !open.is_empty() {
+        let open = open.join(", ");
+        text(StatusCode::OK, format!("ok, but no check passes: {open}\n"))
+    } else if down.is_empty() {
         text(StatusCode::OK, "ok\n")
     } else {
         text(

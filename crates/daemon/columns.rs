@@ -696,6 +696,22 @@ pub(crate) const OWN_FRONTEND: &[Column] = &[column(
 )
 .frontend(|f| Count(f.maxconn_reached_total))];
 
+/// `evenkeel_backend_*`.
+pub(crate) const OWN_BACKEND: &[Column] = &[
+    column(
+        "fail_open",
+        Gauge,
+        "Whether servers are in use that pass no check (fail-open)",
+    )
+    .backend(|b| Count(u64::from(b.fails_open))),
+    column(
+        "fail_opens_total",
+        Counter,
+        "Times that servers began to be used that pass no check",
+    )
+    .backend(|b| Count(b.fail_opens_total)),
+];
+
 /// `evenkeel_bind_address_present{proxy,address}`: a row of its own shape.
 pub(crate) const BIND_ADDRESS_PRESENT: (&str, &str) = (
     "bind_address_present",

@@ -6,7 +6,8 @@ use std::time::Duration;
 use evenkeel_proxy::{BackendSnapshot, FrontendSnapshot};
 
 use crate::columns::{
-    BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_FRONTEND, PROCESS, ProcessColumn,
+    BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_BACKEND, OWN_FRONTEND, PROCESS,
+    ProcessColumn,
 };
 use crate::columns::{Value, View};
 
@@ -16,15 +17,7 @@ pub(crate) fn print(view: &View) -> String {
     let mut text = String::with_capacity(labels.servers.len() * 4096 + 16_384);
     process(&mut text, "haproxy_process", PROCESS, view);
     frontends(&mut text, "haproxy_frontend", COLUMNS, &labels);
-    for column in COLUMNS {
-        let Some(value) = column.backend else {
-            continue;
-        };
-        let mut metric = Metric::new("haproxy_backend", column.name, column.kind, column.help);
-        for (labels, backend) in &labels.backends {
-            metric.line(&mut text, labels, value(backend));
-        }
-    }
+    backends(&mut text, "haproxy_backend", COLUMNS, &labels);
     for column in COLUMNS {
         let Some(value) = column.server else { continue };
         let mut metric = Metric::new("haproxy_server", column.name, column.kind, column.help);
@@ -34,6 +27,7 @@ pub(crate) fn print(view: &View) -> String {
     }
     process(&mut text, "evenkeel", OWN, view);
     frontends(&mut text, "evenkeel_frontend", OWN_FRONTEND, &labels);
+    backends(&mut text, "evenkeel_backend", OWN_BACKEND, &labels);
     bind_addresses(&mut text, &labels);
     text
 }
@@ -95,6 +89,18 @@ fn frontends(text: &mut String, prefix: &str, columns: &[Column], labels: &Label
         let mut metric = Metric::new(prefix, column.name, column.kind, column.help);
         for (labels, frontend) in &labels.frontends {
             metric.line(text, labels, value(frontend));
+        }
+    }
+}
+
+fn backends(text: &mut String, prefix: &str, columns: &[Column], labels: &Labels<'_>) {
+    for column in columns {
+        let Some(value) = column.backend else {
+            continue;
+        };
+        let mut metric = Metric::new(prefix, column.name, column.kind, column.help);
+        for (labels, backend) in &labels.backends {
+            metric.line(text, labels, value(backend));
         }
     }
 }
@@ -260,6 +266,8 @@ pub(crate) mod tests {
             },
             session_limit: 200,
             weight: 2,
+            fails_open: false,
+            fail_opens_total: 0,
             active_servers: 1,
             backup_servers: 0,
             balance: Balance::RoundRobin,

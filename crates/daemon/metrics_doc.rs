@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::columns::{BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_FRONTEND, PROCESS};
+use crate::columns::{
+    BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_BACKEND, OWN_FRONTEND, PROCESS,
+};
 use crate::recorder::RECORDED;
 
 /// HAProxy's metrics that have no meaning here: what their names contain, and why.
@@ -104,6 +106,14 @@ pub(crate) fn markdown() -> String {
         &mut page,
         "What HAProxy has not: frontends",
         "evenkeel_frontend",
+        "`proxy`",
+        own,
+    );
+    let own = of(OWN_BACKEND, |c| c.backend.is_some());
+    section(
+        &mut page,
+        "What HAProxy has not: backends",
+        "evenkeel_backend",
         "`proxy`",
         own,
     );

@@ -5,6 +5,7 @@
 //! `default-server`) and leaves everything else to `resolve`. What it could not read goes into
 //! [`Draft::problems`]; reading goes on, so that all problems are reported at once.
 
+mod health;
 mod http;
 mod load;
 mod net;
@@ -23,6 +24,7 @@ use crate::{
     OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat, UserList,
 };
 
+pub(crate) use health::{HealthDraft, ServerHealthDraft};
 pub(crate) use http::{LocalHttpDraft, Slot};
 pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
@@ -81,6 +83,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) logs: Vec<LogDraft>,
     pub(crate) log_tag: Maybe<String>,
     pub(crate) spread_checks: Maybe<u8>,
+    pub(crate) max_spread_checks: Maybe<Duration>,
     pub(crate) node: Maybe<String>,
     pub(crate) description: Maybe<String>,
     pub(crate) relay: Maybe<RelayMethod>,
@@ -186,6 +189,7 @@ pub(crate) struct BackendDraft {
     pub(crate) retries: Maybe<u32>,
     /// `None` inside: never; otherwise the interval.
     pub(crate) redispatch: Maybe<Option<i32>>,
+    pub(crate) health: HealthDraft,
     pub(crate) all_backups: Maybe<bool>,
     pub(crate) connect_timeout: Maybe<Duration>,
     pub(crate) check_timeout: Maybe<Duration>,
@@ -232,6 +236,7 @@ pub(crate) struct ServerOptions {
     pub(crate) rise: Maybe<u32>,
     pub(crate) fall: Maybe<u32>,
     pub(crate) tcp_user_timeout: Maybe<Duration>,
+    pub(crate) health: ServerHealthDraft,
     pub(crate) on_marked_down: Maybe<OnMarkedDown>,
     pub(crate) load: LoadOptions,
     pub(crate) node_key: Maybe<NodeKey>,

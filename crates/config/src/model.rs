@@ -2,12 +2,14 @@
 //! names are linked, times are [`Duration`]s. `None` always means something of its own ("no
 //! limit", "not checked"), never "not set".
 
+mod health;
 mod http;
 mod load;
 mod net;
 mod privileges;
 mod resolvers;
 mod runtime;
+pub use health::*;
 pub use http::*;
 mod balance;
 
@@ -101,6 +103,9 @@ pub struct Global {
     pub log_tag: String,
     /// `spread-checks`: random share, in percent (0-50), added to or taken from check intervals.
     pub spread_checks: u8,
+    /// `max-spread-checks`: how far apart the first checks may be; `None`: as far as the shortest
+    /// interval has it.
+    pub max_spread_checks: Option<Duration>,
     /// `node`, shown in metrics; empty when not set.
     pub node: String,
     /// `description`, shown in metrics; empty when not set.
@@ -358,6 +363,8 @@ pub struct Backend {
     pub retries: u32,
     /// When a retry may go to another server.
     pub redispatch: Redispatch,
+    /// What verdicts on its servers do.
+    pub health: HealthPolicy,
     /// `option allbackups`: all backups share the load once no other server is usable.
     pub all_backups: bool,
     /// `timeout connect`, per attempt; `None`: no limit of the file's.
@@ -422,6 +429,10 @@ pub struct Server {
     pub check: Option<Check>,
     /// `tcp-ut`: TCP_USER_TIMEOUT toward the server.
     pub tcp_user_timeout: Option<Duration>,
+    /// The agent that is asked about it.
+    pub agent: Option<Agent>,
+    /// Whether connects of clients count like checks.
+    pub observation: Option<Observation>,
     /// What a DOWN mark does to its open connections.
     pub on_marked_down: OnMarkedDown,
     /// What coming up does to sessions on backups.

@@ -2,7 +2,7 @@
 
 use crate::{
     AccessLevel, BusyPolling, Capability, CheckKind, HashFunction, HashMethod, InitState,
-    IpVersions, LogFormat, NodeKey, OnMarkedDown, OnMarkedUp, Prefer, RelayMethod,
+    IpVersions, LogFormat, NodeKey, OnError, OnMarkedDown, OnMarkedUp, Prefer, RelayMethod,
     SessionLogFormat,
 };
 
@@ -64,6 +64,12 @@ words!(NodeKey { Id = "id", Address = "addr", AddressPort = "addr-port" });
 words!(IpVersions { System = "system", V4V6 = "v4v6", V6Only = "v6only" });
 words!(InitState { Up = "up", FullyUp = "fully-up", Down = "down", FullyDown = "fully-down" });
 words!(OnMarkedUp { Keep = "keep", ShutdownBackupSessions = "shutdown-backup-sessions" });
+words!(OnError {
+    FastInter = "fastinter",
+    FailCheck = "fail-check",
+    SuddenDeath = "sudden-death",
+    MarkDown = "mark-down",
+});
 words!(OnMarkedDown { Keep = "keep", ShutdownSessions = "shutdown-sessions" });
 words!(Prefer { V4 = "ipv4", V6 = "ipv6" });
 words!(RelayMethod { Auto = "auto", Copy = "copy", Splice = "splice" });

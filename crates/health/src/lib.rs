@@ -3,8 +3,10 @@
 //! A pure state machine (no clock, no socket), a probe that asks a server once, and a driver
 //! that waits, asks, feeds the machine and publishes. Must not know listeners or clients.
 
+mod agent;
 mod answer;
 mod connect;
+mod fail_open;
 mod header;
 mod judge;
 mod machine;
@@ -21,8 +23,10 @@ mod testing;
 mod values;
 mod watch;
 
+pub use agent::{AgentAdmin, AgentReport, AgentSaid, parse_agent, watch_agent};
 pub use answer::{Answer, End, Parsed, parse_answer};
 pub use evenkeel_config::CheckStatus;
+pub use fail_open::{Record, has_connected};
 pub use header::{Behalf, crc32c_of, proxy_header};
 pub use machine::{Change, Machine, Phase, interval};
 pub use names::{Found, Known, Missing, Service, Target, follow, seat};

@@ -125,6 +125,19 @@ impl Machine {
         }
     }
 
+    /// Whether one more failure brings the server down.
+    #[must_use]
+    pub fn falls_next(&self) -> bool {
+        self.health == self.rise
+    }
+
+    /// The same server one failure before its last (`on-error sudden-death`).
+    #[must_use]
+    pub fn near_its_end(self) -> Self {
+        let health = self.health.min(self.rise.saturating_add(1));
+        Self { health, ..self }
+    }
+
     /// Takes one verdict in; says what it changed.
     pub fn on(&mut self, passed: bool) -> Option<Change> {
         let (health, change) = match (self.is_up(), passed) {

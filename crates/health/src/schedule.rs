@@ -27,9 +27,9 @@ pub struct FirstCheck {
 ///
 /// Server i of n waits i/n of the shortest interval there is (of a second at least), or of its
 /// own interval if that is longer. Interval here is the one after a first check that has not
-/// changed anything: `fastinter`, or `inter` where `fall` is 1.
+/// changed anything: `fastinter`, or `inter` where `fall` is 1. `most` is `max-spread-checks`.
 #[must_use]
-pub fn first_checks(backends: &[Backend]) -> Vec<FirstCheck> {
+pub fn first_checks(backends: &[Backend], most: Option<Duration>) -> Vec<FirstCheck> {
     let own_interval =
         |check: &Check| interval(check, Machine::new(check.rise, check.fall).phase());
     let checked: Vec<(BackendId, usize, Duration)> = backends
@@ -54,6 +54,7 @@ pub fn first_checks(backends: &[Backend]) -> Vec<FirstCheck> {
         .enumerate()
         .map(|(position, (backend, server, own))| {
             let span = shortest.map_or(own, |shortest| shortest.max(own));
+            let span = most.map_or(span, |most| span.min(most));
             FirstCheck {
                 backend,
                 server,
@@ -184,7 +185,7 @@ mod tests {
             off,
         ];
         assert_eq!(
-            millis(&first_checks(&backends)),
+            millis(&first_checks(&backends, None)),
             [
                 (0, 0, 0),
                 (0, 1, 171),
@@ -200,13 +201,16 @@ mod tests {
     #[test]
     fn short_intervals_alone_are_spread_over_themselves() {
         let backends = [backend(vec![every(500, 500, 3), every(800, 800, 3)])];
-        assert_eq!(millis(&first_checks(&backends)), [(0, 0, 0), (0, 1, 400)]);
+        assert_eq!(
+            millis(&first_checks(&backends, None)),
+            [(0, 0, 0), (0, 1, 400)]
+        );
     }
 
     #[test]
     fn nothing_checked_nothing_due() {
-        assert_eq!(first_checks(&[]), []);
-        assert_eq!(first_checks(&[backend(vec![None])]), []);
+        assert_eq!(first_checks(&[], None), []);
+        assert_eq!(first_checks(&[backend(vec![None])], None), []);
     }
 
     #[test]

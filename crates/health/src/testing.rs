@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use evenkeel_config::check::{Action, CheckKind, Connect, Script, Step};
 use evenkeel_config::{
-    Backend, Balance, Check, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing, Redispatch,
-    Server, ServerAddress, ServerLoad,
+    Backend, Balance, Check, HealthPolicy, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing,
+    Redispatch, Server, ServerAddress, ServerLoad,
 };
 
 use crate::Situation;
@@ -81,6 +81,8 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         backup: false,
         disabled: false,
         check,
+        agent: None,
+        observation: None,
         tcp_user_timeout: None,
         on_marked_down: OnMarkedDown::Keep,
         node_key: evenkeel_config::NodeKey::Id,
@@ -98,6 +100,7 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         name: "be".into(),
         place: place(),
         disabled: false,
+        health: HealthPolicy::default(),
         balance: Balance::RoundRobin,
         hashing: evenkeel_config::Hashing::default(),
         servers: servers.collect(),

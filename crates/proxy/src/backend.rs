@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::Shared;
 use crate::balance::{Ends, Entry, Picker, node_key};
+use crate::checks::FailOpen;
 use crate::cut::Cut;
 use crate::dial::{self, dial};
 use crate::end::End;
@@ -45,6 +46,7 @@ pub(crate) struct BackendState {
     /// Held while a server of this backend changes, so that what is told of it is in order.
     pub(crate) changing: Mutex<()>,
     pub(crate) queue: Queue,
+    pub(crate) fail_open: FailOpen,
 }
 
 impl BackendState {
@@ -55,6 +57,7 @@ impl BackendState {
             standing: Mutex::new(Standing::new(true, now)),
             changing: Mutex::default(),
             queue: Queue::default(),
+            fail_open: FailOpen::default(),
         }
     }
 }
@@ -382,13 +385,21 @@ impl Backend {
         tokio::select! {
             biased;
             dialled = dialled => match dialled {
-                Some(Ok(stream)) => Try::Connected(stream),
+                Some(Ok(stream)) => {
+                    server.state.observer.note(server.config.observation, true);
+                    Try::Connected(stream)
+                }
                 Some(Err(error)) if dial::is_local_shortage(&error) => {
                     self.note_shortage(server, &error);
                     Try::Failed(End::ConnectResource)
                 }
-                Some(Err(_)) => Try::Failed(End::ConnectError),
-                None => Try::Failed(End::ConnectTimeout),
+                failed => {
+                    server.state.observer.note(server.config.observation, false);
+                    Try::Failed(match failed {
+                        Some(_) => End::ConnectError,
+                        None => End::ConnectTimeout,
+                    })
+                }
             },
             () = self.kill.wait() => Try::Over(End::Killed),
             () = self.down_and_free(lease, retries) => Try::ServerDown,

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use evenkeel_config::{OnMarkedUp, ServerAddress};
-use evenkeel_health::{CheckOutcome, CheckStatus, Machine};
+use evenkeel_health::CheckOutcome;
 use tracing::{error, info, warn};
 
 use crate::backend::Backend;
@@ -189,31 +189,6 @@ impl Backend {
         let server = &self.servers[index];
         let fitness = server.state.fitness().clone();
         self.tell_followers(server, &fitness);
-    }
-
-    /// Takes in what a check of the server at `index` found; returns what it makes of the server.
-    pub(crate) fn take(&self, index: usize, outcome: &CheckOutcome) -> Option<Machine> {
-        self.change(index, Cause::Check(outcome), |fitness| {
-            let machine = fitness.machine.as_mut()?;
-            machine.on(outcome.is_pass());
-            if outcome.is_pass() {
-                fitness.is_stopping = outcome.status == CheckStatus::L7OkConditional;
-            } else {
-                fitness.check_failures += 1;
-            }
-            fitness.last_check = Some(outcome.clone());
-            fitness.machine
-        })
-    }
-
-    /// Takes in what the agent of the server at `index` said of its health.
-    pub(crate) fn take_agent(&self, index: usize, outcome: &CheckOutcome) -> Option<Machine> {
-        self.change(index, Cause::Check(outcome), |fitness| {
-            let agent = fitness.agent.as_mut()?;
-            agent.on(outcome.is_pass());
-            fitness.last_agent = Some(outcome.clone());
-            fitness.agent
-        })
     }
 
     /// `set server ... state`, `enable server`, `disable server`, and what an agent says.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_config::{InitState, ServerAddress, ServerLoad};
-use evenkeel_health::{CheckOutcome, Machine};
+use evenkeel_health::{CheckOutcome, Machine, Record};
 
 /// Since when something is up or down, and for how long it was down before.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +168,10 @@ pub(crate) struct Fitness {
     /// The agent's verdict; `None`: it has no agent.
     pub(crate) agent: Option<Machine>,
     pub(crate) last_agent: Option<CheckOutcome>,
+    /// What its last checks found, for `fail-open`.
+    pub(crate) record: Record,
+    /// Whether `fail-open` keeps it in use.
+    pub(crate) is_held: bool,
     /// Whether the agent is asked, as far as commands decide (`disable agent`).
     pub(crate) agent_enabled: bool,
     /// A check or a command said that it takes no new clients (HAProxy's NOLB).
@@ -205,7 +209,9 @@ impl Fitness {
             last_check: None,
             check_failures: 0,
             checks_enabled: true,
-            agent: None,
+            agent: server.agent.as_ref().map(|_| Machine::new(1, 1)),
+            record: Record::default(),
+            is_held: false,
             last_agent: None,
             agent_enabled: true,
             is_stopping: false,
@@ -233,6 +239,10 @@ impl Fitness {
             Some(machine) => machine.with_thresholds(check.rise, check.fall),
             None => Machine::new(check.rise, check.fall).starting(server.init_state),
         });
+        self.agent = server
+            .agent
+            .as_ref()
+            .map(|_| self.agent.unwrap_or_else(|| Machine::new(1, 1)));
         self.obey(server);
         // Links are made anew; `follow` says what is inherited then.
         (self.admin.inherited_maint, self.admin.inherited_drain) = (false, false);

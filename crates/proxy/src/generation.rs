@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use evenkeel_config as config;
 use evenkeel_config::rules::{BackendChoice, Fetch};
 use evenkeel_config::{BackendId, Bind, Config, RelayMethod, ServerAddress, Tracked};
-use evenkeel_health::{Beat, Machine, Spread, first_checks, watch};
+use evenkeel_health::{Beat, Machine, Spread, first_checks, watch, watch_agent};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -177,6 +177,7 @@ impl Generation {
         self.start_checks();
         self.follow_names();
         self.start_slowly();
+        self.start_watching();
     }
 
     /// Begins to bring servers up slowly that come back.
@@ -199,7 +200,10 @@ impl Generation {
 
     fn start_checks(&self) {
         let beat = Beat::from(tokio::time::Instant::now());
-        for (seed, first) in (0..).zip(first_checks(&self.config.backends)) {
+        for (seed, first) in (0..).zip(first_checks(
+            &self.config.backends,
+            self.config.global.max_spread_checks,
+        )) {
             let backend = self.backends[first.backend.0].clone();
             let server = &backend.servers[first.server];
             let Some(check) = server.config.check.clone() else {
@@ -210,6 +214,8 @@ impl Generation {
             self.checks().spawn(async move {
                 let state = backend.servers[index].state.clone();
                 let mut delay = first.delay;
+                let soon = check.fastinter;
+                let mut hurried = None;
                 loop {
                     state.checks_run(true).await;
                     let machine = state.fitness().machine;
@@ -229,11 +235,18 @@ impl Generation {
                     });
                     tokio::select! {
                         never = watched => match never {},
-                        () = state.checks_run(false) => {}
-                        _ = moves.changed() => {}
+                        // Who comes back is asked at once.
+                        () = state.checks_run(false) => delay = Duration::ZERO,
+                        _ = moves.changed() => delay = Duration::ZERO,
+                        () = state.observer.hurry.notified() => {
+                            // A check that is to come soon already does.
+                            let now = tokio::time::Instant::now();
+                            let due = hurried.filter(|due| *due > now);
+                            let due = due.unwrap_or(now + soon);
+                            hurried = Some(due);
+                            delay = due - now;
+                        }
                     }
-                    // Who comes back is asked at once.
-                    delay = Duration::ZERO;
                 }
             });
         }
@@ -242,6 +255,42 @@ impl Generation {
     fn follow_names(&self) {
         let sections = &self.config.resolvers;
         names::start(sections, &self.backends, &mut self.checks());
+    }
+
+    /// Begins to ask agents, and to judge clients' connects.
+    fn start_watching(&self) {
+        let beat = Beat::from(tokio::time::Instant::now());
+        let servers = self
+            .backends
+            .iter()
+            .filter(|backend| !backend.config.disabled)
+            .flat_map(|backend| backend.servers.iter().map(move |server| (backend, server)));
+        for (seed, (backend, server)) in (0..).zip(servers) {
+            let index = server.index;
+            if let Some(agent) = server.config.agent.clone() {
+                let backend = backend.clone();
+                let spread = Spread::new(self.config.global.spread_checks, seed);
+                self.checks().spawn(async move {
+                    let state = backend.servers[index].state.clone();
+                    let publish = |report| {
+                        if state.fitness().agent_enabled {
+                            backend.take_agent(index, &report);
+                        }
+                    };
+                    match watch_agent(agent, Duration::ZERO, spread, beat, publish).await {}
+                });
+            }
+            if let Some(observation) = server.config.observation {
+                let backend = backend.clone();
+                self.checks().spawn(async move {
+                    let state = backend.servers[index].state.clone();
+                    loop {
+                        let errors = state.observer.too_many(observation.error_limit).await;
+                        backend.take_errors(index, observation, errors);
+                    }
+                });
+            }
+        }
     }
 
     /// What the next generation takes over.

@@ -165,6 +165,8 @@ fn backend_snapshot(
         service: service_snapshot(stats, &standing, queue.level(None), epoch, now),
         session_limit: backend.fullconn(),
         weight,
+        fails_open: backend.state.fail_open.is_open(),
+        fail_opens_total: backend.state.fail_open.times(),
         active_servers,
         backup_servers,
         balance: config.balance.clone(),

@@ -12,6 +12,7 @@ use evenkeel_health::PortTurn;
 use tokio::sync::{Notify, watch};
 
 use crate::backend::Backend;
+use crate::checks::Observer;
 use crate::cut::Cut;
 use crate::end::End;
 use crate::fitness::Fitness;
@@ -34,6 +35,8 @@ pub(crate) struct ServerState {
     /// Whether the address in use is another than the configured one: looked at by each connect,
     /// so that only then the lock is taken.
     is_moved: AtomicBool,
+    /// What clients' connects say of it.
+    pub(crate) observer: Observer,
     /// Whether checks run now.
     checks_run: watch::Sender<bool>,
     /// How often it moved to another address.
@@ -51,6 +54,7 @@ impl ServerState {
             id: NEXT_ID.fetch_add(1, Relaxed),
             room,
             starts: Notify::new(),
+            observer: Observer::default(),
             stats: ServiceStats::default(),
             is_moved: AtomicBool::new(false),
             checks_run: watch::Sender::new(fitness.wants_checks()),

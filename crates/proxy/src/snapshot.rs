@@ -298,6 +298,10 @@ pub struct BackendSnapshot {
     pub session_limit: u32,
     /// Total weight of the usable servers.
     pub weight: u32,
+    /// Whether servers are in use that pass no check (`fail-open`).
+    pub fails_open: bool,
+    /// How often that began.
+    pub fail_opens_total: u64,
     /// Usable servers that are no backups.
     pub active_servers: u32,
     /// Usable backups.

@@ -42,8 +42,7 @@ fn implied_connect() -> (u32, Rule) {
 }
 
 fn unnumbered(draft: RuleDraft) -> (u32, Rule) {
-    let comment = None;
-    (0, Rule { draft, comment })
+    (0, Rule::implied(draft))
 }
 
 /// The rules with their numbers, each comment with the rule after it.
@@ -57,6 +56,7 @@ fn numbered(rules: &Rules) -> impl Iterator<Item = (u32, &Place, Rule)> {
                 return None;
             }
             let rule = Rule {
+                words: Vec::new(),
                 draft: value.draft.clone(),
                 comment: value.comment.clone().or(comment.take()),
             };

@@ -24,8 +24,21 @@ pub(crate) struct Rules {
 /// One rule.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rule {
+    /// As written, from the action on; empty for steps that no file asks for.
+    pub(crate) words: Vec<String>,
     pub(crate) draft: RuleDraft,
     pub(crate) comment: Option<String>,
+}
+
+impl Rule {
+    /// One that no file asks for.
+    pub(crate) fn implied(draft: RuleDraft) -> Self {
+        Self {
+            words: Vec::new(),
+            draft,
+            comment: None,
+        }
+    }
 }
 
 /// What a rule says.

@@ -72,6 +72,7 @@ pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
 
 /// Reads a rule: its words from the action on (`connect`, `send`, ...).
 pub(crate) fn rule(kind: CheckKind, words: &[&str]) -> Result<Rule, Mistake> {
+    let written = words.iter().map(|word| (*word).to_owned()).collect();
     let mut words = Words { words, next: 0 };
     let is_http = kind == CheckKind::Http;
     let Some(action) = words.next() else {
@@ -121,7 +122,11 @@ pub(crate) fn rule(kind: CheckKind, words: &[&str]) -> Result<Rule, Mistake> {
             return Err(words.wrong(format!("unexpected argument '{word}' after '{action}'")));
         }
     }
-    Ok(Rule { draft, comment })
+    Ok(Rule {
+        words: written,
+        draft,
+        comment,
+    })
 }
 
 fn takes_comment(draft: &RuleDraft) -> bool {

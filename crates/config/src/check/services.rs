@@ -44,8 +44,7 @@ fn connect(linger: bool) -> (u32, Rule) {
 }
 
 fn step(number: u32, draft: RuleDraft) -> (u32, Rule) {
-    let comment = None;
-    (number, Rule { draft, comment })
+    (number, Rule::implied(draft))
 }
 
 fn send(number: u32, bytes: impl Into<Vec<u8>>) -> (u32, Rule) {

@@ -3,6 +3,8 @@
 /// A check's verdict; [`code`](Self::code) is HAProxy's short form, [`text`](Self::text) the long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CheckStatus {
+    /// Connects of clients were judged, not a check (`observe`).
+    HealthAnalyze,
     /// A Unix socket that cannot be connected to, a connection that broke, or no port to try.
     SocketError,
     /// The port accepted.
@@ -31,7 +33,8 @@ pub enum CheckStatus {
 
 impl CheckStatus {
     /// Every status, in HAProxy's order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::HealthAnalyze,
         Self::SocketError,
         Self::L4Ok,
         Self::L4Timeout,
@@ -50,6 +53,7 @@ impl CheckStatus {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Self::HealthAnalyze => "HANA",
             Self::SocketError => "SOCKERR",
             Self::L4Ok => "L4OK",
             Self::L4Timeout => "L4TOUT",
@@ -69,6 +73,7 @@ impl CheckStatus {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
+            Self::HealthAnalyze => "Health analyze",
             Self::SocketError => "Socket error",
             Self::L4Ok => "Layer4 check passed",
             Self::L4Timeout => "Layer4 timeout",

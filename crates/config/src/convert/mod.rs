@@ -4,6 +4,7 @@
 //! Values come from the resolved [`Config`]; addresses and names that are looked up come from the
 //! [`Draft`], as the operator wrote them.
 
+mod health;
 mod load;
 mod net;
 mod privileges;
@@ -209,6 +210,11 @@ fn global(logs: &[LogDraft], global: &Global, default: &Global) -> Table {
         "spread-checks",
         global.spread_checks,
     );
+    table.set_limit(
+        "max-spread-checks",
+        global.max_spread_checks,
+        default.max_spread_checks,
+    );
     if global.log != default.log {
         let targets = logs.iter().zip(&global.log);
         let targets = targets.map(|(draft, made)| log_target(draft, made, &default.log[0]));
@@ -356,6 +362,7 @@ fn backend(
         );
     }
     table.set_if(backend.all_backups, "allbackups", true);
+    health::set_policy(&mut table, backend, default);
     table.set_limit(
         "timeout.connect",
         backend.connect_timeout,
@@ -400,6 +407,7 @@ fn backend(
             "check.kind",
             quoted(kind),
         );
+        health::set_check(&mut table, draft);
         let timeout = nonzero(draft.check_timeout.as_ref().map(|said| said.value));
         table.set_limit("check.timeout", timeout, Some(default_check.read_timeout));
     }
@@ -446,6 +454,7 @@ fn server(draft: &ServerDraft, server: &Server, default: &Server) -> Table {
     net::set_server(&mut table, server);
     let resolution = &draft.options.net.resolution;
     resolvers::set_server(&mut table, resolution, server.resolution.as_ref());
+    health::set_server(&mut table, draft);
     match (&server.check, &default.check) {
         (Some(check), Some(default)) => set_check(&mut table, draft, check, default),
         _ => table.set("check", "false".to_owned()),
@@ -475,6 +484,7 @@ fn set_check(table: &mut Table, draft: &ServerDraft, check: &Check, default: &Ch
     table.set_if(check.fall != default.fall, "check.fall", check.fall);
     table.set_number("check.port", &draft.options.check_port);
     table.set_text("check.address", &draft.options.check_address);
+    health::set_tls(table, &draft.options.check_tls);
     let options = &draft.options;
     let is_elsewhere = options.check_port.is_some() || options.check_address.is_some();
     net::set_check(table, check, &options.net.send_proxy, is_elsewhere);

@@ -320,7 +320,7 @@ fn can_be_negated(name: &str, global: bool) -> bool {
                 | "quiet"
         );
     }
-    name == "log"
+    matches!(name, "log" | "fail-open")
         || name
             .strip_prefix("option ")
             .is_some_and(|option| !NEVER.contains(&option))

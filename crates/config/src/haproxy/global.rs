@@ -185,6 +185,12 @@ pub(super) fn ssl_server_verify(reader: &mut Reader<'_>, line: &Line<'_>) {
     }
 }
 
+pub(super) fn max_spread_checks(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        reader.draft.global.max_spread_checks = reader.time(line, line.name, word);
+    }
+}
+
 /// `ca-base` and `crt-base`: where relative names of files start.
 pub(super) fn tls_base(reader: &mut Reader<'_>, line: &Line<'_>) {
     if let Some(word) = reader.one(line) {

@@ -465,6 +465,7 @@ fn backend(proxy: Proxy) -> BackendDraft {
         retries: proxy.retries,
         source: proxy.source,
         redispatch: proxy.redispatch,
+        health: proxy.health,
         all_backups: proxy.all_backups,
         connect_timeout: proxy.timeouts.connect,
         check_timeout: proxy.timeouts.check,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use super::{Line, Reader};
-use super::{balance, checks, global, load, net, privileges, proxy, rules, runtime};
+use super::{balance, checks, global, health, load, net, privileges, proxy, rules, runtime};
 
 /// A group of keywords that share their fate.
 pub(crate) struct Row {
@@ -213,7 +213,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
         "close-spread-time", "cluster-secret", "no-memory-trimming", "prealloc-fd",
         "strict-limits", "numa-cpu-mapping"]),
     row(Global, NoEffect("listeners close at once when the process drains"), &["grace"]),
-    row(Global, NoEffect("'spread-checks' alone bounds the spread"), &["max-spread-checks"]),
+    row(Global, Works(global::max_spread_checks, ""), &["max-spread-checks"]),
     row(Global, NoEffect("warnings never keep the process from starting; -dW does"),
         &["zero-warning"]),
     row(Global, NoEffect("log lines carry no host name"), &["log-send-hostname"]),
@@ -416,8 +416,7 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Front, NoEffect("a session is logged when it ends"), &["option logasap"]),
     row(Front, NoEffect("failed sessions are logged at the level of the others"),
         &["option log-separate-errors"]),
-    row(Back, NoEffect("changes of health are logged with their reason; single checks are not"),
-        &["option log-health-checks"]),
+    row(Back, Works(health::policy, ""), &["option log-health-checks"]),
     row(Any, NoEffect("sessions are logged once, when they end"), &["log-steps"]),
     row(Front, Silent("no log format that could show it is supported"), &["unique-id-format",
         "unique-id-header"]),
@@ -433,6 +432,9 @@ pub(crate) static KEYWORDS: &[Row] = &[
     row(Back, Works(checks::rule, "of the check itself: check.NAME or sess.NAME"),
         &["http-check set-var", "http-check set-var-fmt", "http-check unset-var",
         "tcp-check set-var", "tcp-check set-var-fmt", "tcp-check unset-var"]),
+    row(Back, Works(health::policy,
+        "ours: while no server passes its check but they accept connections, the last usable ones stay in use"),
+        &["fail-open"]),
     row(Back, NoEffect("the agents of SPOP are checked by a plain connect"),
         &["option spop-check"]),
     row(Back, Refused("checks by a program are not supported"), &["option external-check",
@@ -626,7 +628,7 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
         "force-tlsv12", "force-tlsv13", "no-sslv3", "no-tlsv10", "no-tlsv11", "no-tlsv12",
         "no-tlsv13", "no-verifyhost"]),
     // Works: HAProxy's own warnings.
-    opt(One, OptionSupport::Works, &["cookie", "observe"]),
+    opt(One, OptionSupport::Works, &["cookie"]),
     opt(One, OptionSupport::Works, &["init-state", "maxconn", "maxqueue", "minconn",
         "on-marked-up", "slowstart", "track"]),
     opt(NoArgument, OptionSupport::Silent("a server never has more sessions than its limit anyway"),
@@ -648,23 +650,18 @@ pub(crate) static SERVER_OPTIONS: &[OptionRow] = &[
     opt(One, OptionSupport::NoEffect("checks speak HTTP/1"), &["check-proto"]),
     opt(One, OptionSupport::NoEffect("servers are checked as their backend says"),
         &["healthcheck"]),
-    opt(One, OptionSupport::NoEffect("checks alone decide about health"), &["error-limit",
-        "on-error"]),
     opt(One, OptionSupport::NoEffect("servers are known by name and id"), &["guid"]),
     opt(One, OptionSupport::NoEffect("connections are made without it"), &["cc", "idle-ping"]),
-    opt(NoArgument, OptionSupport::Silent("it says what is so anyway"), &["no-agent-check",
-        "no-check-reuse-pool", "no-check-sni-auto", "no-ssl",
+    opt(NoArgument, OptionSupport::Silent("it says what is so anyway"), &["no-check-reuse-pool", "no-check-sni-auto", "no-ssl",
         "non-stick", "stick"]),
     opt(One, OptionSupport::Works, &["hash-key"]),
     opt(One, OptionSupport::Silent("it concerns log backends and peers"), &["log-bufsize",
         "log-proto", "shard"]),
     opt(One, OptionSupport::Silent(NO_HTTP), &["max-reuse", "pool-conn-name", "pool-low-conn",
         "pool-max-conn", "pool-purge-delay", "proto", "redir", "ws"]),
-    opt(NoArgument,
-        OptionSupport::Refused("an agent decides about a server's share, which is not supported yet"),
-        &["agent-check"]),
-    opt(One, OptionSupport::Silent("it concerns 'agent-check', which is refused"), &["agent-addr",
-        "agent-inter", "agent-port", "agent-send"]),
+    opt(NoArgument, OptionSupport::Works, &["agent-check", "no-agent-check"]),
+    opt(One, OptionSupport::Works, &["agent-addr", "agent-inter", "agent-port", "agent-send",
+        "error-limit", "observe", "on-error"]),
     opt(One,
         OptionSupport::Refused("fields of its own cannot be put into a PROXY header; the server would miss them"),
         &["set-proxy-v2-tlv-fmt"]),

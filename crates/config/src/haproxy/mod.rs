@@ -10,6 +10,7 @@ mod checks;
 mod condition;
 mod dispatch;
 mod global;
+mod health;
 mod http_rules;
 mod judge;
 mod keywords;

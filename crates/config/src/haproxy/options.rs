@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::keywords::{self, Arguments, OptionRow, OptionSupport};
 use super::lexer::{self, Word};
-use super::{Line, Reader, load, net, privileges};
+use super::{Line, Reader, health, load, net, privileges};
 use crate::check::{TlsDraft, TlsVersion};
 use crate::draft::{AccessDraft, BindDraft, BindNet, InitAddr, Maybe, ServerOptions, Spanned};
 use crate::resolve::did_you_mean;
@@ -157,23 +157,10 @@ fn server_option(
             (tls.min_version, tls.max_version) = (versions.min, versions.max);
         }
         "cookie" => server.cookie = Some(line.place(word)),
-        "observe" => match argument.text.as_str() {
-            "layer7" => server.observe_layer7 = Some(line.place(word)),
-            "layer4" => {
-                let support = OptionSupport::NoEffect("checks alone decide about health");
-                reader.verdict(
-                    support,
-                    "'observe' on a server",
-                    name,
-                    &line.place(word),
-                    name,
-                );
-            }
-            other => {
-                let message = format!("'observe' is layer4 or layer7, not '{other}'");
-                reader.error(line.place(argument), message);
-            }
-        },
+        "agent-check" | "no-agent-check" | "agent-addr" | "agent-inter" | "agent-port"
+        | "agent-send" | "error-limit" | "observe" | "on-error" => {
+            health::server_option(reader, line, server, name, word, argument);
+        }
         "addr" => options.check_address = Some(line.spanned(argument, argument.text.clone())),
         "port" => {
             // 0 is the server's own.

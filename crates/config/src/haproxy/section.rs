@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
 use crate::check::{CheckDraft, Rules};
-use crate::draft::{BindDraft, Maybe, ProxyLog, QueueDraft, Spanned};
+use crate::draft::{BindDraft, HealthDraft, Maybe, ProxyLog, QueueDraft, Spanned};
 use crate::rules::RulesDraft;
 use crate::{Balance, ConnectFrom, Hashing, Keepalive, Place};
 
@@ -84,6 +84,7 @@ pub(super) struct Proxy {
     pub(super) retries: Maybe<u32>,
     pub(super) source: Maybe<ConnectFrom>,
     pub(super) redispatch: Maybe<Option<i32>>,
+    pub(super) health: HealthDraft,
     pub(super) all_backups: Maybe<bool>,
     pub(super) check: Maybe<CheckDraft>,
     /// Rules of `tcp-check` and of `http-check`.
@@ -242,6 +243,7 @@ impl Proxy {
                 retries: None,
                 source: None,
                 redispatch: None,
+                health: HealthDraft::default(),
                 all_backups: None,
                 check: None,
                 tcp_checks: CheckRules::default(),

@@ -26,8 +26,8 @@ pub(super) struct CheckSettings {
     steps: Option<Vec<(u32, Rule)>>,
     disable_on_404: bool,
     send_state: bool,
-    connect_timeout: Option<Duration>,
-    check_timeout: Option<Duration>,
+    pub(super) connect_timeout: Option<Duration>,
+    pub(super) check_timeout: Option<Duration>,
     /// Where connections come from to servers that say nothing of it.
     pub(super) source: Option<ConnectFrom>,
     /// What has been made of these steps for earlier servers, by what they say of a connection.
@@ -152,7 +152,7 @@ impl Resolver<'_> {
     }
 
     /// The host of `addr`, and a port if it names one.
-    fn check_host(&mut self, text: &str) -> Result<(IpAddr, Option<u16>), String> {
+    pub(super) fn check_host(&mut self, text: &str) -> Result<(IpAddr, Option<u16>), String> {
         // Without a port, the last colon of a bare IPv6 address is not the port's.
         if let Ok(ip) = text.parse() {
             return Ok((ip, None));
@@ -190,6 +190,7 @@ impl Resolver<'_> {
             Rule {
                 draft: rule,
                 comment,
+                words: _,
             },
         ) in rules
         {

@@ -2,6 +2,7 @@
 //! every problem collected. Backends and their servers are in [`servers`].
 
 mod checks;
+mod health;
 mod http;
 mod load;
 mod net;
@@ -204,6 +205,7 @@ impl Resolver<'_> {
                 .collect(),
             log_tag: value(draft.log_tag).unwrap_or_else(|| DEFAULT_LOG_TAG.to_owned()),
             spread_checks: value(draft.spread_checks).unwrap_or(0),
+            max_spread_checks: limit(draft.max_spread_checks),
             node: value(draft.node).unwrap_or_default(),
             description: value(draft.description).unwrap_or_default(),
             relay: value(draft.relay).unwrap_or(RelayMethod::Auto),

@@ -40,6 +40,7 @@ impl Resolver<'_> {
                 Some(None | Some(0)) => Redispatch::Never,
                 Some(Some(interval)) => Redispatch::Always { interval },
             },
+            health: super::health::policy(&draft.health),
             all_backups: value(draft.all_backups).unwrap_or(false),
             connect_timeout,
             server_timeout: limit(draft.server_timeout),
@@ -123,6 +124,9 @@ impl Resolver<'_> {
             self.warning(&draft.address.place, message);
         }
         let wants_check = value(draft.options.check.clone()).unwrap_or(false);
+        let (connect, read) = (check.connect_timeout, check.check_timeout);
+        let agent = self.agent(&draft, &found.address, connect, read);
+        let observation = super::health::observation(&draft);
         let check = wants_check.then(|| self.check(&draft, &found.address, check));
         let resolution = &draft.options.net.resolution;
         let resolution = self.resolution(resolution, &found.host);
@@ -140,6 +144,8 @@ impl Resolver<'_> {
             disabled: value(options.disabled).unwrap_or(false),
             check: check.flatten(),
             tcp_user_timeout: limit(options.tcp_user_timeout),
+            agent,
+            observation,
             on_marked_down: value(options.on_marked_down).unwrap_or(OnMarkedDown::Keep),
             on_marked_up: value(options.load.on_marked_up.clone()).unwrap_or(OnMarkedUp::Keep),
             load: server_load(&options.load),

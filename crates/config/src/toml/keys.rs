@@ -46,7 +46,7 @@ const fn key(
     }
 }
 
-static SECTIONS: [&Section; 19] = [
+static SECTIONS: [&Section; 20] = [
     &ROOT,
     &ADMIN,
     &STATS_SOCKET,
@@ -59,6 +59,7 @@ static SECTIONS: [&Section; 19] = [
     &BACKEND_TIMEOUT,
     &CHECK,
     &SERVER_CHECK,
+    &AGENT,
     &SOURCE,
     &RESOLVERS,
     &RESOLVERS_TIMEOUT,
@@ -222,6 +223,12 @@ pub(super) static GLOBAL: Section = Section {
             "percent, 0-50",
             "0",
             "Random share added to or taken from the intervals between checks.",
+        ),
+        key(
+            "max-spread-checks",
+            "time or `none`",
+            "`none`",
+            "How far apart the first checks may be, however long the intervals.",
         ),
         key(
             "log",
@@ -695,6 +702,42 @@ pub(super) static BACKEND: Section = Section {
             "next free, from 2",
             "HAProxy's proxy id, in statistics.",
         ),
+        key(
+            "fail-open",
+            "true or false",
+            "true",
+            "While no server passes its check but they accept connections, the last usable ones stay in use and nothing is cut.",
+        ),
+        key(
+            "log-health-checks",
+            "true or false",
+            "false",
+            "Log every change of a check's verdict.",
+        ),
+        key(
+            "agent",
+            "table, true or false",
+            "false",
+            "A program that says how fit the server is: `[backend.NAME.agent]`.",
+        ),
+        key(
+            "observe",
+            "true or false",
+            "false",
+            "Whether failed connects of clients count against a server (HAProxy's `observe layer4`).",
+        ),
+        key(
+            "error-limit",
+            "number from 1",
+            "10",
+            "Failed connects in a row until `on-error`.",
+        ),
+        key(
+            "on-error",
+            "`fastinter`, `fail-check`, `sudden-death`, `mark-down`",
+            "`fail-check`",
+            "What they do.",
+        ),
     ],
 };
 
@@ -828,6 +871,30 @@ pub(super) static SERVER: Section = Section {
             "next free, from 1",
             "HAProxy's server id, in statistics.",
         ),
+        key(
+            "agent",
+            "table, true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "observe",
+            "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "error-limit",
+            "number from 1",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "on-error",
+            "`fastinter`, `fail-check`, `sudden-death`, `mark-down`",
+            "the backend's",
+            "As of a backend.",
+        ),
     ],
 };
 
@@ -870,13 +937,26 @@ pub(super) static BACKEND_TIMEOUT: Section = Section {
 
 pub(super) static CHECK: Section = Section {
     path: "backend.NAME.check",
-    about: "A check connects and resets the connection before the server's application sees it.",
+    about: "What a server has to do to be up. A check that only connects resets the connection \
+            before the server's application sees it; one over TLS makes a complete handshake.",
     keys: &[
         key(
             "kind",
-            "`connect`, `tcp-check`",
+            "`connect`, `tcp-check`, `http`, `ssl-hello`, `smtp`, `mysql`, `pgsql`, `redis`, `ldap`",
             "`connect`",
-            "Worded in logs as HAProxy's `check` or as its `option tcp-check`.",
+            "As HAProxy's `check` alone, `option tcp-check`, `option httpchk` and so on.",
+        ),
+        key(
+            "request",
+            "string",
+            "none",
+            "What follows that option's name: `GET /readyz`, `user postgres`.",
+        ),
+        key(
+            "steps",
+            "list of strings",
+            "none",
+            "The rules of `tcp-check` or `http-check`, without those words, as in `[\"send uri /readyz\", \"expect status 200\"]`.",
         ),
         key(
             "timeout",
@@ -927,6 +1007,52 @@ pub(super) static CHECK: Section = Section {
             "as connections, unless checks go elsewhere",
             "A check begins with a PROXY protocol header.",
         ),
+        key("tls", "true or false", "false", "Check over TLS."),
+        key(
+            "verify",
+            "true or false",
+            "true",
+            "Whether the certificate has to be valid; `true` needs a `ca-file`.",
+        ),
+        key(
+            "ca-file",
+            "path or `@system-ca`",
+            "none",
+            "The certificates that it may be signed by.",
+        ),
+        key(
+            "certificate",
+            "path",
+            "none",
+            "A certificate to present, with its key (or that in a file of the same name and `.key`).",
+        ),
+        key("sni", "name", "none: no SNI", "The name to ask for."),
+        key(
+            "alpn",
+            "names, with commas",
+            "none",
+            "The protocols to offer.",
+        ),
+        key(
+            "verify-host",
+            "name",
+            "as `sni`",
+            "The name that the certificate must carry.",
+        ),
+        key("tls-min", "`1.2`, `1.3`", "`1.2`", "The oldest version."),
+        key("tls-max", "`1.2`, `1.3`", "`1.3`", "The newest version."),
+    ],
+};
+
+pub(super) static AGENT: Section = Section {
+    path: "backend.NAME.agent",
+    about: "A program beside a server, asked by TCP; its words are HAProxy's: `up`, `down`, `ready`, \
+            `drain`, `maint`, `75%`, `maxconn:30`. Also of a server.",
+    keys: &[
+        key("port", "1-65535", "required", "Where it listens."),
+        key("address", "host", "the server's", "On which machine."),
+        key("inter", "time", "`2s`", "Between questions."),
+        key("send", "string", "nothing", "What it is sent first."),
     ],
 };
 
@@ -944,6 +1070,40 @@ pub(super) static SERVER_CHECK: Section = Section {
         key(
             "send-proxy",
             "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key("tls", "true or false", "the backend's", "As of a backend."),
+        key(
+            "verify",
+            "true or false",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "ca-file",
+            "path or `@system-ca`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key("certificate", "path", "the backend's", "As of a backend."),
+        key("sni", "name", "the backend's", "As of a backend."),
+        key(
+            "alpn",
+            "names, with commas",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key("verify-host", "name", "the backend's", "As of a backend."),
+        key(
+            "tls-min",
+            "`1.2`, `1.3`",
+            "the backend's",
+            "As of a backend.",
+        ),
+        key(
+            "tls-max",
+            "`1.2`, `1.3`",
             "the backend's",
             "As of a backend.",
         ),

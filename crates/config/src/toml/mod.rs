@@ -3,6 +3,7 @@
 //! sections about proxies are in `proxies`.
 
 mod fields;
+mod health;
 mod keys;
 mod net;
 mod privileges;
@@ -165,6 +166,7 @@ fn global(
             &mut draft.spread_checks,
             fields.take("spread-checks", whole(0..=50)),
         );
+        replace(&mut draft.max_spread_checks, health::max_spread(fields));
         replace(&mut draft.log_tag, fields.take("log-tag", text));
         replace(&mut draft.pidfile, fields.take("pidfile", path));
         replace(&mut draft.daemon, fields.take("daemon", flag));

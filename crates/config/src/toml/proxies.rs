@@ -6,11 +6,14 @@ use ::toml::de::{DeTable, DeValue};
 
 use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word, written};
-use super::{ANY_COUNT, Scope, keys, log_targets, net, one_or_many, privileges, replace, required};
-use crate::check::{CheckDraft, Rules};
+use super::{
+    ANY_COUNT, Scope, health, keys, log_targets, net, one_or_many, privileges, replace, required,
+};
+use crate::check::Rules;
 use crate::draft::{
-    AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, InitAddr,
-    LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions, Spanned,
+    AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, HealthDraft,
+    InitAddr, LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions,
+    Spanned,
 };
 use crate::rules::RulesDraft;
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
@@ -180,12 +183,14 @@ pub(super) fn backend(
         if let Some(header) = net::send_proxy(file, fields) {
             options.net.send_proxy = header;
         }
-        let mut kind = None;
+        let mut check = None;
+        let mut check_rules = Rules::default();
+        health::server(file, fields, &mut options);
         let mut check_timeout = None;
         options.check = check_switch(file, fields);
         if let Some(table) = check_table(fields) {
             file.fields(&keys::CHECK, table, |fields| {
-                kind = fields.take("kind", word);
+                (check, check_rules) = health::check(file, fields);
                 check_timeout = fields.take("timeout", limit);
                 check_options(fields, &mut options);
             });
@@ -235,6 +240,10 @@ pub(super) fn backend(
             // Each server has it.
             source: None,
             redispatch: redispatch(fields, &place),
+            health: HealthDraft {
+                log_changes: fields.take("log-health-checks", flag),
+                fail_open: or_default(fields.take("fail-open", flag), true, &place),
+            },
             all_backups: fields.take("allbackups", flag),
             connect_timeout: or_default(connect, CONNECT_TIMEOUT, &place),
             check_timeout: or_default(check_timeout, CHECK_TIMEOUT, &place),
@@ -247,13 +256,8 @@ pub(super) fn backend(
                 abort_on_close: fields.take("abortonclose", flag),
             },
             server_keepalive: keepalive(file, fields, &place),
-            check: kind.map(|kind: Spanned<_>| {
-                kind.map(|kind| CheckDraft {
-                    kind,
-                    arguments: Vec::new(),
-                })
-            }),
-            check_rules: Rules::default(),
+            check,
+            check_rules,
             logs: log_targets(file, fields, Scope::Proxy).unwrap_or_else(|| vec![ProxyLog::Global]),
             log_tag: fields.take("log-tag", text),
             rules: Some(RulesDraft::default()),
@@ -301,6 +305,7 @@ fn server(file: &File<'_>, entry: Entry<'_>, backend: &ServerOptions) -> Option<
                 node_key: own.node_key.or_else(|| backend.node_key.clone()),
                 ..backend.clone()
             };
+            health::server(file, fields, &mut options);
             replace(&mut options.check, check_switch(file, fields));
             if let Some(table) = check_table(fields) {
                 file.fields(&keys::SERVER_CHECK, table, |fields| {
@@ -388,6 +393,7 @@ fn check_options(fields: &mut Fields<'_, '_>, options: &mut ServerOptions) {
         fields.take("port", whole(1..=65535)),
     );
     replace(&mut options.check_address, fields.take("address", text));
+    health::tls(fields, &mut options.check_tls);
     replace(
         &mut options.net.check_send_proxy,
         fields.take("send-proxy", flag),

@@ -24,7 +24,9 @@ use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
 use datagram::Datagrams;
 pub use doors::Doors;
 pub(crate) use http::HttpRecord;
-pub(crate) use message::{HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped};
+pub(crate) use message::{
+    CheckChange, HARD_STOP, no_server_available, proxy_hard_stopped, proxy_stopped,
+};
 pub(crate) use session::{Counts, Peer, RefusalRecord, SessionRecord, connect_line};
 use stream::{Streams, Writer};
 pub(crate) use transition::{Scene, Transition};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use evenkeel_health::CheckStatus;
+
 use super::Level;
 use crate::change::Cause;
 use crate::fitness::{Health, View};
@@ -122,11 +124,13 @@ impl Transition<'_> {
                     // Writing to a string does not fail.
                     let _ = write!(cause, ", info: \"{}\"", outcome.info);
                 }
-                let _ = write!(
-                    cause,
-                    ", check duration: {}ms",
-                    outcome.duration.as_millis()
-                );
+                if outcome.status != CheckStatus::HealthAnalyze {
+                    let _ = write!(
+                        cause,
+                        ", check duration: {}ms",
+                        outcome.duration.as_millis()
+                    );
+                }
                 cause
             }
             Cause::Command => ", changed from CLI".to_owned(),
@@ -239,7 +243,7 @@ fn state(health: Health) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use evenkeel_health::{CheckOutcome, CheckStatus};
+    use evenkeel_health::CheckOutcome;
 
     use super::*;
     use crate::fitness::Admin;
