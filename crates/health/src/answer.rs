@@ -193,7 +193,7 @@ fn chunks(mut rest: &[u8]) -> (Vec<u8>, End) {
         };
         body.extend(data);
         rest = match &after[size..] {
-            [b'\r', b'\n', more @ ..] | [b'\n', more @ ..] => more,
+            [b'\r', b'\n', more @ ..] => more,
             [] | [b'\r'] => return (body, End::Open),
             _ => return (body, End::Malformed),
         };

@@ -35,6 +35,8 @@ pub(crate) struct Circumstances {
     pub(crate) has_body: bool,
     /// Whether nothing more will come in.
     pub(crate) is_closed: bool,
+    /// Whether no more is looked at, so that what came has to do.
+    pub(crate) is_full: bool,
     /// Whether messages count steps.
     pub(crate) tells_steps: bool,
     /// Whether 404 sends new clients elsewhere.
@@ -65,6 +67,10 @@ pub(crate) fn judge(
 
 fn judge_bytes(expect: &Expect, about: Circumstances, values: &Values<'_>) -> Judgement {
     let received = values.received;
+    let about = Circumstances {
+        is_closed: about.is_closed || about.is_full,
+        ..about
+    };
     if received.is_empty() && about.is_closed && (about.tells_steps || expect.tells_empty) {
         let info = format!("TCPCHK got an empty response at step {}", about.number);
         return Judgement::Fail(Finding {
@@ -223,7 +229,7 @@ fn judge_http(expect: &Expect, about: Circumstances, values: &Values<'_>) -> Jud
             Judgement::Pass(passed(expect, code, &values, about))
         };
     }
-    let is_whole = answer.end == End::Complete || about.is_closed;
+    let is_whole = answer.end == End::Complete || about.is_closed || about.is_full;
     if answer.end == End::Malformed || (!is_whole && is_too_short(expect, answer.body.len())) {
         return Judgement::Wait;
     }

@@ -329,7 +329,8 @@ impl Runner<'_> {
         let about = Circumstances {
             is_http: self.script.kind == CheckKind::Http,
             has_body: self.has_body,
-            is_closed: self.is_closed || self.received.len() >= MOST_ANSWER_BYTES,
+            is_closed: self.is_closed,
+            is_full: self.received.len() >= MOST_ANSWER_BYTES,
             tells_steps: self.tells_steps(),
             stops_on_404: self.stops_on_404(),
             number: step.number,
