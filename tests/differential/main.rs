@@ -20,5 +20,6 @@ mod metrics;
 mod privileges;
 mod queue;
 mod retries;
+mod rules;
 mod server_states;
 mod timeouts;

@@ -31,6 +31,8 @@ pub(crate) enum End {
     ClientGoneConnecting,
     /// The server was marked DOWN and its sessions are to be shut down.
     ServerDown,
+    /// The client broke the connection off while rules waited for what it sends.
+    ClientGoneSending,
     /// A rule on what the client sends, or on its connection, refused it.
     Rejected,
     /// It was on a backup, and a server came up that wants such sessions ended.
@@ -56,6 +58,7 @@ impl End {
             Self::ClientGoneQueued => "CQ",
             Self::ClientGoneConnecting => "CC",
             Self::ServerDown => "DC",
+            Self::ClientGoneSending => "CR",
             Self::Rejected => "PR",
             Self::BackupRelieved => "UC",
             Self::Killed => "KC",

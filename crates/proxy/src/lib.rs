@@ -21,6 +21,7 @@ mod fitness;
 mod gate;
 mod generation;
 mod greeting;
+mod inspect;
 mod kernel;
 mod listener;
 mod local;

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::BackendId;
 use evenkeel_config::rules::{
-    BackendChoice, BackendFact, Content, End, Facts, Fetch, Found, FrontendFact, NamePart,
-    NamePattern, Outcome, Sample, ServerFact, ServerId, Side, TcpAction, TcpRule, Unit, UseServer,
+    BackendChoice, BackendFact, End, Facts, Fetch, Found, FrontendFact, NamePart, NamePattern,
+    Outcome, Sample, ServerFact, ServerId, Side, TcpAction, TcpRule, Unit, UseServer,
 };
 
 use crate::backend::{Backend, client_ip};
+use crate::inspect::Sent;
 use crate::relay::Stream;
 use crate::session::Frontend;
 use crate::sockets::LocalAddresses;
@@ -40,24 +41,29 @@ pub(crate) struct Scene<'a> {
     /// Where its connection comes from.
     pub(crate) source: Option<SocketAddr>,
     pub(crate) accepted: SystemTime,
+    /// What it has sent, as far as rules look into it.
+    pub(crate) sent: &'a Sent,
     /// Once it is chosen.
     pub(crate) backend: Option<&'a Backend>,
 }
 
-/// What the first rule that applies does, and whether one before it wants a PROXY protocol header.
-pub(crate) fn verdict(rules: &[TcpRule], scene: &Scene<'_>) -> (TcpAction, bool) {
+/// What the first rule that applies does, and whether one before it wants a PROXY protocol header;
+/// `None`: that takes more of what the client sends.
+pub(crate) fn verdict(rules: &[TcpRule], scene: &Scene<'_>) -> Option<(TcpAction, bool)> {
     let mut expects_proxy = false;
     for rule in rules {
         let condition = rule.condition.as_ref();
-        if !condition.is_none_or(|condition| condition.judge(scene) == Outcome::Pass) {
-            continue;
+        match condition.map_or(Outcome::Pass, |condition| condition.judge(scene)) {
+            Outcome::Fail => continue,
+            Outcome::Miss => return None,
+            Outcome::Pass => {}
         }
         match rule.action {
             TcpAction::ExpectProxy => expects_proxy = true,
-            action => return (action, expects_proxy),
+            action => return Some((action, expects_proxy)),
         }
     }
-    (TcpAction::Accept, expects_proxy)
+    Some((TcpAction::Accept, expects_proxy))
 }
 
 /// The backend that `use_backend` chooses, by its place among the frontend's routes; `None`: its
@@ -114,7 +120,10 @@ fn name(pattern: &NamePattern, scene: &Scene<'_>) -> Vec<u8> {
 
 impl Facts for Scene<'_> {
     fn find<'f>(&'f self, fetch: &'f Fetch) -> Found<'f> {
-        Found::final_value(self.sample(fetch))
+        match fetch {
+            Fetch::Content(content) => self.sent.find(content),
+            fetch => Found::final_value(self.sample(fetch)),
+        }
     }
 }
 
@@ -160,8 +169,6 @@ impl Scene<'_> {
             }
             Fetch::AcceptDate(unit) => Sample::Int(unit.count(since_1970(self.accepted))),
             Fetch::Uuid => Sample::Text(Cow::Owned(uuid().into_bytes())),
-            // Nobody waits for more.
-            Fetch::Content(Content::WaitEnd) => Sample::Bool(true),
             Fetch::Content(_)
             | Fetch::Http(_)
             | Fetch::Absent

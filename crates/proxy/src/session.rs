@@ -20,8 +20,10 @@ use crate::end::End;
 use crate::engine;
 use crate::gate::Gate;
 use crate::greeting::{self, Ends, Refusal};
+use crate::inspect::{Look, Sent};
 use crate::local::Visit;
 use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
+use crate::reactor::{ENDED, READABLE};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::roll::SessionSnapshot;
 use crate::rules::{self, Scene, World};
@@ -199,6 +201,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         told: None,
         source: peer,
         accepted: started.0,
+        sent: Sent::default(),
     };
     let expects_proxy = match admit(&place, &stream, &guest) {
         Ok(expects_proxy) => expects_proxy,
@@ -216,9 +219,10 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         return deny(denial, &place, &stream);
     }
     begin(&place, &stream, guest.peer, guest.told);
-    let route = match choose_route(&place, &stream, &guest) {
+    let entered = Instant::now();
+    let route = match choose_route(&place, &stream, &mut guest).await {
         Ok(route) => route,
-        Err(action) => return reject(action, &place, stream, &guest, started, None),
+        Err(halt) => return end(halt, &place, stream, &guest, started, None),
     };
     if place.frontend.config.http.is_some() {
         let service = place.frontend.shared.service.clone();
@@ -236,21 +240,26 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     };
     let backend = place.frontend.routes[route].backend.clone();
     let open = Open::new(&backend);
-    let wanted = match choose_server(&place, &stream, &guest, &backend) {
+    let wanted = match choose_server(&place, &stream, &mut guest, &backend).await {
         Ok(wanted) => wanted,
-        Err(action) => {
+        Err(halt) => {
             drop(open);
-            return reject(action, &place, stream, &guest, started, Some(&backend));
+            return end(halt, &place, stream, &guest, started, Some(&backend));
         }
+    };
+    let inspected = match backend.config.rules.reads_content {
+        false if !place.frontend.config.rules.reads_content => Duration::ZERO,
+        _ => entered.elapsed(),
     };
     match establish(&backend, &stream, &guest, wanted).await {
         Ok(connection) => {
             let Connection {
                 stream: server,
                 lease,
-                effort,
+                mut effort,
                 took,
             } = connection;
+            effort.waited += inspected;
             let established = Established {
                 started,
                 peer: guest.peer,
@@ -267,8 +276,9 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
             let relay = Relay::new(stream, server, Box::new(established), now);
             engine::adopt(relay, now);
         }
-        Err(failure) => {
+        Err(mut failure) => {
             drop(open);
+            failure.effort.waited += inspected;
             fail(&place, stream, guest.peer, started, Some(&backend), failure);
         }
     }
@@ -283,9 +293,11 @@ struct Guest {
     /// Where its connection comes from, whatever it says.
     source: Option<SocketAddr>,
     accepted: SystemTime,
+    /// What it has sent, as far as rules looked into it.
+    sent: Sent,
 }
 
-fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &Guest) -> Scene<'a> {
+fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &'a Guest) -> Scene<'a> {
     Scene {
         frontend: &place.frontend,
         bind: place.bind,
@@ -294,6 +306,7 @@ fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &Guest) -> Scene<'a> {
         told: guest.told,
         source: guest.source,
         accepted: guest.accepted,
+        sent: &guest.sent,
         backend: None,
     }
 }
@@ -316,9 +329,11 @@ fn admit(place: &Place, stream: &Stream, guest: &Guest) -> Result<bool, Denial> 
     }
     let scene = scene(place, stream, guest);
     match rules::verdict(rules, &scene) {
-        (TcpAction::Reject, _) => Err(Denial::Connection),
-        (TcpAction::SilentDrop, _) => Err(Denial::Silently),
-        (TcpAction::Accept | TcpAction::ExpectProxy, expects_proxy) => Ok(expects_proxy),
+        Some((TcpAction::Reject, _)) => Err(Denial::Connection),
+        Some((TcpAction::SilentDrop, _)) => Err(Denial::Silently),
+        Some((TcpAction::Accept | TcpAction::ExpectProxy, expects_proxy)) => Ok(expects_proxy),
+        // Nothing is waited for here.
+        None => Ok(false),
     }
 }
 
@@ -329,10 +344,10 @@ fn admit_session(place: &Place, stream: &Stream, guest: &Guest) -> Result<(), De
         return Ok(());
     }
     let scene = scene(place, stream, guest);
-    match rules::verdict(rules, &scene).0 {
-        TcpAction::Reject => Err(Denial::Session),
-        TcpAction::SilentDrop => Err(Denial::Silently),
-        TcpAction::Accept | TcpAction::ExpectProxy => Ok(()),
+    match rules::verdict(rules, &scene) {
+        Some((TcpAction::Reject, _)) => Err(Denial::Session),
+        Some((TcpAction::SilentDrop, _)) => Err(Denial::Silently),
+        Some((TcpAction::Accept | TcpAction::ExpectProxy, _)) | None => Ok(()),
     }
 }
 
@@ -359,46 +374,143 @@ fn deny(denial: Denial, place: &Place, stream: &Stream) {
     }
 }
 
-/// Where a session goes: `Ok(None)` nowhere, `Err` what a rule does with it instead.
-fn choose_route(place: &Place, stream: &Stream, guest: &Guest) -> Result<Option<usize>, TcpAction> {
+/// Why a session does not go on.
+enum Halt {
+    /// A rule says so.
+    Rule(TcpAction),
+    /// It ended while rules waited for what the client sends.
+    End(End),
+}
+
+/// Where a session goes; `Ok(None)`: nowhere.
+async fn choose_route(
+    place: &Place,
+    stream: &Stream,
+    guest: &mut Guest,
+) -> Result<Option<usize>, Halt> {
     let frontend = &place.frontend;
     let rules = &frontend.config.rules;
     if rules.content.is_empty() && rules.backends.is_empty() {
         return Ok(frontend.default_route);
     }
-    let scene = scene(place, stream, guest);
-    match rules::verdict(&rules.content, &scene).0 {
-        TcpAction::Accept | TcpAction::ExpectProxy => {
-            Ok(rules::route(&scene).or(frontend.default_route))
-        }
-        action => Err(action),
+    if rules.reads_content {
+        // In a box: other connections are not to carry the room for it.
+        Box::pin(inspect(place, stream, guest, None)).await?;
+    } else {
+        let scene = scene(place, stream, guest);
+        decide(rules::verdict(&rules.content, &scene))?;
     }
+    let scene = scene(place, stream, guest);
+    Ok(rules::route(&scene).or(frontend.default_route))
 }
 
-/// Which server a rule of the backend wants, if any; `Err`: what a rule does with the session
-/// instead.
-fn choose_server(
+/// Which server a rule of the backend wants, if any.
+async fn choose_server(
     place: &Place,
     stream: &Stream,
-    guest: &Guest,
+    guest: &mut Guest,
     backend: &Backend,
-) -> Result<Option<usize>, TcpAction> {
+) -> Result<Option<usize>, Halt> {
     let rules = &backend.config.rules;
     if rules.is_empty() {
         return Ok(None);
+    }
+    // The rules of a `listen` section were asked already.
+    let is_own = backend.config.id == place.frontend.config.id;
+    if rules.reads_content && !is_own {
+        Box::pin(inspect(place, stream, guest, Some(backend))).await?;
     }
     let scene = Scene {
         backend: Some(backend),
         ..scene(place, stream, guest)
     };
-    // The rules of a `listen` section were asked already.
-    if backend.config.id != place.frontend.config.id {
-        match rules::verdict(&rules.content, &scene).0 {
-            TcpAction::Accept | TcpAction::ExpectProxy => {}
-            action => return Err(action),
-        }
+    if !rules.reads_content && !is_own {
+        decide(rules::verdict(&rules.content, &scene))?;
     }
     Ok(rules::wanted_server(&scene, backend))
+}
+
+/// What a decision on a session's content comes to.
+fn decide(verdict: Option<(TcpAction, bool)>) -> Result<(), Halt> {
+    match verdict {
+        None | Some((TcpAction::Accept | TcpAction::ExpectProxy, _)) => Ok(()),
+        Some((action, _)) => Err(Halt::Rule(action)),
+    }
+}
+
+/// Asks rules on content of the frontend, or of `backend`, as often as the client sends more, until
+/// they are decided or `inspect-delay` is over.
+async fn inspect(
+    place: &Place,
+    stream: &Stream,
+    guest: &mut Guest,
+    backend: Option<&Backend>,
+) -> Result<(), Halt> {
+    let frontend = &place.frontend;
+    let (rules, delay) = match backend {
+        Some(backend) => {
+            let rules = &backend.config.rules;
+            (&rules.content, rules.inspect_delay)
+        }
+        None => {
+            let rules = &frontend.config.rules;
+            (&rules.content, rules.inspect_delay)
+        }
+    };
+    let Ok(source) = stream.watch(EventFlags::empty()) else {
+        return Err(Halt::End(End::ConnectResource));
+    };
+    let deadline = delay
+        .filter(|_| !rules.is_empty())
+        .map(|delay| Instant::now() + delay);
+    loop {
+        source.clear(EventFlags::IN);
+        let look = guest.sent.look(stream);
+        let is_ended = source.ready().intersects(ENDED);
+        let has_time = deadline.is_some_and(|deadline| Instant::now() < deadline);
+        if look == Look::More && has_time && !is_ended {
+            guest.sent.begin_to_wait();
+        } else {
+            guest.sent.stop_waiting();
+        }
+        // The bytes that were looked at are still to be read, of which no event tells again.
+        if look == Look::Reset {
+            return Err(Halt::End(End::ClientGoneSending));
+        }
+        let scene = Scene {
+            backend,
+            ..scene(place, stream, guest)
+        };
+        if let Some(verdict) = rules::verdict(rules, &scene) {
+            guest.sent.stop_waiting();
+            source.assume(EventFlags::IN | EventFlags::OUT);
+            return decide(Some(verdict));
+        }
+        let wait = deadline
+            .unwrap_or_else(Instant::now)
+            .saturating_duration_since(Instant::now());
+        tokio::select! {
+            biased;
+            () = frontend.kill.wait() => return Err(Halt::End(End::Killed)),
+            () = source.wait(READABLE) => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Ends a session that does not go on.
+fn end(
+    halt: Halt,
+    place: &Place,
+    stream: Stream,
+    guest: &Guest,
+    started: (SystemTime, Instant),
+    backend: Option<&Arc<Backend>>,
+) {
+    match halt {
+        Halt::Rule(action) => reject(action, place, stream, guest, started, backend),
+        Halt::End(end) => fail(place, stream, guest.peer, started, backend, end.into()),
+    }
 }
 
 /// Ends a session by a rule on its content.

@@ -9,6 +9,7 @@ mod load;
 mod net;
 mod privileges;
 mod resolvers;
+mod rules;
 mod runtime;
 mod table;
 
@@ -89,7 +90,9 @@ fn write(draft: &Draft, config: &Config, warnings: &[Problem], defaults: &Config
         match section.proxy {
             Proxy::Frontend(draft, frontend) => {
                 let backend = frontend.default_backend.map(|id| &*config.backend(id).name);
-                let table = self::frontend(id, draft, frontend, backend, &defaults.frontends[0]);
+                let mut table =
+                    self::frontend(id, draft, frontend, backend, &defaults.frontends[0]);
+                rules::set_frontend(&mut table, frontend, config);
                 table.print(&mut page);
             }
             Proxy::Backend(draft, backend) => {
@@ -388,6 +391,7 @@ fn backend(
     table.set_some("log", logs(&draft.logs, &backend.log, &default.log[0]));
     table.set_text("log-tag", &draft.log_tag);
     table.set_if(backend.disabled, "disabled", true);
+    rules::set_backend(&mut table, backend);
 
     let made = draft.servers.iter().zip(&backend.servers);
     let mut servers: Vec<Table> = made

@@ -79,18 +79,21 @@ pub(super) fn link(
                 }
             }
             own.backends = chosen.backends;
+            own.reads_content = own.look_into_content();
             let content = own.content.clone();
             if let Some(BackendId(index)) = backend {
                 let own = &mut backends[index].rules;
                 own.content = content;
                 own.inspect_delay = delay;
                 own.servers = chosen.servers;
+                own.reads_content = own.look_into_content();
             }
         } else if let Some(BackendId(index)) = backend {
             let own = &mut backends[index].rules;
             own.inspect_delay = delay;
             own.content = linked.into_iter().map(|(_, rule)| rule).collect();
             own.servers = chosen.servers;
+            own.reads_content = own.look_into_content();
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::fetch::Fetch;
 use super::parse::{self, Parsed, predefined_names};
-use super::{Acl, Checkpoint, Condition, Content, Context, Polarity, Term, Test};
+use super::{Acl, Checkpoint, Condition, Context, Polarity, Term, Test};
 use crate::draft::Spanned;
 use crate::resolve::did_you_mean;
 use crate::{Place, Problem};
@@ -363,9 +363,6 @@ impl ConditionReader<'_> {
             }
             Fetch::Http(_) if !self.reads_http => Some(format!(
                 "'{name}' is not supported here: it needs HTTP, which is not read in mode tcp"
-            )),
-            Fetch::Content(content) if !matches!(content, Content::WaitEnd) => Some(format!(
-                "'{name}' is not supported yet: what clients send is not looked at"
             )),
             _ => None,
         }

@@ -45,6 +45,14 @@ pub(crate) fn predefined_names() -> impl Iterator<Item = &'static str> {
     PREDEFINED.iter().map(|(name, _)| *name)
 }
 
+/// Whether an acl is what HAProxy has ready under its name.
+pub(crate) fn is_predefined(acl: &Acl) -> bool {
+    let (Some(name), [test]) = (&acl.name, &acl.tests[..]) else {
+        return false;
+    };
+    PREDEFINED.contains(&(name.as_str(), test.text.as_str()))
+}
+
 /// The acl that HAProxy has ready under `name`.
 pub(crate) fn predefined(name: &str, context: &Context<'_>) -> Option<Arc<Acl>> {
     let (_, text) = PREDEFINED.iter().find(|(known, _)| *known == name)?;
@@ -70,8 +78,8 @@ pub(crate) fn sample(text: &str, context: &Context<'_>) -> Result<(Fetch, Vec<Co
     let parsed = expression(text, context)?;
     match parsed.fetch {
         Fetch::Unsupported(what, reason) => Err(format!("'{what}' is not supported: {reason}")),
-        Fetch::Http(_) | Fetch::Content(_) => Err(format!(
-            "'{text}' is not supported here: what clients send is not looked at"
+        Fetch::Http(_) => Err(format!(
+            "'{text}' is not supported here: it needs HTTP, which is not read in mode tcp"
         )),
         fetch => Ok((fetch, parsed.converters)),
     }

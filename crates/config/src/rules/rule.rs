@@ -18,6 +18,8 @@ pub struct FrontendRules {
     pub inspect_delay: Option<Duration>,
     /// `use_backend`.
     pub backends: Vec<UseBackend>,
+    /// Whether a rule on content, or on the backend, looks into what the client sends.
+    pub reads_content: bool,
 }
 
 /// The rules of a backend, in the order in which a connection meets them.
@@ -29,6 +31,8 @@ pub struct BackendRules {
     pub inspect_delay: Option<Duration>,
     /// `use-server`.
     pub servers: Vec<UseServer>,
+    /// Whether a rule looks into what the client sends.
+    pub reads_content: bool,
 }
 
 /// One rule about whether a connection is let through.
@@ -99,7 +103,33 @@ pub struct UseServer {
     pub condition: Condition,
 }
 
+/// Whether a condition looks into what the client sends.
+fn reads_content(condition: &Condition) -> bool {
+    let mut tests = condition.tests();
+    tests.any(|test| matches!(test.fetch, Fetch::Content(_)))
+}
+
 impl FrontendRules {
+    /// Whether a rule on content, or on the backend, looks into what the client sends.
+    pub(crate) fn look_into_content(&self) -> bool {
+        let content = self
+            .content
+            .iter()
+            .filter_map(|rule| rule.condition.as_ref());
+        let backends = self
+            .backends
+            .iter()
+            .filter_map(|rule| rule.condition.as_ref());
+        let reads_name = |rule: &UseBackend| match &rule.backend {
+            BackendChoice::Named(pattern) => pattern
+                .parts
+                .iter()
+                .any(|part| matches!(part, NamePart::Sample(Fetch::Content(_), _))),
+            BackendChoice::Fixed(_) => false,
+        };
+        content.chain(backends).any(reads_content) || self.backends.iter().any(reads_name)
+    }
+
     /// Every condition in them.
     pub fn conditions(&self) -> impl Iterator<Item = &Condition> {
         let tcp = self
@@ -117,6 +147,11 @@ impl FrontendRules {
 }
 
 impl BackendRules {
+    /// Whether a rule looks into what the client sends.
+    pub(crate) fn look_into_content(&self) -> bool {
+        self.conditions().any(reads_content)
+    }
+
     /// Whether there is nothing to ask.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -46,17 +46,20 @@ const fn key(
     }
 }
 
-static SECTIONS: [&Section; 20] = [
+static SECTIONS: [&Section; 23] = [
     &ROOT,
     &ADMIN,
     &STATS_SOCKET,
     &GLOBAL,
     &FRONTEND,
     &FRONTEND_TIMEOUT,
+    &RULE,
+    &USE,
     &BIND,
     &BACKEND,
     &SERVER,
     &BACKEND_TIMEOUT,
+    &USE_SERVER,
     &CHECK,
     &SERVER_CHECK,
     &AGENT,
@@ -379,6 +382,42 @@ pub(super) static FRONTEND: Section = Section {
             "next free, from 2",
             "HAProxy's proxy id, in statistics. A frontend and a backend may share one.",
         ),
+        key(
+            "acl",
+            "tests by name",
+            "none",
+            "Names for what rules test: `acl.internal = \"src 10.0.0.0/8\"`, as after `acl internal` in haproxy.cfg; of a list one is enough.",
+        ),
+        key(
+            "inspect-delay",
+            "time, or false",
+            "false: none",
+            "How long `content` rules wait for what they need of the client's bytes.",
+        ),
+        key(
+            "connection",
+            "list of rules",
+            "[]",
+            "Asked first, before a PROXY protocol header and before the connection counts as a session. `reject` resets it.",
+        ),
+        key(
+            "session",
+            "list of rules",
+            "[]",
+            "Asked next, with the addresses of that header. `reject` closes it; no session is counted or logged.",
+        ),
+        key(
+            "content",
+            "list of rules",
+            "[]",
+            "Asked before a backend is chosen. `reject` ends the session, which is logged as `PR`.",
+        ),
+        key(
+            "use",
+            "list of rules",
+            "[]",
+            "Which backend instead of `backend`; the first that applies counts.",
+        ),
     ],
 };
 
@@ -399,6 +438,61 @@ pub(super) static FRONTEND_TIMEOUT: Section = Section {
             "`1m`",
             "The same once the server has finished.",
         ),
+    ],
+};
+
+pub(super) static RULE: Section = Section {
+    path: "a rule on connections",
+    about: "",
+    keys: &[
+        key(
+            "do",
+            "\"accept\", \"reject\", \"silent-drop\", \"expect-proxy\"",
+            "required",
+            "`accept` asks no more rules of this list; `silent-drop` closes without telling the client; `expect-proxy`, in `connection` alone, wants a PROXY protocol header.",
+        ),
+        key(
+            "if",
+            "condition",
+            "always",
+            "As after `if` in haproxy.cfg: `\"internal !{ dst_port 80 } or { nbsrv(other) lt 1 }\"`.",
+        ),
+        key("unless", "condition", "never", "The other way round."),
+    ],
+};
+
+pub(super) static USE: Section = Section {
+    path: "a rule for a backend",
+    about: "",
+    keys: &[
+        key(
+            "backend",
+            "name",
+            "required",
+            "A backend, or a name made of samples: `bk_%[dst_port]`; one of a name that there is not leads to the default one.",
+        ),
+        key(
+            "if",
+            "condition",
+            "always",
+            "As after `if` in haproxy.cfg: `\"internal !{ dst_port 80 } or { nbsrv(other) lt 1 }\"`.",
+        ),
+        key("unless", "condition", "never", "The other way round."),
+    ],
+};
+
+pub(super) static USE_SERVER: Section = Section {
+    path: "a rule for a server",
+    about: "",
+    keys: &[
+        key("server", "name", "required", "One of the backend's."),
+        key(
+            "if",
+            "condition",
+            "required",
+            "As after `if` in haproxy.cfg: `\"internal !{ dst_port 80 } or { nbsrv(other) lt 1 }\"`.",
+        ),
+        key("unless", "condition", "required", "The other way round."),
     ],
 };
 
@@ -737,6 +831,30 @@ pub(super) static BACKEND: Section = Section {
             "`fastinter`, `fail-check`, `sudden-death`, `mark-down`",
             "`fail-check`",
             "What they do.",
+        ),
+        key(
+            "acl",
+            "tests by name",
+            "none",
+            "Names for what rules test: `acl.internal = \"src 10.0.0.0/8\"`, as after `acl internal` in haproxy.cfg; of a list one is enough.",
+        ),
+        key(
+            "inspect-delay",
+            "time, or false",
+            "false: none",
+            "How long `content` rules wait for what they need of the client's bytes.",
+        ),
+        key(
+            "content",
+            "list of rules",
+            "[]",
+            "Asked before a server is chosen, as a frontend's.",
+        ),
+        key(
+            "use-server",
+            "list of rules",
+            "[]",
+            "Which server, while it is up, rather than the one that `balance` chooses.",
         ),
     ],
 };

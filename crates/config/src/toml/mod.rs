@@ -9,6 +9,7 @@ mod net;
 mod privileges;
 mod proxies;
 mod resolvers;
+mod rules;
 mod runtime;
 mod values;
 

@@ -8,6 +8,7 @@ use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word, written};
 use super::{
     ANY_COUNT, Scope, health, keys, log_targets, net, one_or_many, privileges, replace, required,
+    rules,
 };
 use crate::check::Rules;
 use crate::draft::{
@@ -15,7 +16,6 @@ use crate::draft::{
     InitAddr, LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions,
     Spanned,
 };
-use crate::rules::RulesDraft;
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -103,7 +103,7 @@ pub(super) fn frontend(
             skip_null: or_default(fields.take("dontlognull", flag), true, &place),
             log_tag: fields.take("log-tag", text),
             http: None,
-            rules: RulesDraft::default(),
+            rules: rules::frontend(file, fields, &place),
             name,
             place,
         }
@@ -260,7 +260,7 @@ pub(super) fn backend(
             check_rules,
             logs: log_targets(file, fields, Scope::Proxy).unwrap_or_else(|| vec![ProxyLog::Global]),
             log_tag: fields.take("log-tag", text),
-            rules: Some(RulesDraft::default()),
+            rules: Some(rules::backend(file, fields, &place)),
             name,
             place,
         }

@@ -88,6 +88,10 @@ check = { kind = "tcp-check", timeout = "3s", inter = "5s", fastinter = "2s", do
 log = "global"
 log-tag = "one"
 disabled = true
+acl.port = "dst_port 6443"
+inspect-delay = "none"
+content = [{ do = "reject", if = "WAIT_END !port" }]
+use-server = [{ server = "c c", if = "port" }, { server = "b", unless = "{ be_conn gt 5 }" }]
 [backend.one.servers.a]
 address = "10.0.0.1"
 id = 3
@@ -129,6 +133,12 @@ log-format = "connect"
 dontlognull = false
 log-tag = "two"
 disabled = true
+acl = { internal = ["src 10.0.0.0/8 fd00::/8", "src -n 192.168.0.0/16"], tls = "req.ssl_hello_type 1" }
+inspect-delay = "5s"
+connection = [{ do = "expect-proxy" }, { do = "silent-drop", if = "{ src 192.0.2.1 }" }]
+session = { do = "reject", unless = "internal" }
+content = [{ do = "accept", if = "tls" }]
+use = [{ backend = "one", if = "{ nbsrv(one) ge 1 } !internal" }, { backend = "%[fe_name]" }]
 "#;
 
 pub(crate) const EVERYTHING_OFF: &str = r#"
@@ -820,3 +830,30 @@ const PIECES: &[&str] = &[
     "1e9",
     "99999999999999999999",
 ];
+
+#[test]
+fn mistakes_in_rules_are_pointed_at() {
+    let text = "[frontend.f]\nbind = ':1'\nbackend = 'b'\n\
+                acl.a = ['src 10.0.0.0/99', 5]\n\
+                connection = [{ if = 'nope' }, { do = 'deny' }, 7]\n\
+                session = { do = 'expect-proxy' }\n\
+                content = { do = 'reject', if = 'TRUE', unless = 'FALSE' }\n\
+                use = [{ backend = 'c', if = '{ src 1.1.1.1' }, { when = 'TRUE' }]\n\
+                [backend.b]\nuse-server = [{ server = 's' }, { server = 's', if = 'TRUE' }]\n";
+    let expected = [
+        "lb.toml:4:15: acl 'a': '10.0.0.0/99' is not a valid IPv4 or IPv6 address, and no name that resolves to one",
+        "lb.toml:4:29: acl 'a' must be what is tested, as in \"src 10.0.0.0/8\", not 5",
+        "lb.toml:5:15: this rule has no 'do'; write do = \"reject\" or another action",
+        "lb.toml:5:39: 'do' is accept, reject, silent-drop or expect-proxy, not 'deny'",
+        "lb.toml:5:49: 'connection' must be a table or a list of them, not 7",
+        "lb.toml:6:18: 'do' is \"expect-proxy\", which only 'connection' rules can do",
+        "lb.toml:7:50: a rule has 'if' or 'unless', not both; '!' turns a part of a condition over",
+        "lb.toml:8:20: frontend 'f': there is no backend 'c' for use_backend",
+        "lb.toml:8:31: missing closing '}' in condition",
+        "lb.toml:8:49: this rule has no 'backend'",
+        "lb.toml:8:51: unknown key 'when' in a rule for a backend",
+        "lb.toml:10:15: a rule that chooses a server needs 'if' or 'unless'",
+        "lb.toml:10:44: backend 'b': there is no server 's' for use-server",
+    ];
+    assert_eq!(problems(text), expected);
+}

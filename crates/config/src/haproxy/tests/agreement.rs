@@ -77,7 +77,7 @@ fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// Files of the field that HAProxy loads and that are refused here, and why.
-const REFUSED: [(&str, &str); 8] = [
+const REFUSED: [(&str, &str); 7] = [
     (
         "009",
         "a frontend in mode tcp leads to a backend in mode http",
@@ -89,7 +89,6 @@ const REFUSED: [(&str, &str); 8] = [
     ),
     ("104", "the API itself in mode http"),
     ("105", "etcd and rancher in mode http"),
-    ("151", "what clients send is looked at"),
     (
         "155",
         "a frontend in mode tcp leads to a backend in mode http",
