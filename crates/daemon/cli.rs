@@ -21,6 +21,8 @@ pub(crate) enum Request {
     Demo,
     /// `convert FILE...`: print them as one TOML file of the same meaning.
     Convert(Vec<PathBuf>),
+    /// `lint FILE...`: say which lines will hurt a control plane; without files, what is looked for.
+    Lint(Vec<PathBuf>),
     /// `keywords`: print which of HAProxy's keywords do what.
     Keywords,
     /// `metrics`: print what is measured.
@@ -379,6 +381,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "print a haproxy.cfg as TOML of the same meaning",
     ),
     (
+        "lint",
+        "FILE...",
+        "say which lines will hurt a control plane (exit code 1 if any, 2 if it does not load)",
+    ),
+    (
         "keywords",
         "",
         "print which of HAProxy's keywords work, and which do not, and why",
@@ -477,6 +484,7 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
         ("demo", []) => Ok(Request::Demo),
         ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
         ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
+        ("lint", files) => Ok(Request::Lint(files.iter().map(PathBuf::from).collect())),
         ("keywords", []) => Ok(Request::Keywords),
         ("metrics", []) => Ok(Request::Metrics),
         ("help", []) => Ok(Request::Help),

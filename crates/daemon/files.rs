@@ -3,13 +3,13 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use evenkeel_config::{
-    Config, Environment, Loaded, Place, Problem, RelayMethod, SYSTEM_CA, Source,
+    Config, Environment, Finding, Loaded, Place, Problem, RelayMethod, SYSTEM_CA, Source,
 };
 
 use crate::cli::Options;
@@ -66,6 +66,25 @@ pub(crate) fn convert(names: &[PathBuf]) -> Result<String, Vec<Problem>> {
     with_environment(&options, |environment| {
         evenkeel_config::convert(&sources, environment)
     })
+}
+
+/// Reads and loads `names` and looks for what will hurt a control plane.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn lint(names: &[PathBuf]) -> Result<Vec<Finding>, Vec<Problem>> {
+    let sources = read(names)?;
+    // A name that is not known here may be where the file is used.
+    let options = Options {
+        ignore_resolution_failures: true,
+        ..Options::default()
+    };
+    let loaded = with_environment(&options, |environment| {
+        evenkeel_config::load(&sources, environment)
+    })?;
+    // Only an address of this machine can be bound.
+    let is_local = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    Ok(evenkeel_config::lint(&sources, &loaded.config, &is_local))
 }
 
 /// Runs `work` with what configurations may ask of this machine.

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         Ok(Request::Help) => show(version::banner() + &cli::help()),
         Ok(Request::Demo) => demo::run(),
         Ok(Request::Convert(files)) => convert(&files),
+        Ok(Request::Lint(files)) => lint(&files),
         Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
         Err(mistake) => misused(&mistake),
@@ -204,6 +205,25 @@ fn convert(files: &[PathBuf]) -> Exit {
         Err(problems) => {
             prepare::report(&problems);
             Exit::Code(1)
+        }
+    }
+}
+
+/// `lint`: findings on the standard output, what keeps the files from loading on the standard error.
+fn lint(files: &[PathBuf]) -> Exit {
+    if files.is_empty() {
+        return show(evenkeel_config::lint_markdown());
+    }
+    match files::lint(files) {
+        Ok(findings) => {
+            for finding in &findings {
+                print(format!("{finding}\n"));
+            }
+            Exit::Code(u8::from(!findings.is_empty()))
+        }
+        Err(problems) => {
+            prepare::report(&problems);
+            Exit::Code(2)
         }
     }
 }
