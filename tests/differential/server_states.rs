@@ -84,7 +84,7 @@ fn commands_change_servers_and_those_that_track_them() {
             ("set server be/t state maint", 0),
             ("set server be/t state ready", 1),
             ("set server be/a state drain", 4),
-            ("set server be/t state drain", 0),
+            ("set server be/t state drain", 1),
             ("set server be/a state ready", 2),
             ("set server be/t state ready", 1),
             ("set server be/a health down", 2),

@@ -147,6 +147,7 @@ impl Backend {
             backend: &self.config.name,
             server: &server.config.name,
             is_backup: server.config.backup,
+            leader: server.leader.get().map(String::as_str),
             active_servers: active,
             backup_servers: backup,
             sessions: server.state.stats.open.now(),
@@ -272,7 +273,7 @@ mod tests {
 
     fn server(generation: &Generation, index: usize) -> ServerSnapshot {
         let backend = &generation.backends[0];
-        crate::observe::server(backend, index, &generation.backends, Instant::now())
+        crate::observe::server(backend, index, Instant::now())
     }
 
     /// The statuses of all servers, and how many can be chosen.

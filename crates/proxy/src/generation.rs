@@ -458,6 +458,12 @@ fn link_followers(config: &Config, backends: &[Arc<Backend>]) {
                 server,
             }) = server.track
             {
+                let name = format!(
+                    "{}/{}",
+                    config.backends[leader].name, config.backends[leader].servers[server].name
+                );
+                // Nobody has set it, nor what follows: the generation is new.
+                let _ = backend.servers[index].leader.set(name);
                 let follower = Follower {
                     backend: Arc::downgrade(backend),
                     index,
@@ -470,7 +476,6 @@ fn link_followers(config: &Config, backends: &[Arc<Backend>]) {
         }
     }
     for (&(backend, server), own) in &followers {
-        // Nobody has set it: the generation is new.
         let _ = backends[backend].servers[server].followers.set(own.clone());
     }
     for &(backend, server) in followers.keys() {

@@ -9,14 +9,12 @@ mod balance;
 #[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
-#[allow(dead_code, reason = "commands, agents and resolvers are to call it")]
 mod change;
 mod checks;
 mod cut;
 mod dial;
 mod end;
 mod engine;
-#[allow(dead_code, reason = "commands, agents and resolvers are to call it")]
 mod fitness;
 mod gate;
 mod generation;

@@ -1,7 +1,6 @@
 //! Takes a [`Snapshot`] of a running proxy.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -40,9 +39,7 @@ impl Proxy {
             frontends: open
                 .map(|f| frontend_snapshot(f, self.is_stopping, epoch, &self.sockets, &local))
                 .collect(),
-            backends: used
-                .map(|b| backend_snapshot(b, backends, epoch, now))
-                .collect(),
+            backends: used.map(|b| backend_snapshot(b, epoch, now)).collect(),
         }
     }
 
@@ -139,12 +136,7 @@ fn http_snapshot(stats: &HttpStats, epoch: Epoch) -> HttpSnapshot {
     }
 }
 
-fn backend_snapshot(
-    backend: &Backend,
-    all: &[Arc<Backend>],
-    epoch: Epoch,
-    now: Instant,
-) -> BackendSnapshot {
+fn backend_snapshot(backend: &Backend, epoch: Epoch, now: Instant) -> BackendSnapshot {
     let (config, stats) = (&backend.config, &backend.state.stats);
     let queue = &backend.state.queue;
     let weight = backend.total_weight();
@@ -173,31 +165,20 @@ fn backend_snapshot(
         servers: backend
             .servers
             .iter()
-            .map(|server| server_snapshot(server, queue, all, epoch, now))
+            .map(|server| server_snapshot(server, queue, epoch, now))
             .collect(),
     }
 }
 
 /// What one server of a backend looks like.
 #[cfg(test)]
-pub(crate) fn server(
-    backend: &Backend,
-    index: usize,
-    all: &[Arc<Backend>],
-    now: Instant,
-) -> ServerSnapshot {
+pub(crate) fn server(backend: &Backend, index: usize, now: Instant) -> ServerSnapshot {
     let epoch = backend.shared.stats.epoch;
     let queue = &backend.state.queue;
-    server_snapshot(&backend.servers[index], queue, all, epoch, now)
+    server_snapshot(&backend.servers[index], queue, epoch, now)
 }
 
-fn server_snapshot(
-    server: &Server,
-    queue: &Queue,
-    all: &[Arc<Backend>],
-    epoch: Epoch,
-    now: Instant,
-) -> ServerSnapshot {
+fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -> ServerSnapshot {
     let (config, stats) = (&server.config, &server.state.stats);
     let fitness = server.state.fitness().clone();
     let machine = fitness.machine;
@@ -207,11 +188,7 @@ fn server_snapshot(
         address: fitness.address.clone(),
         host: config.host.clone(),
         status: status(&fitness),
-        tracked: config.track.map(|tracked| {
-            let backend = &all[tracked.backend.0];
-            let leader = &backend.servers[tracked.server].config;
-            format!("{}/{}", backend.config.name, leader.name)
-        }),
+        tracked: server.leader.get().cloned(),
         service: service_snapshot(
             stats,
             &fitness.standing,

@@ -151,6 +151,8 @@ pub(crate) struct Server {
     /// Its place in the backend.
     pub(crate) index: usize,
     pub(crate) state: Arc<ServerState>,
+    /// The server that it tracks, as `backend/server`.
+    pub(crate) leader: OnceLock<String>,
     /// The servers that track this one.
     pub(crate) followers: OnceLock<Vec<Follower>>,
     /// Whose turn it is among the ports that it is connected to from.
@@ -204,6 +206,7 @@ impl Server {
             config,
             index,
             state,
+            leader: OnceLock::new(),
             followers: OnceLock::new(),
             ports: PortTurn::default(),
             signals: Mutex::new(Signals::new(kill)),

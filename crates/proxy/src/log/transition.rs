@@ -22,6 +22,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) backend: &'a str,
     pub(crate) server: &'a str,
     pub(crate) is_backup: bool,
+    /// The server that it tracks, as `backend/server`.
+    pub(crate) leader: Option<&'a str>,
     /// Servers that can be chosen after the change.
     pub(crate) active_servers: u32,
     /// Backups that can be chosen after the change.
@@ -41,8 +43,8 @@ impl Transition<'_> {
         let (was, is) = (self.before.admin, self.after.admin);
         match (was.is_maint(), is.is_maint()) {
             (false, true) => vec![self.enters_maintenance(&name, scene)],
-            (true, false) => self.leaves_maintenance(&name),
-            (true, true) => self.stays_in_maintenance(&name),
+            (true, false) => self.leaves_maintenance(&name, scene),
+            (true, true) => self.stays_in_maintenance(&name, scene),
             (false, false) if self.before.health != self.after.health => {
                 vec![self.changes_health(&name, scene)]
             }
@@ -71,7 +73,7 @@ impl Transition<'_> {
         )
     }
 
-    fn leaves_maintenance(&self, name: &str) -> Vec<(Level, String)> {
+    fn leaves_maintenance(&self, name: &str, scene: &Scene<'_>) -> Vec<(Level, String)> {
         let (was, is) = (self.before.admin, self.after.admin);
         let readiness = if is.is_drain() { "DRAIN" } else { "READY" };
         let why = match self.cause {
@@ -90,7 +92,10 @@ impl Transition<'_> {
         if is.forced_drain {
             messages.push(format!("{name} remains in forced drain mode."));
         } else if is.inherited_drain {
-            messages.push(format!("{name} remains in drain mode{}.", self.via()));
+            messages.push(format!(
+                "{name} remains in drain mode{}.",
+                scene.by_leader()
+            ));
         }
         messages
             .into_iter()
@@ -98,12 +103,16 @@ impl Transition<'_> {
             .collect()
     }
 
-    fn stays_in_maintenance(&self, name: &str) -> Vec<(Level, String)> {
+    fn stays_in_maintenance(&self, name: &str, scene: &Scene<'_>) -> Vec<(Level, String)> {
         let (was, is) = (self.before.admin, self.after.admin);
         let message = if was.forced_maint && !is.forced_maint {
             format!(
                 "{name} is leaving forced maintenance but remains in maintenance{}.",
-                self.via()
+                if is.inherited_maint {
+                    scene.by_leader()
+                } else {
+                    String::new()
+                }
             )
         } else if was.inherited_maint && !is.inherited_maint && is.forced_maint {
             format!("{name} remains in forced maintenance.")
@@ -169,13 +178,10 @@ impl Transition<'_> {
                 let state = state(self.after.health);
                 format!("{name} is {state} (leaving {forced}drain){via}.")
             }
-            (true, true) if is.inherited_drain && !was.inherited_drain => {
-                format!("{name} remains in forced drain mode.")
-            }
-            (true, true) if was.forced_drain && !is.forced_drain => {
-                format!("{name} remains in drain mode{via}.")
-            }
-            _ => return Vec::new(),
+            (true, true) if was == is => return Vec::new(),
+            (true, true) if is.forced_drain => format!("{name} remains in forced drain mode."),
+            (true, true) => format!("{name} remains in drain mode{}.", scene.by_leader()),
+            (false, false) => return Vec::new(),
         };
         vec![(Level::Notice, message)]
     }
@@ -197,6 +203,12 @@ impl Scene<'_> {
             "Server"
         };
         format!("{kind} {}/{}", self.backend, self.server)
+    }
+
+    /// ` via backend/server` of what holds because of the server that is tracked.
+    fn by_leader(&self) -> String {
+        self.leader
+            .map_or_else(String::new, |leader| format!(" via {leader}"))
     }
 
     /// What is told of what remains.
@@ -252,6 +264,7 @@ mod tests {
         backend: "be",
         server: "s1",
         is_backup: false,
+        leader: Some("be/s9"),
         active_servers: 3,
         backup_servers: 1,
         sessions: 2,
@@ -440,7 +453,7 @@ mod tests {
         check(
             (Up, "maint via-maint"),
             (Up, "via-maint"),
-            tracked,
+            admin,
             &["notice: is leaving forced maintenance but remains in maintenance via be/s9."],
         );
         check(
@@ -479,8 +492,20 @@ mod tests {
         check(
             (Up, "drain via-drain"),
             (Up, "via-drain"),
-            tracked,
+            admin,
             &["notice: remains in drain mode via be/s9."],
+        );
+        check(
+            (Up, "via-drain"),
+            (Up, "drain via-drain"),
+            admin,
+            &["notice: remains in forced drain mode."],
+        );
+        check(
+            (Up, "drain via-drain"),
+            (Up, "drain"),
+            tracked,
+            &["notice: remains in forced drain mode."],
         );
         check(
             (Up, "drain"),
