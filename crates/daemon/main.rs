@@ -11,6 +11,7 @@ mod desk;
 mod diagnostics;
 mod exposition;
 mod files;
+mod foreign;
 mod http;
 mod inherit;
 mod keeper;

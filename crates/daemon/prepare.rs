@@ -14,7 +14,7 @@ use crate::cli::{Farewell, Options, Replaces};
 use crate::diagnostics::say;
 use crate::limits::Limits;
 use crate::rights::Rights;
-use crate::{bind_report, files, inherit, limits};
+use crate::{bind_report, files, foreign, inherit, limits};
 
 const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
 
@@ -97,6 +97,7 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         return Err(refuse(&NO_LISTENER));
     }
     let rights = Rights::of(config)?;
+    foreign::allowed(config)?;
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
     let (ownership, moment) = match options.replaces {
         Some(_) => (Ownership::Shared, Moment::TakeOver),

@@ -26,7 +26,7 @@ use crate::rights::{self, Rights};
 use crate::runtime::{Ask, Facts, Request};
 use crate::signals::{Signals, Wish};
 use crate::{
-    Exit, bind_report, files, http, inherit, limits, notify, port_owner, prepare, runtime,
+    Exit, bind_report, files, foreign, http, inherit, limits, notify, port_owner, prepare, runtime,
 };
 
 /// How often recorded metrics are sorted into their buckets.
@@ -410,6 +410,7 @@ impl Control {
             self.rights.suffice(&loaded.config)?;
         }
         tell(&rights::unchangeable(self.proxy.config(), &loaded.config));
+        foreign::allowed(&loaded.config)?;
         prepare::accept_warnings(&self.options, &loaded)?;
         prepare::keeps_serving(&loaded.config, self.proxy.config())
             .map_err(|error| prepare::whole(&self.options, error))?;

@@ -49,6 +49,19 @@ impl Origin {
         Self::start(ip, greet(name))
     }
 
+    /// Like [`named`](Self::named), at this address; `None` where somebody else has it.
+    pub(crate) fn named_at(address: SocketAddr, name: &str) -> Option<Self> {
+        drop(std::net::TcpListener::bind(address).ok()?);
+        let mut origin = Self {
+            address,
+            serve: Arc::new(greet(name)),
+            accepted: Arc::default(),
+            listening: None,
+        };
+        origin.revive();
+        Some(origin)
+    }
+
     /// Like [`named`](Self::named), but refusing until [`revive`](Self::revive).
     pub(crate) fn named_dead(ip: IpAddr, name: &str) -> Self {
         Self::dead(ip, greet(name))

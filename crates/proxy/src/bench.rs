@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use evenkeel_config::{Balance, Hashing, NodeKey, ServerAddress};
 
 use crate::balance::{Ends, Entry, Picker, node_key};
+pub use crate::greeting::try_parse as try_proxy_header;
 
 /// A picker under load: as many open connections as there are servers.
 pub struct Traffic {
