@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     "leastconn",
     "leastconn-full",
     "map-based",
+    "other-versions",
     "roundrobin",
     "roundrobin-full",
     "source",
@@ -36,7 +37,7 @@ fn chooses_as_haproxy_chose() {
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert!(
-            lines.len() >= 50,
+            lines.len() >= if *name == "other-versions" { 11 } else { 50 },
             "{}: {} vectors only",
             path.display(),
             lines.len()
