@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use evenkeel_config::{Config, Loaded, Place, Problem};
-use evenkeel_proxy::{Ownership, Sockets};
+use evenkeel_proxy::{Ownership, SavedServer, Sockets};
 
 use crate::admin::Bound;
 use crate::background::Pidfile;
@@ -14,6 +14,7 @@ use crate::cli::{Farewell, Options, Replaces};
 use crate::diagnostics::say;
 use crate::limits::Limits;
 use crate::rights::Rights;
+use crate::runtime::saved;
 use crate::{bind_report, files, foreign, inherit, limits};
 
 const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
@@ -29,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) claimed: BTreeSet<i32>,
     pub(crate) admin: Option<Bound>,
     pub(crate) pidfile: Option<Pidfile>,
+    /// What an earlier process wrote down of servers.
+    pub(crate) saved: Vec<(usize, usize, SavedServer)>,
 }
 
 /// Loads what the options name and tells the warnings.
@@ -130,6 +133,8 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         .map(Pidfile::open)
         .transpose()
         .map_err(|error| refuse(&error))?;
+    let (saved, damaged) = saved::read(&loaded.config, |path| std::fs::read(path));
+    report(&damaged);
     Ok(Prepared {
         options,
         loaded,
@@ -139,6 +144,7 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         claimed,
         admin,
         pidfile,
+        saved,
     })
 }
 

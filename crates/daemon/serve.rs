@@ -151,6 +151,7 @@ impl Control {
             claimed,
             admin,
             pidfile,
+            saved,
         } = prepared;
         let (mut keeper, doors) = kept.unzip();
         if let Some(keeper) = &mut keeper {
@@ -166,6 +167,7 @@ impl Control {
             maxconn: limits.maxconn,
             threads: limits.threads,
             service: http::service(desk.clone()),
+            saved,
         };
         let proxy = Proxy::start(loaded.config, sockets, settings)
             .map_err(|error| format!("cannot start the proxy: {error}"))?;

@@ -30,7 +30,7 @@ pub(crate) use load::{LoadOptions, QueueDraft};
 pub(crate) use net::{BindNet, SendProxyDraft, ServerNet};
 pub(crate) use privileges::{AccessDraft, PrivilegesDraft, UnixBindDraft};
 pub(crate) use resolvers::{HoldDraft, ResolutionDraft, ResolversDraft};
-pub(crate) use runtime::{RuntimeDraft, StatsSocketDraft};
+pub(crate) use runtime::{RuntimeDraft, SavedDraft, SavedFrom, StatsSocketDraft};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,6 +197,7 @@ pub(crate) struct BackendDraft {
     pub(crate) server_fin_timeout: Maybe<Duration>,
     pub(crate) tunnel_timeout: Maybe<Duration>,
     pub(crate) queueing: QueueDraft,
+    pub(crate) saved: SavedDraft,
     pub(crate) server_keepalive: Maybe<Keepalive>,
     pub(crate) check: Maybe<CheckDraft>,
     pub(crate) check_rules: Rules,

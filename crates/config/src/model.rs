@@ -377,6 +377,9 @@ pub struct Backend {
     pub tunnel_timeout: Option<Duration>,
     /// How clients wait for room.
     pub queueing: Queueing,
+    /// The file from which a start takes over what was known of its servers
+    /// (`load-server-state-from-file`); `None`: they begin anew.
+    pub saved_state: Option<PathBuf>,
     /// `option srvtcpka` (or `tcpka` in its own section).
     pub server_keepalive: Option<Keepalive>,
     /// Session log of a backend matters only for its server state messages.

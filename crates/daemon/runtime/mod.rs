@@ -6,6 +6,7 @@ mod change;
 mod info;
 mod line;
 mod look;
+pub(crate) mod saved;
 mod servers;
 mod sessions;
 mod socket;

@@ -72,11 +72,10 @@ fn operational(server: &ServerSnapshot) -> u8 {
 /// address.
 fn administrative(server: &ServerSnapshot) -> u8 {
     let admin = server.admin;
-    let is_configured = server.is_disabled_by_file && admin.forced_maint;
     [
         (admin.forced_maint, 0x01),
         (admin.inherited_maint, 0x02),
-        (is_configured, 0x04),
+        (server.is_disabled_by_file, 0x04),
         (admin.forced_drain, 0x08),
         (admin.inherited_drain, 0x10),
         (admin.unresolved, 0x20),

@@ -109,6 +109,7 @@ pub(crate) fn backend(checks: Vec<Option<Check>>) -> Backend {
         all_backups: false,
         connect_timeout: None,
         queueing: Queueing::default(),
+        saved_state: None,
         server_timeout: None,
         server_fin_timeout: None,
         tunnel_timeout: None,

@@ -40,6 +40,11 @@ impl Standing {
         true
     }
 
+    /// It has been as it is since then.
+    pub(crate) fn began(&mut self, since: Instant) {
+        self.since = since;
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         self.is_up
     }

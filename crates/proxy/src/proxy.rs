@@ -10,6 +10,7 @@ use evenkeel_config::Config;
 use crate::cut::Alarm;
 use crate::generation::{Carried, Generation};
 use crate::relay::{HELD_LIMIT_BYTES, Held};
+use crate::saved::SavedServer;
 use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
 use crate::spin::Spinning;
 use crate::stats::ProcessStats;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub threads: usize,
     /// What serves frontends that answer by themselves.
     pub service: Service,
+    /// What an earlier process wrote down of servers, by the places of backend and server.
+    pub saved: Vec<(usize, usize, SavedServer)>,
 }
 
 /// Why a reload was refused; everything is as it was.
@@ -79,6 +82,7 @@ impl Proxy {
         workers.grow(threads)?;
         let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);
+        current.restore(&settings.saved);
         current.start(listening, &workers, threads);
         Ok(Self {
             shared,

@@ -354,6 +354,9 @@ fn backend(
         "retries",
         backend.retries,
     );
+    let saved = backend.saved_state.as_ref();
+    let saved = saved.map(|path| show_text(&path.to_string_lossy()));
+    table.set_some("server-state", saved);
     if backend.redispatch != default.redispatch {
         table.set(
             "redispatch",

@@ -473,6 +473,7 @@ fn backend(proxy: Proxy) -> BackendDraft {
         server_fin_timeout: proxy.timeouts.server_fin,
         tunnel_timeout: proxy.timeouts.tunnel,
         queueing: proxy.queueing,
+        saved: proxy.saved,
         server_keepalive: proxy.keepalive.server.resolved(),
         check_rules: match proxy.check.as_ref().map(|check| check.value.kind) {
             Some(CheckKind::Http) => proxy.http_checks.rules,

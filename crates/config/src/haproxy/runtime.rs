@@ -1,10 +1,12 @@
 //! What `global` says of the sockets that take commands (HAProxy manual, `stats socket`).
 
+use std::path::PathBuf;
+
 use super::options::bind_with;
 use super::privileges::with_unix_bind;
 use super::{Line, Reader};
 use crate::AccessLevel;
-use crate::draft::StatsSocketDraft;
+use crate::draft::{SavedFrom, StatsSocketDraft};
 use crate::resolve::did_you_mean;
 use crate::words::Word as _;
 
@@ -76,4 +78,45 @@ pub(super) fn maxconn(reader: &mut Reader<'_>, line: &Line<'_>) {
     {
         reader.draft.global.runtime.maxconn = Some(line.spanned(word, number as u32));
     }
+}
+
+/// `server-state-file PATH`.
+pub(super) fn state_file(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        let path = line.spanned(word, PathBuf::from(&word.text));
+        reader.draft.global.runtime.state_file = Some(path);
+    }
+}
+
+/// `server-state-base DIRECTORY`.
+pub(super) fn state_base(reader: &mut Reader<'_>, line: &Line<'_>) {
+    if let Some(word) = reader.one(line) {
+        let path = line.spanned(word, PathBuf::from(&word.text));
+        reader.draft.global.runtime.state_base = Some(path);
+    }
+}
+
+/// `load-server-state-from-file global|local|none`.
+pub(super) fn load_state(reader: &mut Reader<'_>, line: &Line<'_>) {
+    let Some(word) = reader.one(line) else {
+        return;
+    };
+    let from = match word.text.as_str() {
+        "global" => SavedFrom::Global,
+        "local" => SavedFrom::Local,
+        "none" => SavedFrom::None,
+        other => {
+            let message = format!("'{}' is global, local or none, not '{other}'", line.name);
+            return reader.error(line.place(word), message);
+        }
+    };
+    reader.proxy().saved.from = Some(line.spanned(word, from));
+}
+
+/// `server-state-file-name [use-backend-name|PATH]`.
+pub(super) fn state_file_name(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 1);
+    let word = line.args().first();
+    let word = word.filter(|word| word.text != "use-backend-name");
+    reader.proxy().saved.file = word.map(|word| line.spanned(word, PathBuf::from(&word.text)));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
 use crate::check::{CheckDraft, Rules};
-use crate::draft::{BindDraft, HealthDraft, Maybe, ProxyLog, QueueDraft, Spanned};
+use crate::draft::{BindDraft, HealthDraft, Maybe, ProxyLog, QueueDraft, SavedDraft, Spanned};
 use crate::rules::RulesDraft;
 use crate::{Balance, ConnectFrom, Hashing, Keepalive, Place};
 
@@ -72,6 +72,7 @@ pub(super) struct Proxy {
     pub(super) backlog: Maybe<u32>,
     pub(super) timeouts: Timeouts,
     pub(super) queueing: QueueDraft,
+    pub(super) saved: SavedDraft,
     pub(super) keepalive: KeepaliveOptions,
     pub(super) splice: Splice,
     pub(super) logs: Vec<ProxyLog>,
@@ -231,6 +232,7 @@ impl Proxy {
                 backlog: None,
                 timeouts: Timeouts::default(),
                 queueing: QueueDraft::default(),
+                saved: SavedDraft::default(),
                 keepalive: KeepaliveOptions::default(),
                 splice: Splice::default(),
                 logs: Vec::new(),

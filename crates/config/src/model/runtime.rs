@@ -1,5 +1,6 @@
 //! The sockets on which commands are taken (HAProxy manual, `stats socket`).
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{Bind, Place};
@@ -13,6 +14,10 @@ pub struct Runtime {
     pub timeout: Duration,
     /// `stats maxconn`: visitors at once.
     pub maxconn: u32,
+    /// `server-state-file`, below `server-state-base`.
+    pub state_file: Option<PathBuf>,
+    /// `server-state-base`; empty when not set.
+    pub state_base: PathBuf,
 }
 
 /// One `stats socket`.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::checks::CheckSettings;
 use super::load::{queueing, server_load};
+use super::runtime::saved_state;
 use super::{Resolver, limit, value};
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{BackendDraft, InitAddr, ServerDraft};
@@ -21,6 +22,7 @@ impl Resolver<'_> {
         let mut check = self.check_settings(&draft);
         let connect_timeout = limit(draft.connect_timeout);
         let servers = self.servers(draft.servers, &mut check);
+        let saved_state = saved_state(draft.saved, &draft.name.value, &global.runtime);
         Backend {
             position: draft.position,
             id,
@@ -47,6 +49,7 @@ impl Resolver<'_> {
             server_fin_timeout: limit(draft.server_fin_timeout),
             tunnel_timeout: limit(draft.tunnel_timeout),
             queueing: queueing(draft.queueing, connect_timeout),
+            saved_state,
             server_keepalive: value(draft.server_keepalive),
             log: self.proxy_logs(draft.logs, global),
             log_tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),

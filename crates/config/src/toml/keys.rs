@@ -632,6 +632,12 @@ pub(super) static BACKEND: Section = Section {
             "How often a failed connect is tried again.",
         ),
         key(
+            "server-state",
+            "path",
+            "none: servers begin anew",
+            "A file that `show servers state` was written to: a start takes over maintenance, drain, weight and health from it.",
+        ),
+        key(
             "redispatch",
             "true, false, a number, or `when-free`",
             "true",

@@ -8,7 +8,7 @@ use super::fields::{Entry, Fields, File};
 use super::values::{flag, limit, must_be, text, time, whole, word, written};
 use super::{
     ANY_COUNT, Scope, health, keys, log_targets, net, one_or_many, privileges, replace, required,
-    rules,
+    rules, runtime,
 };
 use crate::check::Rules;
 use crate::draft::{
@@ -250,6 +250,7 @@ pub(super) fn backend(
             server_timeout: silence,
             server_fin_timeout: or_default(server_fin, FIN_TIMEOUT, &place),
             tunnel_timeout: tunnel,
+            saved: runtime::saved(fields),
             queueing: QueueDraft {
                 timeout: queue,
                 fullconn: fields.take("fullconn", whole(ANY_COUNT)),

@@ -1,11 +1,15 @@
 //! The sockets that take commands, in `[admin]`.
 
+use std::path::PathBuf;
+
 use ::toml::de::DeValue;
 
 use super::fields::{Fields, File};
 use super::values::{must_be, time, whole, word};
-use super::{ANY_COUNT, keys, one_or_many, privileges, replace, required};
-use crate::draft::{AccessDraft, BindDraft, BindNet, RuntimeDraft, Spanned, StatsSocketDraft};
+use super::{ANY_COUNT, keys, one_or_many, path, privileges, replace, required};
+use crate::draft::{
+    AccessDraft, BindDraft, BindNet, RuntimeDraft, SavedDraft, SavedFrom, Spanned, StatsSocketDraft,
+};
 
 pub(super) fn runtime(file: &File<'_>, fields: &mut Fields<'_, '_>, draft: &mut RuntimeDraft) {
     if let Some(value) = fields.value("socket") {
@@ -56,5 +60,15 @@ fn bind(address: Spanned<String>) -> BindDraft {
         tcp_user_timeout: None,
         access: AccessDraft::default(),
         net: BindNet::default(),
+    }
+}
+
+/// What a backend takes over at start.
+pub(super) fn saved(fields: &mut Fields<'_, '_>) -> SavedDraft {
+    let file = fields.take("server-state", path);
+    let from = |file: &Spanned<PathBuf>| Spanned::new(SavedFrom::Local, file.place.clone());
+    SavedDraft {
+        from: file.as_ref().map(from),
+        file,
     }
 }

@@ -67,6 +67,7 @@ payload-bytes = 4096
 id = 9
 balance = "leastconn"
 retries = 1
+server-state = "/var/lib/lb/state"
 redispatch = 2
 allbackups = true
 timeout = { connect = "2s", server = "1h", server-fin = "none", tunnel = "2h" }
