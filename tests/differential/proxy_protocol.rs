@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use crate::compare::same;
 use crate::support::balancer::temporary_directory;
@@ -111,18 +110,26 @@ fn checks_send_the_same_bytes() {
             let told = std::sync::Mutex::new(told);
             let origin = lab.serving(move |peer| {
                 let mut stream = peer.into_stream();
-                // A check without a header may be reset by now.
                 let (Ok(client), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else {
                     return;
                 };
                 let (mut all, mut buffer) = (Vec::new(), [0; 256]);
-                while let Ok(length @ 1..) = stream.read(&mut buffer) {
-                    all.extend(&buffer[..length]);
-                }
-                if !all.is_empty() {
-                    // The test may be over.
-                    let _ = told.lock().unwrap().send(mask(&all, client, own));
-                }
+                let request = loop {
+                    match stream.read(&mut buffer) {
+                        Ok(length @ 1..) => all.extend(&buffer[..length]),
+                        _ => return,
+                    }
+                    // It waits for an answer: nothing is reset before it is read.
+                    let start = all.windows(7).position(|bytes| bytes == b"OPTIONS");
+                    if let Some(start) = start {
+                        break start;
+                    }
+                };
+                // The test may be over.
+                let _ = told
+                    .lock()
+                    .unwrap()
+                    .send(mask(&all[..request], client, own));
             });
             let options = options.replace("PORT", &origin.address().port().to_string());
             let front = lab.address();
@@ -130,19 +137,20 @@ fn checks_send_the_same_bytes() {
                 "{preamble}
 listen api
     bind {front}
+    option httpchk
     server s {origin} check inter 200ms {options}
 ",
                 preamble = lab.preamble(),
                 origin = origin.address(),
             ));
-            let header = heard.recv_timeout(Duration::from_millis(1500)).ok();
+            let header = heard.recv_timeout(crate::support::PATIENCE).unwrap();
             drop(lb);
             header
         });
         let Some(header) = seen else { return };
         assert_eq!(
-            header.is_some(),
-            options != "send-proxy-v2 port PORT",
+            header.is_empty(),
+            options == "send-proxy-v2 port PORT",
             "{options}"
         );
     }
