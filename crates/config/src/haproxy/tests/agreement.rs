@@ -286,3 +286,54 @@ proptest! {
         let _ = load_all(&[("lb.cfg", &bytes)]);
     }
 }
+
+/// docs/compatibility.md says of how many files of the field HAProxy's verdict and ours agree.
+#[test]
+fn docs_compatibility_md_counts_the_files_of_the_field() {
+    let Some(corpus) = shared("corpus") else {
+        eprintln!("not run: the files of the field are not here");
+        return;
+    };
+    let table = |name: &str| std::fs::read_to_string(corpus.join(name)).unwrap();
+    let (manifest, oracle) = (table("MANIFEST.tsv"), table("ORACLE.tsv"));
+    let field = |line: &str, at: usize| line.split('\t').nth(at).unwrap_or("").to_owned();
+    let mut counts = std::collections::BTreeMap::<String, [usize; 4]>::new();
+    for line in oracle.lines().skip(1) {
+        let (file, accepted) = (field(line, 0), field(line, 2) == "0");
+        let described = manifest.lines().find(|line| field(line, 0) == file);
+        let kind = described.map_or_else(|| "other".to_owned(), |line| field(line, 2));
+        let text = std::fs::read(corpus.join(&file)).unwrap();
+        let loads = load_anywhere(&file, &text).is_ok();
+        let row = counts.entry(kind).or_default();
+        row[0] += 1;
+        row[1] += usize::from(accepted);
+        row[2] += usize::from(loads);
+        row[3] += usize::from(accepted == loads);
+    }
+    let mut text = String::from(
+        "# Files of the field\n\n\
+         Configurations that people published, loaded by HAProxy and by evenkeel (every host name \
+         standing for an address). Printed by \
+         `EVENKEEL_BLESS=1 cargo test -p evenkeel-config --lib docs_compatibility` where the files \
+         are beside the checkout.\n\n\
+         | kind | files | HAProxy accepts | evenkeel loads | same verdict |\n|---|--:|--:|--:|--:|\n",
+    );
+    for (kind, [files, accepted, loads, same]) in &counts {
+        text.push_str(&format!(
+            "| {kind} | {files} | {accepted} | {loads} | {same} |\n"
+        ));
+    }
+    text.push_str("\nWhere the verdicts differ, evenkeel refuses what HAProxy accepts:\n\n");
+    for (file, why) in REFUSED.iter().filter(|(file, _)| !file.ends_with(".cfg")) {
+        text.push_str(&format!("- file {file}: {why}\n"));
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/compatibility.md");
+    if std::env::var_os("EVENKEEL_BLESS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        there == text,
+        "docs/compatibility.md differs; write it anew with EVENKEEL_BLESS=1"
+    );
+}
