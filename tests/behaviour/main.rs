@@ -25,6 +25,7 @@ mod reload;
 mod reset;
 mod resolvers;
 mod retries;
+mod runtime;
 mod server_states;
 mod slow_reader;
 mod source;

@@ -23,5 +23,6 @@ mod queue;
 mod resolvers;
 mod retries;
 mod rules;
+mod runtime;
 mod server_states;
 mod timeouts;

@@ -3,6 +3,8 @@
 //! done on the control thread, which alone owns the proxy.
 
 mod change;
+#[cfg(test)]
+mod doc;
 mod info;
 mod line;
 mod look;
