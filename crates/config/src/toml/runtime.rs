@@ -14,7 +14,6 @@ use crate::draft::{
 pub(super) fn runtime(file: &File<'_>, fields: &mut Fields<'_, '_>, draft: &mut RuntimeDraft) {
     if let Some(value) = fields.value("socket") {
         draft.sockets = one_or_many(value)
-            .into_iter()
             .filter_map(|value| {
                 let place = file.place(value.span().start);
                 match value.get_ref() {
