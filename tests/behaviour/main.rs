@@ -11,6 +11,7 @@ mod bad_reload;
 mod balance;
 mod busy_polling;
 mod check_mode;
+mod checks;
 mod drain;
 mod half_close;
 mod health;

@@ -22,6 +22,7 @@ pub(crate) mod origin;
 pub(crate) mod peer;
 pub(crate) mod syslog;
 pub(crate) mod tcplog;
+pub(crate) mod tls;
 pub(crate) mod wait;
 
 pub(crate) use balancer::{Balancer, Finished, Program};
