@@ -48,6 +48,9 @@ backend two
 backend picky
     tcp-request content reject if {{ always_true }}
     server s1 {}
+backend limited
+    server s1 127.0.0.1:1 maxconn 5 maxqueue 3 weight 7
+    server s2 127.0.0.1:1 maxconn 4 maxqueue 2 backup
 backend wanting
     use-server s2 if {{ dst_port {} }}
     server s1 {}
@@ -193,6 +196,25 @@ fn use_backend_by_the_state_of_another() {
     check(
         "connections",
         "use_backend two if { fe_conn eq 1 } { be_conn(two) 0 }",
+        "two hello",
+    );
+}
+
+#[test]
+fn use_backend_by_the_room_of_another() {
+    check(
+        "room",
+        "use_backend two if { connslots(limited) 14 } { be_conn_free(limited) 5 } { srv_conn_free(limited/s1) 5 }",
+        "two hello",
+    );
+    check(
+        "no limit",
+        "use_backend two if { connslots(one) lt 0 } { be_conn_free(one) lt 0 } { srv_conn_free(one/s1) lt 0 }",
+        "two hello",
+    );
+    check(
+        "nobody waits",
+        "use_backend two if { queue(limited) 0 } { avg_queue(limited) 0 } { srv_queue(limited/s1) 0 } { srv_weight(limited/s1) 7 }",
         "two hello",
     );
 }
@@ -381,6 +403,11 @@ const LINES: &[(&str, &str)] = &[
     ("f", "use_backend x if { be_conn gt 1 }"),
     ("f", "use_backend x if { be_name x }"),
     ("f", "use_backend x if { nope 1 }"),
+    ("f", "use_backend x if { ssl_fc_sni -m found }"),
+    ("f", "use_backend x if { ssl_fc_snii -m found }"),
+    ("f", "use_backend x if { bc_nope 1 }"),
+    ("f", "use_backend x if { bc_src 1.1.1.1 }"),
+    ("f", "use_backend x if { sc0_nope 1 }"),
     ("f", "use_backend x if { int(x) 5 }"),
     ("f", "use_backend x if { bool(x) }"),
     ("f", "use_backend x if { date(5,zz) gt 5 }"),

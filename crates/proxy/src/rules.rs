@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::BackendId;
 use evenkeel_config::rules::{
@@ -215,17 +215,23 @@ impl Scene<'_> {
         let stats = &server.state.stats;
         Some(match fact {
             ServerFact::Connections => Sample::Int(stats.open.now().into()),
-            // No server has a limit.
-            ServerFact::FreeConnections => Sample::Int(-1),
-            ServerFact::Queue => Sample::Int(0),
+            ServerFact::FreeConnections => {
+                number_or_none(server.state.room.free(backend, &server.state))
+            }
+            ServerFact::Queue => {
+                Sample::Int(backend.state.queue.level(Some(&server.state)).0.into())
+            }
             ServerFact::IsUp => Sample::Bool(server.state.fitness().view().is_up()),
             ServerFact::SessionRate => {
                 let epoch = self.frontend.shared.stats.epoch;
                 Sample::Int(stats.session_rate.per_second(epoch).into())
             }
-            ServerFact::Weight | ServerFact::UserWeight => {
-                Sample::Int(server.state.fitness().weight.into())
+            ServerFact::Weight => {
+                let fitness = server.state.fitness();
+                let percent = u32::from(fitness.percent(Instant::now()));
+                Sample::Int((u32::from(fitness.weight) * percent).div_ceil(100).into())
             }
+            ServerFact::UserWeight => Sample::Int(server.state.fitness().weight.into()),
             ServerFact::InitialWeight => Sample::Int(server.config.weight.into()),
         })
     }
@@ -245,9 +251,14 @@ fn backend_fact(fact: BackendFact, backend: &Backend) -> Option<Sample<'_>> {
         BackendFact::ServerTimeout => milliseconds(config.server_timeout),
         BackendFact::TunnelTimeout => milliseconds(config.tunnel_timeout),
         BackendFact::UsableServers => Sample::Int(usable_servers(backend).into()),
-        // No server has a limit, and nothing waits.
-        BackendFact::FreeConnections | BackendFact::Slots => Sample::Int(-1),
-        BackendFact::Queue | BackendFact::AverageQueue => Sample::Int(0),
+        BackendFact::FreeConnections => number_or_none(free_connections(backend)),
+        BackendFact::Slots => number_or_none(slots(backend)),
+        BackendFact::Queue => Sample::Int(queued(backend).into()),
+        BackendFact::AverageQueue => Sample::Int(match backend.picker().active_servers() {
+            // Without a server twice as much, as in HAProxy.
+            0 => i64::from(queued(backend)) * 2,
+            active => i64::from(queued(backend).div_ceil(active)),
+        }),
     })
 }
 
@@ -263,6 +274,55 @@ fn usable_servers(backend: &Backend) -> u32 {
         0 => picker.backup_servers().min(1),
         active => active,
     }
+}
+
+/// What is unlimited counts as -1.
+fn number_or_none(number: Option<u32>) -> Sample<'static> {
+    Sample::Int(number.map_or(-1, i64::from))
+}
+
+/// Those who wait for any server of the backend, or for one.
+fn queued(backend: &Backend) -> u32 {
+    let queue = &backend.state.queue;
+    let own = backend.servers.iter();
+    let own = own.map(|server| queue.level(Some(&server.state)).0);
+    own.fold(queue.level(None).0, u32::saturating_add)
+}
+
+/// How many more clients the servers take that share the load now; `None`: one has no limit.
+fn free_connections(backend: &Backend) -> Option<u32> {
+    let (has_active, all_backups) = {
+        let picker = backend.picker();
+        (picker.active_servers() > 0, backend.config.all_backups)
+    };
+    let usable = backend.servers.iter().filter(|server| {
+        server.config.backup != has_active && server.state.fitness().view().is_usable()
+    });
+    let most = if has_active || all_backups {
+        usize::MAX
+    } else {
+        1
+    };
+    usable.take(most).try_fold(0_u32, |all, server| {
+        Some(all.saturating_add(server.state.room.free(backend, &server.state)?))
+    })
+}
+
+/// How many more clients the servers that are not down take or let wait; `None`: one has no limit.
+fn slots(backend: &Backend) -> Option<u32> {
+    let mut all = 0_u32;
+    for server in &backend.servers {
+        let fitness = server.state.fitness().clone();
+        if !fitness.view().is_up() {
+            continue;
+        }
+        let (maxconn, maxqueue) = (fitness.maxconn?, fitness.load.maxqueue?);
+        let queued = backend.state.queue.level(Some(&server.state)).0;
+        all = all
+            .saturating_add(maxconn.saturating_sub(server.state.stats.open.now()))
+            .saturating_add(maxqueue.saturating_sub(queued));
+    }
+    Some(all)
 }
 
 fn milliseconds(time: Option<Duration>) -> Sample<'static> {

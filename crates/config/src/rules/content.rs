@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use super::call::Call;
 use super::fetch::{Fetch, Found, When};
+use super::known;
 use super::pattern::{Method, TextMatch};
 use super::sample::Kind;
 use crate::UserList;
@@ -278,10 +279,10 @@ fn http(call: &Call) -> Option<Result<Found, String>> {
 
 fn other(call: &Call) -> Option<Result<Found, String>> {
     let name = call.name.as_str();
-    let begins = |with: &&str| name.starts_with(*with);
-    let reason = if OTHER_CONTENT.iter().any(|known| begins(known)) {
+    let begins = |with: &&str| name.starts_with(*with) && known::is_known(name);
+    let reason = if OTHER_CONTENT.iter().any(begins) {
         "nothing here reads that of what clients send"
-    } else if OTHER_HTTP.iter().any(|known| begins(known)) {
+    } else if OTHER_HTTP.iter().any(begins) {
         "nothing here reads that of an HTTP request"
     } else {
         return None;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::content::{self, Content, Http};
+use super::known;
 use super::sample::{Kind, Sample};
 use super::{Acl, Checkpoint, Context, FrontendId};
 use crate::BackendId;
@@ -408,8 +409,8 @@ pub(crate) fn find(call: &Call, context: &Context<'_>) -> Result<Found, String> 
     if let Some(found) = content::find(call, context) {
         return found;
     }
-    let begins = |with: &&str| name.starts_with(*with);
-    if RESPONSES.iter().any(|known| begins(known)) {
+    let begins = |with: &&str| name.starts_with(*with) && known::is_known(name);
+    if RESPONSES.iter().any(begins) {
         let fetch = Fetch::Absent;
         return Ok(Found {
             fetch,
@@ -418,7 +419,7 @@ pub(crate) fn find(call: &Call, context: &Context<'_>) -> Result<Found, String> 
             method: None,
         });
     }
-    if name.starts_with("ssl_") {
+    if begins(&"ssl_") {
         let fetch = Fetch::Absent;
         return Ok(Found {
             fetch,
@@ -441,7 +442,7 @@ pub(crate) fn find(call: &Call, context: &Context<'_>) -> Result<Found, String> 
         }
     }
     let known = ROWS.iter().flat_map(|row| row.names.iter().copied());
-    let hint = did_you_mean(name, known.chain(content::names()));
+    let hint = did_you_mean(name, known.chain(content::names()).chain(known::all()));
     Err(match name {
         "" => "missing fetch method, such as src or dst_port".to_owned(),
         _ => format!("unknown fetch method '{name}'{hint}"),

@@ -9,6 +9,7 @@ mod content;
 mod converter;
 mod draft;
 mod fetch;
+mod known;
 mod name;
 mod network;
 mod parse;

@@ -401,7 +401,7 @@ impl TextPattern {
                 .get(at..after)
                 .is_some_and(|part| self.same(part, inner));
             fits && (at == 0 || is_delimiter(&sample[at - 1]))
-                && sample.get(after).is_none_or(|byte| is_delimiter(byte))
+                && sample.get(after).is_none_or(is_delimiter)
         })
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn frontend(
         .extend(each(file, fields, "use", |table, place| {
             file.fields(&keys::USE, table, |fields| {
                 let name = required(file, fields, "backend", place, "rule");
-                let condition = condition(file, fields, section);
+                let condition = condition(file, fields);
                 Some(rule(RuleKind::UseBackend(name?), section, condition))
             })
         }));
@@ -45,7 +45,7 @@ pub(super) fn backend(file: &File<'_>, fields: &mut Fields<'_, '_>, section: &Pl
         .extend(each(file, fields, "use-server", |table, place| {
             file.fields(&keys::USE_SERVER, table, |fields| {
                 let name = required(file, fields, "server", place, "rule");
-                let condition = condition(file, fields, section);
+                let condition = condition(file, fields);
                 if condition.is_empty() {
                     let message = "a rule that chooses a server needs 'if' or 'unless'";
                     file.error(place.clone(), message.to_owned());
@@ -99,7 +99,7 @@ fn tcp(
                 let message = "this rule has no 'do'; write do = \"reject\" or another action";
                 file.error(place.clone(), message.to_owned());
             }
-            let condition = condition(file, fields, section);
+            let condition = condition(file, fields);
             Some(rule(RuleKind::Tcp(at, action?.value), section, condition))
         })
     })
@@ -153,12 +153,7 @@ fn rule(kind: RuleKind, section: &Place, condition: Vec<Spanned<String>>) -> Rul
 }
 
 /// The words of `if` or `unless`, that word itself first; none if the rule has neither.
-fn condition(
-    file: &File<'_>,
-    fields: &mut Fields<'_, '_>,
-    section: &Place,
-) -> Vec<Spanned<String>> {
-    let _ = section;
+fn condition(file: &File<'_>, fields: &mut Fields<'_, '_>) -> Vec<Spanned<String>> {
     let said: Vec<(&str, &TomlSpanned<DeValue<'_>>)> = ["if", "unless"]
         .into_iter()
         .filter_map(|key| Some((key, fields.value(key)?)))

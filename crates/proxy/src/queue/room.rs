@@ -83,6 +83,13 @@ impl Room {
             .is_none_or(|limit| state.stats.open.now() < limit)
     }
 
+    /// How many more clients it takes now; `None`: no limit.
+    pub(crate) fn free(&self, backend: &Backend, state: &ServerState) -> Option<u32> {
+        let sessions = backend.state.stats.open.now();
+        let limit = self.limit(sessions, backend.fullconn())?;
+        Some(limit.saturating_sub(state.stats.open.now()))
+    }
+
     /// Sessions that it may have while its backend has so many.
     fn limit(&self, sessions: u32, fullconn: u32) -> Option<u32> {
         let maxconn = self.maxconn.load(Relaxed);
