@@ -147,10 +147,9 @@ fn metrics_and_fixed_answers_come_by_rules() {
          http-request return status 200 content-type text/plain string hello hdr X-By us if {{ path_beg /hi }}\n    \
          http-request deny deny_status 429 if {{ hdr(x-many) -m found }}\n    \
          redirect scheme https code 301 if {{ path /secure }} METH_GET\n    \
-         http-request deny if {{ src {} }} {{ path /denied }}\n    \
+         http-request deny if {{ src 127.0.0.0/8 }} {{ path /denied }}\n    \
          stats uri /stats\n",
-        defaults(&lab),
-        lab.ip()
+        defaults(&lab)
     ));
     assert_eq!(
         Metrics::scrape(front).value("haproxy_frontend_status", "proxy=fe,state=UP"),
