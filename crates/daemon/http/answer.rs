@@ -114,7 +114,7 @@ pub(super) async fn answer(
         is_served: reply.server != NOBODY,
         tells_head: has_backend || reply.verdict != Verdict::Unserved,
         tells_answer: reply.tells_answer,
-        is_logged: !is_monitor && !(http.skip_normal && reply.is_normal()),
+        is_logged: !(is_monitor || http.skip_normal && reply.is_normal()),
         least: match *request.method() {
             Method::HEAD => 0,
             _ => reply.body.len() as u64,
@@ -400,8 +400,8 @@ impl Reply {
                 let own = self
                     .headers
                     .iter()
-                    .cloned()
-                    .filter(|(name, _)| *name == WWW_AUTHENTICATE);
+                    .filter(|(name, _)| *name == WWW_AUTHENTICATE)
+                    .cloned();
                 Self {
                     headers: headers.into_iter().chain(own).collect(),
                     body,

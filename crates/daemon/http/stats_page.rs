@@ -329,7 +329,7 @@ fn proxy(
     shows_legends: bool,
 ) {
     let name = escaped(name);
-    write!(text, "<h2 id=\"{name}\">{name}</h2>\n").expect(INFALLIBLE);
+    writeln!(text, "<h2 id=\"{name}\">{name}</h2>").expect(INFALLIBLE);
     if shows_legends {
         let addresses = frontend.iter().flat_map(|frontend| &frontend.addresses);
         let addresses: Vec<String> = addresses.map(|bound| bound.address.to_string()).collect();
