@@ -17,6 +17,7 @@ mod checks;
 mod end_codes;
 mod health;
 mod http;
+mod log_format;
 mod metrics;
 mod privileges;
 mod proxy_protocol;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::check::{CheckDraft, Rules, TlsDraft};
 use crate::rules::RulesDraft;
 use crate::{
-    Balance, BusyPolling, ConnectFrom, Hashing, IpVersions, Keepalive, LogFormat, NodeKey,
+    Balance, BusyPolling, ConnectFrom, Hashing, IpVersions, Keepalive, LogFormat, LogHost, NodeKey,
     OnMarkedDown, Place, Problem, RelayMethod, SessionLogFormat, UserList,
 };
 
@@ -82,6 +82,7 @@ pub(crate) struct GlobalDraft {
     pub(crate) hard_stop_after: Maybe<Duration>,
     pub(crate) logs: Vec<LogDraft>,
     pub(crate) log_tag: Maybe<String>,
+    pub(crate) log_host: Maybe<LogHost>,
     pub(crate) spread_checks: Maybe<u8>,
     pub(crate) max_spread_checks: Maybe<Duration>,
     pub(crate) node: Maybe<String>,
@@ -114,12 +115,23 @@ pub(crate) struct FrontendDraft {
     pub(crate) client_keepalive: Maybe<Keepalive>,
     pub(crate) logs: Vec<ProxyLog>,
     pub(crate) log_format: Maybe<SessionLogFormat>,
+    pub(crate) log_lines: LogLinesDraft,
     pub(crate) skip_null: Maybe<bool>,
     pub(crate) log_tag: Maybe<String>,
     /// What it answers by itself, in mode http.
     pub(crate) http: Option<Box<LocalHttpDraft>>,
     /// A `listen` section's rules are all here.
     pub(crate) rules: RulesDraft,
+}
+
+/// What a frontend's lines look like and which are written, beside their format.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogLinesDraft {
+    pub(crate) custom: Maybe<String>,
+    pub(crate) structured: Maybe<String>,
+    pub(crate) skip_normal: Maybe<bool>,
+    pub(crate) as_soon_as_possible: Maybe<bool>,
+    pub(crate) errors_apart: Maybe<bool>,
 }
 
 /// Where a frontend's connections go.

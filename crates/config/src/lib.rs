@@ -10,6 +10,7 @@ mod convert;
 mod draft;
 mod haproxy;
 mod lint;
+mod log_format;
 mod model;
 mod problem;
 mod resolve;

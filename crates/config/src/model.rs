@@ -5,6 +5,7 @@
 mod health;
 mod http;
 mod load;
+pub(crate) mod log_line;
 mod net;
 mod privileges;
 mod resolvers;
@@ -26,6 +27,7 @@ pub use balance::{
     Balance, HashConverter, HashFetch, HashFunction, HashKey, HashMethod, Hashing, NodeKey,
 };
 pub use load::*;
+pub use log_line::*;
 pub use net::*;
 pub use privileges::*;
 pub use resolvers::*;
@@ -267,6 +269,16 @@ pub struct SessionLog {
     pub targets: Vec<LogTarget>,
     /// What a line looks like.
     pub format: SessionLogFormat,
+    /// `log-format`: what a line looks like instead.
+    pub line: Option<Arc<LogLine>>,
+    /// `log-format-sd`: the structured data of RFC 5424.
+    pub structured: Option<Arc<LogLine>>,
+    /// `option dontlog-normal`: no line for a session that went well.
+    pub skip_normal: bool,
+    /// `option logasap`: the line is written when the server is reached.
+    pub as_soon_as_possible: bool,
+    /// `option log-separate-errors`: a session that did not go well is logged as an error.
+    pub errors_apart: bool,
     /// `option dontlognull`: no line for a session in which the client sent nothing.
     pub skip_null: bool,
     /// The tag of a syslog line.
@@ -301,6 +313,19 @@ pub struct LogTarget {
     pub max_level: u8,
     /// The most severe level shown: worse ones are sent as this one; 0 when not set.
     pub min_level: u8,
+    /// Whose name a line bears.
+    pub host: LogHost,
+}
+
+/// Whose name a syslog line bears (`log-send-hostname`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogHost {
+    /// Nobody's.
+    Nobody,
+    /// This machine's.
+    Own,
+    /// This one.
+    Named(String),
 }
 
 /// Where log lines go.

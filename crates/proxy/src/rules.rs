@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::BackendId;
 use evenkeel_config::rules::{
-    BackendChoice, BackendFact, End, Facts, Fetch, Found, FrontendFact, NamePart, NamePattern,
-    Outcome, Sample, ServerFact, ServerId, Side, TcpAction, TcpRule, Unit, UseServer,
+    BackendChoice, BackendFact, Converter, End, Facts, Fetch, Found, FrontendFact, NamePart,
+    NamePattern, Outcome, Sample, ServerFact, ServerId, Side, TcpAction, TcpRule, Unit, UseServer,
 };
 
 use crate::backend::{Backend, client_ip};
@@ -102,13 +102,7 @@ fn name(pattern: &NamePattern, scene: &Scene<'_>) -> Vec<u8> {
         match part {
             NamePart::Text(text) => name.extend_from_slice(text.as_bytes()),
             NamePart::Sample(fetch, converters) => {
-                let found = match fetch {
-                    Fetch::Constant(sample) => Some(sample.clone()),
-                    fetch => scene.find(fetch).sample,
-                };
-                let sample = converters
-                    .iter()
-                    .fold(found, |sample, converter| converter.apply(sample?));
+                let sample = scene.evaluate(fetch, converters);
                 if let Some(sample) = sample {
                     name.extend_from_slice(&sample.as_text());
                 }
@@ -128,6 +122,22 @@ impl Facts for Scene<'_> {
 }
 
 impl Scene<'_> {
+    /// What a fetch finds, as converters leave it.
+    pub(crate) fn evaluate(
+        &self,
+        fetch: &Fetch,
+        converters: &[Converter],
+    ) -> Option<Sample<'static>> {
+        let found = match fetch {
+            Fetch::Constant(sample) => Some(sample.clone()),
+            fetch => self.find(fetch).sample,
+        };
+        let sample = converters
+            .iter()
+            .fold(found, |sample, converter| converter.apply(sample?));
+        sample.map(Sample::into_owned)
+    }
+
     fn sample<'f>(&'f self, fetch: &'f Fetch) -> Option<Sample<'f>> {
         let stats = &self.frontend.shared.stats;
         Some(match fetch {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
 use evenkeel_config::rules::TcpAction;
-use evenkeel_config::{BackendId, SessionLogFormat};
+use evenkeel_config::{BackendId, LogLine, LogMoment, SessionLogFormat};
 use rustix::event::epoll::EventFlags;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,7 +22,7 @@ use crate::gate::Gate;
 use crate::greeting::{self, Ends, Refusal};
 use crate::inspect::{Look, Sent};
 use crate::local::Visit;
-use crate::log::{self, Counts, Level, Peer, SessionRecord, Sink};
+use crate::log::{self, Counts, Details, Level, Peer, SessionRecord, Sink};
 use crate::reactor::{ENDED, READABLE};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::roll::SessionSnapshot;
@@ -202,6 +202,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         source: peer,
         accepted: started.0,
         sent: Sent::default(),
+        session: 0,
     };
     let expects_proxy = match admit(&place, &stream, &guest) {
         Ok(expects_proxy) => expects_proxy,
@@ -218,7 +219,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     if let Err(denial) = admit_session(&place, &stream, &guest) {
         return deny(denial, &place, &stream);
     }
-    begin(&place, &stream, guest.peer, guest.told);
+    guest.session = begin(&place, &stream, guest.peer, guest.told);
     let entered = Instant::now();
     let route = match choose_route(&place, &stream, &mut guest).await {
         Ok(route) => route,
@@ -229,14 +230,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         return service.begin(Visit::new(stream, (guest.peer, guest.told), place, tracked));
     }
     let Some(route) = route else {
-        return fail(
-            &place,
-            stream,
-            guest.peer,
-            started,
-            None,
-            End::NoServer.into(),
-        );
+        return fail(&place, stream, &guest, started, None, End::NoServer.into());
     };
     let backend = place.frontend.routes[route].backend.clone();
     let open = Open::new(&backend);
@@ -263,6 +257,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
             let established = Established {
                 started,
                 peer: guest.peer,
+                session: guest.session,
                 effort,
                 connect: took,
                 open,
@@ -272,6 +267,9 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
                 tracked,
             };
             established.count_connect();
+            if established.place.frontend.logs_at_connect() {
+                established.log_connect(&stream, &server);
+            }
             let now = Instant::now();
             let relay = Relay::new(stream, server, Box::new(established), now);
             engine::adopt(relay, now);
@@ -279,7 +277,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
         Err(mut failure) => {
             drop(open);
             failure.effort.waited += inspected;
-            fail(&place, stream, guest.peer, started, Some(&backend), failure);
+            fail(&place, stream, &guest, started, Some(&backend), failure);
         }
     }
 }
@@ -295,6 +293,8 @@ struct Guest {
     accepted: SystemTime,
     /// What it has sent, as far as rules looked into it.
     sent: Sent,
+    /// Which of the process's sessions it is, from 0.
+    session: u64,
 }
 
 fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &'a Guest) -> Scene<'a> {
@@ -509,7 +509,7 @@ fn end(
 ) {
     match halt {
         Halt::Rule(action) => reject(action, place, stream, guest, started, backend),
-        Halt::End(end) => fail(place, stream, guest.peer, started, backend, end.into()),
+        Halt::End(end) => fail(place, stream, guest, started, backend, end.into()),
     }
 }
 
@@ -526,21 +526,14 @@ fn reject(
     if action == TcpAction::SilentDrop {
         stream.forget_on_close();
     }
-    fail(
-        place,
-        stream,
-        guest.peer,
-        started,
-        backend,
-        End::Rejected.into(),
-    );
+    fail(place, stream, guest, started, backend, End::Rejected.into());
 }
 
 /// Ends a session that reached no server.
 fn fail(
     place: &Place,
     stream: Stream,
-    peer: Option<SocketAddr>,
+    guest: &Guest,
     started: (SystemTime, Instant),
     backend: Option<&Arc<Backend>>,
     failure: Failure,
@@ -549,8 +542,22 @@ fn fail(
         unsent: stream.discard_pending(),
         ..failure.into()
     };
+    let details = place.frontend.has_own_lines().then(|| {
+        let mut scene = scene(place, &stream, guest);
+        scene.backend = backend.map(|backend| &**backend);
+        details(&scene, guest.session, None)
+    });
     drop(stream);
-    finish(place, backend, peer, started, &outcome);
+    count_end(backend, started.1.elapsed(), &outcome);
+    let record = Record {
+        place,
+        backend,
+        peer: guest.peer,
+        started,
+        outcome: &outcome,
+        moment: Moment::End,
+    };
+    record.log(details.unwrap_or_default());
 }
 
 /// Waits for the header that comes before the client's own bytes.
@@ -585,16 +592,24 @@ fn refuse(place: &Place, peer: Option<SocketAddr>, at: SystemTime, refusal: Refu
 }
 
 /// `told`: where the client said it went to.
-fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>, told: Option<SocketAddr>) {
+/// Counts a session and logs it where lines are written at accept. Which of the process's it is.
+fn begin(
+    place: &Place,
+    stream: &Stream,
+    peer: Option<SocketAddr>,
+    told: Option<SocketAddr>,
+) -> u64 {
     let frontend = &place.frontend;
     let gates = frontend.gates(place.bind);
     gates.iter().flatten().for_each(|gate| gate.note_peak());
     let epoch = frontend.shared.stats.epoch;
     frontend.stats.sessions.fetch_add(1, Relaxed);
     frontend.stats.session_rate.hit(epoch);
-    frontend.shared.stats.connections.fetch_add(1, Relaxed);
+    let session = frontend.shared.stats.connections.fetch_add(1, Relaxed);
     frontend.shared.stats.connection_rate.hit(epoch);
-    if frontend.config.log.format == SessionLogFormat::Connect && !frontend.log.is_empty() {
+    let log = &frontend.config.log;
+    let is_logged = log.format == SessionLogFormat::Connect && log.line.is_none();
+    if is_logged && !frontend.log.is_empty() {
         let name = &frontend.config.name;
         let local = told.or_else(|| stream.local_address());
         let mode = match frontend.config.http {
@@ -604,6 +619,7 @@ fn begin(place: &Place, stream: &Stream, peer: Option<SocketAddr>, told: Option<
         let line = log::connect_line(peer, local, place.bind().id, name, mode);
         frontend.log.send(Level::Info, &line);
     }
+    session
 }
 
 /// Connects the client to a server and has both sides watched.
@@ -662,6 +678,8 @@ impl Drop for Open {
 struct Established {
     started: (SystemTime, Instant),
     peer: Option<SocketAddr>,
+    /// Which of the process's sessions it is.
+    session: u64,
     effort: Effort,
     connect: Duration,
     open: Open,
@@ -743,9 +761,13 @@ impl Witness for Established {
     }
 
     fn ended(self: Box<Self>, tally: Tally, client: Stream, server: Stream) {
+        let frontend = &self.place.frontend;
+        let details = (frontend.has_own_lines() && !frontend.logs_at_connect())
+            .then(|| self.details(&client, &server));
         let Self {
             started,
             peer,
+            session: _,
             effort,
             connect,
             open,
@@ -768,22 +790,66 @@ impl Witness for Established {
         drop(lease);
         drop(open);
         drop(client);
-        finish(&place, Some(&backend), peer, started, &outcome);
+        count_end(Some(&backend), started.1.elapsed(), &outcome);
+        if !place.frontend.logs_at_connect() {
+            let record = Record {
+                place: &place,
+                backend: Some(&backend),
+                peer,
+                started,
+                outcome: &outcome,
+                moment: Moment::End,
+            };
+            record.log(details.unwrap_or_default());
+        }
         drop(place);
         drop(tracked);
     }
 }
 
-/// Counts the session's end once and logs it once.
-fn finish(
-    place: &Place,
-    backend: Option<&Arc<Backend>>,
-    peer: Option<SocketAddr>,
-    (at, began): (SystemTime, Instant),
-    outcome: &Outcome,
-) {
-    let frontend = &place.frontend;
-    let took = began.elapsed();
+impl Established {
+    /// Logs the session while it goes on.
+    fn log_connect(&self, client: &Stream, server: &Stream) {
+        let outcome = Outcome {
+            end: End::Closed,
+            server: Some(self.lease.server.clone()),
+            effort: self.effort,
+            connect: Some(self.connect),
+            bytes: (0, 0),
+            unsent: 0,
+        };
+        let record = Record {
+            place: &self.place,
+            backend: Some(&self.lease.backend),
+            peer: self.peer,
+            started: self.started,
+            outcome: &outcome,
+            moment: Moment::Connected,
+        };
+        let details = match self.place.frontend.has_own_lines() {
+            true => self.details(client, server),
+            false => Details::default(),
+        };
+        record.log(details);
+    }
+
+    fn details(&self, client: &Stream, server: &Stream) -> Details {
+        let guest = Guest {
+            peer: self.peer,
+            told: None,
+            source: self.peer,
+            accepted: self.started.0,
+            sent: Sent::default(),
+            session: self.session,
+        };
+        let mut scene = scene(&self.place, client, &guest);
+        scene.backend = Some(&self.lease.backend);
+        details(&scene, self.session, Some(server))
+    }
+}
+
+/// Counts how a session ended, once.
+fn count_end(backend: Option<&Arc<Backend>>, took: Duration, outcome: &Outcome) {
     let is_clients = matches!(
         outcome.end,
         End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout
@@ -811,40 +877,117 @@ fn finish(
         backend.count(server, |stats| stats.session_time.add(took));
         backend.session_seconds.record(took.as_secs_f64());
     }
-    let log = &frontend.config.log;
-    let is_null = log.skip_null && outcome.bytes.0 == 0 && outcome.unsent == 0;
-    if frontend.log.is_empty() || is_null || log.format == SessionLogFormat::Connect {
-        return;
-    }
-    let record = SessionRecord {
-        client: Peer::new(peer, place.bind().id),
-        accepted: at,
-        frontend: &frontend.config.name,
-        backend: backend.map_or(&frontend.config.name, |backend| &backend.config.name),
-        server: outcome
-            .server
-            .as_ref()
-            .map(|server| server.config.name.as_str()),
-        waited: outcome.waited(),
-        passed: outcome.effort.passed,
-        connect: outcome.connect,
-        total: took,
-        uploaded: outcome.bytes.0,
-        bytes: outcome.bytes.1,
-        end: outcome.end.code(),
-        counts: Counts {
-            process: frontend.shared.stats.gate.inside(),
-            frontend: frontend.stats.gate.inside(),
-            backend: backend.map_or(0, |backend| backend.state.stats.open.now()),
+}
+
+/// When a session is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// Its server is reached.
+    Connected,
+    /// It has ended.
+    End,
+}
+
+/// What a session's line is made from.
+struct Record<'a> {
+    place: &'a Place,
+    backend: Option<&'a Arc<Backend>>,
+    peer: Option<SocketAddr>,
+    started: (SystemTime, Instant),
+    outcome: &'a Outcome,
+    moment: Moment,
+}
+
+impl Record<'_> {
+    /// Logs the session, if it is one that is logged.
+    fn log(&self, details: Details) {
+        let Self {
+            place,
+            backend,
+            outcome,
+            ..
+        } = *self;
+        let frontend = &place.frontend;
+        let log = &frontend.config.log;
+        let is_null = log.skip_null
+            && self.moment == Moment::End
+            && outcome.bytes.0 == 0
+            && outcome.unsent == 0;
+        let is_logged_at_accept = log.format == SessionLogFormat::Connect && log.line.is_none();
+        let went_well = outcome.end == End::Closed
+            && outcome.effort.retries == 0
+            && !outcome.effort.is_redispatched;
+        let is_dull = log.skip_normal && went_well;
+        if frontend.log.is_empty() || is_null || is_logged_at_accept || is_dull {
+            return;
+        }
+        let level = match log.errors_apart && !went_well {
+            true => Level::Err,
+            false => Level::Info,
+        };
+        let record = SessionRecord {
+            client: Peer::new(self.peer, place.bind().id),
+            accepted: self.started.0,
+            frontend: &frontend.config.name,
+            backend: backend.map_or(&frontend.config.name, |backend| &backend.config.name),
             server: outcome
                 .server
                 .as_ref()
-                .map_or(0, |server| server.state.stats.open.now()),
-        },
-        retries: outcome.effort.retries,
-        is_redispatched: outcome.effort.is_redispatched,
-    };
-    frontend.log.session(log.format, &record);
+                .map(|server| server.config.name.as_str()),
+            waited: outcome.waited(),
+            passed: outcome.effort.passed,
+            connect: outcome.connect,
+            total: self.started.1.elapsed(),
+            uploaded: outcome.bytes.0,
+            bytes: outcome.bytes.1,
+            end: outcome.end.code(),
+            counts: Counts {
+                process: frontend.shared.stats.gate.inside(),
+                frontend: frontend.stats.gate.inside(),
+                backend: backend.map_or(0, |backend| backend.state.stats.open.now()),
+                server: outcome
+                    .server
+                    .as_ref()
+                    .map_or(0, |server| server.state.stats.open.now()),
+            },
+            retries: outcome.effort.retries,
+            is_redispatched: outcome.effort.is_redispatched,
+            goes_on: self.moment == Moment::Connected && log.as_soon_as_possible,
+        };
+        frontend.log.session(log, level, &record, &details);
+    }
+}
+
+impl Frontend {
+    /// Whether lines are of the operator's own making.
+    fn has_own_lines(&self) -> bool {
+        let log = &self.config.log;
+        (log.line.is_some() || log.structured.is_some()) && !self.log.is_empty()
+    }
+
+    /// Whether a session is logged when its server is reached rather than at its end.
+    fn logs_at_connect(&self) -> bool {
+        let log = &self.config.log;
+        let is_known = |line: &Arc<LogLine>| line.moment() == LogMoment::Connected;
+        log.as_soon_as_possible || log.line.as_ref().is_some_and(is_known)
+    }
+}
+
+/// What lines of the operator's own ask of a session.
+fn details(scene: &Scene<'_>, session: u64, server: Option<&Stream>) -> Details {
+    let log = &scene.frontend.config.log;
+    let lines = log.line.iter().chain(&log.structured);
+    Details {
+        frontend: scene.told.or_else(|| scene.stream.local_address()),
+        own: server.and_then(Stream::local_address),
+        server: server.and_then(Stream::peer_address),
+        session,
+        line: scene.frontend.stats.lines.fetch_add(1, Relaxed),
+        samples: lines
+            .flat_map(|line| line.samples())
+            .map(|(fetch, converters)| scene.evaluate(fetch, converters))
+            .collect(),
+    }
 }
 
 #[cfg(test)]

@@ -220,6 +220,8 @@ pub(crate) struct FrontendStats {
     /// Open sessions against the frontend's `maxconn`.
     pub(crate) gate: Gate,
     pub(crate) sessions: AtomicU64,
+    /// Lines of the operator's own making.
+    pub(crate) lines: AtomicU64,
     pub(crate) session_rate: Rate,
     pub(crate) bytes: Bytes,
     pub(crate) http: HttpStats,
@@ -285,6 +287,7 @@ impl FrontendStats {
         Self {
             gate: Gate::new(limit),
             sessions: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
             session_rate: Rate::default(),
             bytes: Bytes::default(),
             http: HttpStats::default(),

@@ -26,8 +26,8 @@ use crate::toml::{
 };
 use crate::words::{FACILITIES, LEVELS, Word};
 use crate::{
-    Backend, Check, CheckKind, Config, Environment, Frontend, Global, LogTarget, Place, Problem,
-    Redispatch, Server, Source, in_order, read, resolve, toml,
+    Backend, Check, CheckKind, Config, Environment, Frontend, Global, LogHost, LogTarget, Place,
+    Problem, Redispatch, Server, Source, in_order, read, resolve, toml,
 };
 
 /// Writes what `sources` say as TOML with the same meaning.
@@ -228,6 +228,12 @@ fn global(logs: &[LogDraft], global: &Global, default: &Global) -> Table {
         "log-tag",
         show_text(&global.log_tag),
     );
+    let mut hosts = global.log.iter().map(|target| &target.host);
+    match hosts.find(|host| **host != LogHost::Nobody) {
+        Some(LogHost::Named(name)) => table.set("log-send-hostname", show_text(name)),
+        Some(_) => table.set("log-send-hostname", "true".to_owned()),
+        None => {}
+    }
     let pidfile = global.pidfile.as_ref();
     table.set_some(
         "pidfile",
@@ -296,6 +302,11 @@ fn frontend(
     table.set_some("log", logs(&draft.logs, targets, &default.log.targets[0]));
     let format = frontend.log.format;
     table.set_if(format != default.log.format, "log-format", quoted(format));
+    table.set_text("log-line", &draft.log_lines.custom);
+    table.set_text("log-structured-data", &draft.log_lines.structured);
+    table.set_if(frontend.log.skip_normal, "dontlog-normal", true);
+    table.set_if(frontend.log.as_soon_as_possible, "logasap", true);
+    table.set_if(frontend.log.errors_apart, "log-separate-errors", true);
     let skip_null = frontend.log.skip_null;
     table.set_if(skip_null != default.log.skip_null, "dontlognull", skip_null);
     table.set_text("log-tag", &draft.log_tag);

@@ -7,7 +7,7 @@ use crate::draft::{LogDraft, Maybe};
 use crate::resolve::did_you_mean;
 use crate::units::{PIPE_BYTES, parse_bytes};
 use crate::words::{FACILITIES, LEVELS, Word};
-use crate::{BusyPolling, LogFormat, RelayMethod};
+use crate::{BusyPolling, LogFormat, LogHost, RelayMethod};
 
 /// More threads than any machine has; HAProxy's own bound is lower.
 const MOST_THREADS: i64 = 4096;
@@ -102,6 +102,15 @@ pub(super) fn hard_stop_after(reader: &mut Reader<'_>, line: &Line<'_>) {
     {
         reader.draft.global.hard_stop_after = Some(time);
     }
+}
+
+/// `log-send-hostname [NAME]`: without a name, this machine's.
+pub(super) fn log_send_hostname(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 1);
+    let word = line.args().first();
+    let host = word.map_or(LogHost::Own, |word| LogHost::Named(word.text.clone()));
+    let place = word.unwrap_or(&line.words[0]);
+    reader.draft.global.log_host = Some(line.spanned(place, host));
 }
 
 pub(super) fn log_tag(reader: &mut Reader<'_>, line: &Line<'_>) {

@@ -8,8 +8,8 @@ use super::section::{Kind, LineFormat, Mode, Proxy, Verdict};
 use super::{Reader, local, privileges};
 use crate::check::Rules;
 use crate::draft::{
-    BackendDraft, DefaultBackend, Draft, FrontendDraft, LocalHttpDraft, ProxyLog, ServerDraft,
-    Spanned,
+    BackendDraft, DefaultBackend, Draft, FrontendDraft, LocalHttpDraft, LogLinesDraft, ProxyLog,
+    ServerDraft, Spanned,
 };
 use crate::{CheckKind, RelayMethod, SessionLogFormat};
 
@@ -409,6 +409,16 @@ fn traffic(proxy: &Proxy, uses: &Uses) -> Option<String> {
     Some(named.join(", "))
 }
 
+/// What lines look like: of `log-format` and the options, the last one counts.
+fn log_lines(proxy: &Proxy) -> LogLinesDraft {
+    let is_custom = matches!(&proxy.log_format, Some(format) if format.value == LineFormat::Custom);
+    let lines = proxy.log_lines.clone();
+    LogLinesDraft {
+        custom: lines.custom.filter(|_| is_custom),
+        ..lines
+    }
+}
+
 fn frontend(
     proxy: &Proxy,
     log_format: Option<Spanned<SessionLogFormat>>,
@@ -434,6 +444,7 @@ fn frontend(
         client_keepalive: proxy.keepalive.client.resolved(),
         logs: proxy.logs.clone(),
         log_format,
+        log_lines: log_lines(proxy),
         skip_null: proxy.skip_null.clone(),
         log_tag: proxy.log_tag.clone(),
         http,

@@ -356,12 +356,48 @@ pub(super) fn httplog(reader: &mut Reader<'_>, line: &Line<'_>) {
     );
 }
 
-/// `log-format`: lines are written in the one format that there is.
+/// `log-format`, `log-format-sd`: judged once it is known what samples may name.
 pub(super) fn log_format(reader: &mut Reader<'_>, line: &Line<'_>) {
-    let support = OptionSupport::NoEffect("lines are written as 'option tcplog' writes them");
-    let subject = format!("'{}'", line.name);
-    reader.verdict(support, &subject, line.name, &line.here(), line.name);
+    let name = line.name;
+    let word = match line.args() {
+        [] => {
+            let message =
+                format!("'{name}' needs a format after it, such as \"%ci:%cp %ft %b/%s %ts\"");
+            return reader.error(line.here(), message);
+        }
+        [word] if word.text.is_empty() => {
+            return reader.error(
+                line.place(word),
+                format!("'{name}' needs a format after it, not an empty text"),
+            );
+        }
+        [word] => word,
+        [_, extra, ..] => {
+            let message = format!(
+                "'{name}' takes one format: put it in double quotes, or a backslash before each space"
+            );
+            return reader.error(line.place(extra), message);
+        }
+    };
+    let text = Some(line.spanned(word, word.text.clone()));
+    if name == "log-format-sd" {
+        reader.proxy().log_lines.structured = text;
+        return;
+    }
+    reader.proxy().log_lines.custom = text;
     set_format(reader, line, LineFormat::Custom);
+}
+
+/// `option dontlog-normal`, `option logasap`, `option log-separate-errors`.
+pub(super) fn log_option(reader: &mut Reader<'_>, line: &Line<'_>) {
+    reader.no_more(line, 0);
+    let on = Some(line.spanned(&line.words[0], !line.negated));
+    let lines = &mut reader.proxy().log_lines;
+    *match line.name {
+        "option dontlog-normal" => &mut lines.skip_normal,
+        "option logasap" => &mut lines.as_soon_as_possible,
+        _ => &mut lines.errors_apart,
+    } = on;
 }
 
 fn set_format(reader: &mut Reader<'_>, line: &Line<'_>, format: LineFormat) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::keywords::{Http, OptionSupport};
 use super::options::ServerLine;
 use crate::check::{CheckDraft, Rules};
-use crate::draft::{BindDraft, HealthDraft, Maybe, ProxyLog, QueueDraft, SavedDraft, Spanned};
+use crate::draft::{
+    BindDraft, HealthDraft, LogLinesDraft, Maybe, ProxyLog, QueueDraft, SavedDraft, Spanned,
+};
 use crate::rules::RulesDraft;
 use crate::{Balance, ConnectFrom, Hashing, Keepalive, Place};
 
@@ -77,6 +79,7 @@ pub(super) struct Proxy {
     pub(super) splice: Splice,
     pub(super) logs: Vec<ProxyLog>,
     pub(super) log_format: Maybe<LineFormat>,
+    pub(super) log_lines: LogLinesDraft,
     pub(super) skip_null: Maybe<bool>,
     pub(super) log_tag: Maybe<String>,
     pub(super) balance: Maybe<Balance>,
@@ -237,6 +240,7 @@ impl Proxy {
                 splice: Splice::default(),
                 logs: Vec::new(),
                 log_format: None,
+                log_lines: LogLinesDraft::default(),
                 skip_null: None,
                 log_tag: None,
                 balance: None,

@@ -5,6 +5,7 @@ mod checks;
 mod health;
 mod http;
 mod load;
+mod log_lines;
 mod net;
 mod privileges;
 mod resolvers;
@@ -18,14 +19,14 @@ use std::time::Duration;
 
 use crate::address::{self, Address, Family, Host, Port};
 use crate::draft::{
-    BackendDraft, BindDraft, DefaultBackend, Draft, FrontendDraft, GlobalDraft, LogDraft, Maybe,
-    ProxyLog, Spanned,
+    BackendDraft, BindDraft, DefaultBackend, Draft, FrontendDraft, GlobalDraft, LogDraft,
+    LogLinesDraft, Maybe, ProxyLog, Spanned,
 };
 use crate::rules::{FrontendId, FrontendRules};
 use crate::words::Word;
 use crate::{
     BackendId, Bind, BindAddress, BusyPolling, Config, Environment, Frontend, Global, IpVersions,
-    Loaded, LogAddress, LogFormat, LogTarget, Place, Problem, RelayMethod, SessionLog,
+    Loaded, LogAddress, LogFormat, LogHost, LogTarget, Place, Problem, RelayMethod, SessionLog,
     SessionLogFormat, Severity,
 };
 
@@ -52,6 +53,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         notices,
     } = draft;
     let mut resolver = Resolver {
+        log_host: LogHost::Nobody,
         environment,
         names: HashMap::new(),
         problems,
@@ -75,6 +77,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         .collect();
 
     let mut sections = Vec::with_capacity(frontends.len() + backends.len());
+    let lines: Vec<LogLinesDraft> = frontends.iter().map(|f| f.log_lines.clone()).collect();
     let mut resolved_frontends = Vec::with_capacity(frontends.len());
     let mut answering = Vec::new();
     for mut frontend in frontends {
@@ -110,6 +113,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         resolved_backends.push(resolver.backend(backend, id, &global));
     }
     resolver.link_tracking(&follows, &mut resolved_backends);
+    resolver.log_lines(&lines, &mut resolved_frontends, &resolved_backends);
     rules::link(
         sections,
         &mut resolved_frontends,
@@ -154,6 +158,8 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
 }
 
 struct Resolver<'a> {
+    /// Whose name syslog lines bear.
+    log_host: LogHost,
     environment: &'a Environment<'a>,
     /// Every host name asked so far: a file names the same master many times.
     names: HashMap<String, Result<Vec<IpAddr>, String>>,
@@ -179,6 +185,7 @@ impl Resolver<'_> {
     }
 
     fn global(&mut self, draft: GlobalDraft) -> Global {
+        self.log_host = value(draft.log_host).unwrap_or(LogHost::Nobody);
         let busy_polling = value(draft.busy_polling).unwrap_or(BusyPolling::Auto);
         if let Some(share) = &draft.busy_polling_share
             && busy_polling != BusyPolling::Auto
@@ -331,6 +338,11 @@ impl Resolver<'_> {
             log: SessionLog {
                 targets: self.proxy_logs(draft.logs, global),
                 format: value(draft.log_format).unwrap_or(SessionLogFormat::Connect),
+                line: None,
+                structured: None,
+                skip_normal: value(draft.log_lines.skip_normal).unwrap_or(false),
+                as_soon_as_possible: value(draft.log_lines.as_soon_as_possible).unwrap_or(false),
+                errors_apart: value(draft.log_lines.errors_apart).unwrap_or(false),
                 skip_null: value(draft.skip_null).unwrap_or(false),
                 tag: value(draft.log_tag).unwrap_or_else(|| global.log_tag.clone()),
             },
@@ -460,6 +472,7 @@ impl Resolver<'_> {
             facility: value(draft.facility).unwrap_or(16),
             max_level: value(draft.max_level).unwrap_or(7),
             min_level: value(draft.min_level).unwrap_or(0),
+            host: self.log_host.clone(),
         })
     }
 

@@ -35,7 +35,7 @@ pub use sample::{Kind, Sample};
 pub(crate) use acl::{AclDraft, Acls, ConditionDraft};
 pub(crate) use draft::{RuleDraft, RuleKind, RulesDraft};
 pub(crate) use name::name_pattern;
-pub(crate) use parse::is_predefined;
+pub(crate) use parse::{is_predefined, sample};
 
 use crate::{Backend, BackendId, Environment, Frontend, UserList};
 

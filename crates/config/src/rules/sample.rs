@@ -38,6 +38,17 @@ impl<'a> Sample<'a> {
         Self::Text(Cow::Borrowed(text.as_bytes()))
     }
 
+    /// The same without what it borrows.
+    #[must_use]
+    pub fn into_owned(self) -> Sample<'static> {
+        match self {
+            Self::Bool(value) => Sample::Bool(value),
+            Self::Int(value) => Sample::Int(value),
+            Self::Ip(ip) => Sample::Ip(ip),
+            Self::Text(text) => Sample::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+
     /// The value as a number; `None` where it is none.
     #[must_use]
     pub fn as_int(&self) -> Option<i64> {

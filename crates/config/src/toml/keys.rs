@@ -245,6 +245,12 @@ pub(super) static GLOBAL: Section = Section {
             "`evenkeel`",
             "The program's name in syslog lines.",
         ),
+        key(
+            "log-send-hostname",
+            "true or string",
+            "false",
+            "The host name in syslog lines: this machine's, or another.",
+        ),
         key("pidfile", "path", "none", "Where to write the process id."),
         key(
             "daemon",
@@ -357,6 +363,36 @@ pub(super) static FRONTEND: Section = Section {
             "`tcplog`, `tcplog-clf`, `connect`",
             "`tcplog`",
             "HAProxy's `option tcplog`, its clf variant, or one line at accept.",
+        ),
+        key(
+            "log-line",
+            "string",
+            "none",
+            "A line of your own, in the place of `log-format`: HAProxy's `log-format`, such as `\"%ci:%cp %ft %b/%s %Tt %ts\"`.",
+        ),
+        key(
+            "log-structured-data",
+            "string",
+            "none",
+            "The structured data of RFC 5424, in the same language: HAProxy's `log-format-sd`.",
+        ),
+        key(
+            "dontlog-normal",
+            "true or false",
+            "false",
+            "No line for a session that went well.",
+        ),
+        key(
+            "logasap",
+            "true or false",
+            "false",
+            "The line is written when the server is reached instead of at the end; what goes on counting then has a `+` before it.",
+        ),
+        key(
+            "log-separate-errors",
+            "true or false",
+            "false",
+            "A session that did not go well is logged at level `err`.",
         ),
         key(
             "dontlognull",
@@ -1163,8 +1199,18 @@ pub(super) static CHECK: Section = Section {
             "as `sni`",
             "The name that the certificate must carry.",
         ),
-        key("tls-min", "`1.2`, `1.3`", "`1.2`", "The oldest version."),
-        key("tls-max", "`1.2`, `1.3`", "`1.3`", "The newest version."),
+        key(
+            "tls-min",
+            "`\"1.2\"`, `\"1.3\"`",
+            "none below 1.2",
+            "The oldest version.",
+        ),
+        key(
+            "tls-max",
+            "`\"1.2\"`, `\"1.3\"`",
+            "none above 1.3",
+            "The newest version.",
+        ),
     ],
 };
 

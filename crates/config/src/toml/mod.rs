@@ -27,7 +27,7 @@ pub(crate) use self::values::{show_key, show_limit, show_text, show_time};
 use crate::draft::{Draft, GlobalDraft, LogDraft, Maybe, ProxyLog, Spanned};
 use crate::units::PIPE_BYTES;
 use crate::words::{FACILITIES, LEVELS};
-use crate::{LogFormat, Place, Problem, Source};
+use crate::{LogFormat, LogHost, Place, Problem, Source};
 
 /// What a number that counts something may be.
 const ANY_COUNT: RangeInclusive<i64> = 1..=u32::MAX as i64;
@@ -169,6 +169,10 @@ fn global(
         );
         replace(&mut draft.max_spread_checks, health::max_spread(fields));
         replace(&mut draft.log_tag, fields.take("log-tag", text));
+        replace(
+            &mut draft.log_host,
+            fields.take("log-send-hostname", log_host),
+        );
         replace(&mut draft.pidfile, fields.take("pidfile", path));
         replace(&mut draft.daemon, fields.take("daemon", flag));
         privileges::privileges(fields, &mut draft.privileges);
@@ -282,6 +286,15 @@ fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
 fn replace<T>(field: &mut Maybe<T>, said: Maybe<T>) {
     if said.is_some() {
         *field = said;
+    }
+}
+
+/// `true`: this machine's name; a text: that one.
+fn log_host(value: &DeValue<'_>) -> Result<LogHost, String> {
+    match value.as_bool() {
+        Some(true) => Ok(LogHost::Own),
+        Some(false) => Ok(LogHost::Nobody),
+        None => text(value).map(LogHost::Named),
     }
 }
 

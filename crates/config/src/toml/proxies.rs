@@ -13,8 +13,8 @@ use super::{
 use crate::check::Rules;
 use crate::draft::{
     AccessDraft, BackendDraft, BindDraft, BindNet, DefaultBackend, FrontendDraft, HealthDraft,
-    InitAddr, LoadOptions, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet, ServerOptions,
-    Spanned,
+    InitAddr, LoadOptions, LogLinesDraft, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet,
+    ServerOptions, Spanned,
 };
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
@@ -100,6 +100,13 @@ pub(super) fn frontend(
                 SessionLogFormat::Tcp,
                 &place,
             ),
+            log_lines: LogLinesDraft {
+                custom: fields.take("log-line", text),
+                structured: fields.take("log-structured-data", text),
+                skip_normal: fields.take("dontlog-normal", flag),
+                as_soon_as_possible: fields.take("logasap", flag),
+                errors_apart: fields.take("log-separate-errors", flag),
+            },
             skip_null: or_default(fields.take("dontlognull", flag), true, &place),
             log_tag: fields.take("log-tag", text),
             http: None,

@@ -21,6 +21,8 @@ pub(super) struct Second {
     pub(super) offset: String,
     /// `02/Nov/2026:20:41:02`.
     pub(super) session: String,
+    /// `02/Nov/2026:20:41:02 +0100`.
+    pub(super) zoned: String,
     /// `02/Nov/2026:20:41:02 +0000`, in UTC.
     pub(super) clf: String,
 }
@@ -70,6 +72,7 @@ impl Second {
             iso: form(&local, "%Y-%m-%dT%H:%M:%S"),
             offset: form(&local, "%:z"),
             session: form(&local, "%d/%b/%Y:%H:%M:%S"),
+            zoned: form(&local, "%d/%b/%Y:%H:%M:%S %z"),
             clf: form(&universal, "%d/%b/%Y:%H:%M:%S +0000"),
         };
     }
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(second.iso, "2026-11-01T23:41:02");
         assert_eq!(second.offset, "-03:00");
         assert_eq!(second.session, "01/Nov/2026:23:41:02");
+        assert_eq!(second.zoned, "01/Nov/2026:23:41:02 -0300");
         assert_eq!(second.clf, "02/Nov/2026:02:41:02 +0000");
     }
 

@@ -14,6 +14,7 @@ pub(super) fn write(
     severity: u8,
     tag: &str,
     pid: u32,
+    (host, structured): (&str, &str),
     text: &str,
 ) {
     let priority = u32::from(target.facility) * 8 + u32::from(severity);
@@ -27,13 +28,26 @@ pub(super) fn write(
             LogFormat::Priority => write!(line, "<{priority}>"),
             LogFormat::Iso => write!(line, "{iso}.{micros:06}{offset} "),
             LogFormat::Timed => write!(line, "<{severity}>{iso}.{micros:06}{offset} "),
-            LogFormat::Local => write!(line, "<{priority}>{syslog} {tag}[{pid}]: "),
+            LogFormat::Local if host.is_empty() => {
+                write!(line, "<{priority}>{syslog} {tag}[{pid}]: ")
+            }
             // HAProxy names this machine so as long as log-send-hostname does not.
-            LogFormat::Rfc3164 => write!(line, "<{priority}>{syslog} localhost {tag}[{pid}]: "),
+            LogFormat::Rfc3164 if host.is_empty() => {
+                write!(line, "<{priority}>{syslog} localhost {tag}[{pid}]: ")
+            }
+            LogFormat::Local | LogFormat::Rfc3164 => {
+                write!(line, "<{priority}>{syslog} {host} {tag}[{pid}]: ")
+            }
             LogFormat::Rfc5424 => {
+                let host = if host.is_empty() { "-" } else { host };
+                let structured = if structured.is_empty() {
+                    "-"
+                } else {
+                    structured
+                };
                 write!(
                     line,
-                    "<{priority}>1 {iso}.{micros:06}{offset} - {tag} {pid} - - "
+                    "<{priority}>1 {iso}.{micros:06}{offset} {host} {tag} {pid} - {structured} "
                 )
             }
         }

@@ -4,6 +4,7 @@
 //! counted, and lines for streams go through a writer thread with a bounded buffer.
 
 mod clock;
+mod custom;
 mod datagram;
 mod doors;
 mod frame;
@@ -19,8 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use evenkeel_config::{LogAddress, LogTarget, SessionLogFormat};
+use evenkeel_config::{LogAddress, LogHost, LogTarget, SessionLog, SessionLogFormat};
 
+pub(crate) use custom::Details;
 use datagram::Datagrams;
 pub use doors::Doors;
 pub(crate) use http::HttpRecord;
@@ -89,6 +91,11 @@ impl Logs {
         let outlet = |target: &LogTarget| Outlet {
             route: self.route(&target.address),
             target: target.clone(),
+            host: match &target.host {
+                LogHost::Nobody => String::new(),
+                LogHost::Own => custom::hostname(),
+                LogHost::Named(name) => name.clone(),
+            },
         };
         Sink(Arc::new(Outlets {
             delivery: self.0.clone(),
@@ -139,6 +146,8 @@ struct Outlets {
 struct Outlet {
     target: LogTarget,
     route: Route,
+    /// Whose name a line bears; empty: nobody's.
+    host: String,
 }
 
 #[derive(Debug)]
@@ -164,20 +173,30 @@ impl Sink {
 
     /// Sends a message to every target that wants its level.
     pub fn send(&self, level: Level, text: &str) {
+        self.send_with(level, "", text);
+    }
+
+    /// The same with structured data, where a target's format has room for it.
+    fn send_with(&self, level: Level, structured: &str, text: &str) {
         let Outlets {
             delivery,
             tag,
             pid,
             outlets,
         } = &*self.0;
-        for Outlet { target, route } in outlets {
+        for Outlet {
+            target,
+            route,
+            host,
+        } in outlets
+        {
             if level as u8 > target.max_level {
                 continue;
             }
             let severity = target.min_level.max(level as u8);
             let sent = LINE.with_borrow_mut(|line| {
                 line.clear();
-                frame::write(line, target, severity, tag, *pid, text);
+                frame::write(line, target, severity, tag, *pid, (host, structured), text);
                 match route {
                     Route::Udp(address) => delivery.datagrams.send_udp(line, *address),
                     Route::Unix(unix) => delivery.datagrams.send_unix(line, unix),
@@ -190,17 +209,28 @@ impl Sink {
         }
     }
 
-    /// Sends the line of a session that ended.
-    pub(crate) fn session(&self, format: SessionLogFormat, record: &SessionRecord<'_>) {
+    /// Sends the line of a session, at `level`. `details` are looked at by lines of the operator's
+    /// own alone.
+    pub(crate) fn session(
+        &self,
+        log: &SessionLog,
+        level: Level,
+        record: &SessionRecord<'_>,
+        details: &Details,
+    ) {
         TEXT.with_borrow_mut(|text| {
             text.clear();
-            match format {
-                SessionLogFormat::TcpClf => record.write_clf(text),
-                SessionLogFormat::Tcp | SessionLogFormat::Http | SessionLogFormat::Connect => {
-                    record.write_tcplog(text);
-                }
+            let mut samples = details.samples.iter();
+            match (&log.line, log.format) {
+                (Some(line), _) => custom::write(text, line, record, details, &mut samples),
+                (None, SessionLogFormat::TcpClf) => record.write_clf(text),
+                (None, _) => record.write_tcplog(text),
             }
-            self.send(Level::Info, text);
+            let mut structured = String::new();
+            if let Some(line) = &log.structured {
+                custom::write(&mut structured, line, record, details, &mut samples);
+            }
+            self.send_with(level, &structured, text);
         });
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) counts: Counts,
     pub(crate) retries: u32,
     pub(crate) is_redispatched: bool,
+    /// The line is written before the session ends: what still grows is marked.
+    pub(crate) goes_on: bool,
     /// Served before this one while it waited for room.
     pub(crate) passed: Passed,
 }
@@ -79,6 +81,7 @@ const EXTRA_WAIT_MILLIS: i64 = 1;
 impl SessionRecord<'_> {
     /// `%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq`.
     pub(crate) fn write_tcplog(&self, line: &mut String) {
+        let plus = if self.goes_on { "+" } else { "" };
         let written = clock::with(Kind::Began, self.accepted, |second, rest| {
             let Counts {
                 process,
@@ -88,7 +91,7 @@ impl SessionRecord<'_> {
             } = self.counts;
             write!(
                 line,
-                "{} [{}.{:03}] {} {}/{} {}/{}/{} {} {} {process}/{frontend}/{backend}/{server}/{}{} {}/{}",
+                "{} [{}.{:03}] {} {}/{} {}/{}/{plus}{} {plus}{} {} {process}/{frontend}/{backend}/{server}/{}{} {}/{}",
                 self.client,
                 second.session,
                 rest.as_millis(),
@@ -149,16 +152,16 @@ impl SessionRecord<'_> {
         written.expect("writing to memory does not fail");
     }
 
-    fn server_name(&self) -> &str {
+    pub(super) fn server_name(&self) -> &str {
         self.server.unwrap_or("<NOSRV>")
     }
 
-    fn waited(&self) -> i64 {
+    pub(super) fn waited(&self) -> i64 {
         self.waited
             .map_or(-1, |waited| millis(waited) + EXTRA_WAIT_MILLIS)
     }
 
-    fn connected(&self) -> i64 {
+    pub(super) fn connected(&self) -> i64 {
         self.connect.map_or(-1, millis)
     }
 
@@ -167,7 +170,7 @@ impl SessionRecord<'_> {
     }
 }
 
-fn millis(took: Duration) -> i64 {
+pub(super) fn millis(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 

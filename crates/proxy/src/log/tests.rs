@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Instant, SystemTime};
 
-use evenkeel_config::LogFormat;
+use evenkeel_config::{LogEncoding, LogField, LogFormat, LogItem, LogLine, LogStyle};
 
 use super::*;
 use crate::queue::Passed;
@@ -19,6 +19,7 @@ fn target(address: LogAddress, format: LogFormat) -> LogTarget {
         facility: 16,
         max_level: 7,
         min_level: 0,
+        host: LogHost::Nobody,
     }
 }
 
@@ -252,7 +253,143 @@ fn record(client: Peer) -> SessionRecord<'static> {
         },
         retries: 0,
         is_redispatched: false,
+        goes_on: false,
     }
+}
+
+fn session_log(line: Option<LogLine>) -> SessionLog {
+    SessionLog {
+        targets: Vec::new(),
+        format: SessionLogFormat::Tcp,
+        line: line.map(Arc::new),
+        structured: None,
+        skip_normal: false,
+        as_soon_as_possible: false,
+        errors_apart: false,
+        skip_null: false,
+        tag: String::new(),
+    }
+}
+
+/// What a line of one item comes to.
+fn item(field: LogField, style: LogStyle, record: &SessionRecord<'_>) -> String {
+    line_of(vec![(None, field, style)], LogEncoding::Plain, record)
+}
+
+fn line_of(
+    items: Vec<(Option<&str>, LogField, LogStyle)>,
+    encoding: LogEncoding,
+    record: &SessionRecord<'_>,
+) -> String {
+    let items = items
+        .into_iter()
+        .map(|(name, field, style)| LogItem::Field {
+            field,
+            style,
+            name: name.map(str::to_owned),
+        });
+    let line = LogLine {
+        text: String::new(),
+        encoding,
+        items: items.collect(),
+    };
+    let details = Details {
+        frontend: Some(([192, 0, 2, 1], 6443).into()),
+        ..Details::default()
+    };
+    let mut written = String::new();
+    custom::write(&mut written, &line, record, &details, &mut [].iter());
+    written
+}
+
+/// Each line seen from HAProxy 3.0.
+#[test]
+fn fields_are_written_as_haproxy_writes_them() {
+    let client = record(inet("127.0.0.1:56324"));
+    let plain = LogStyle::default();
+    let hex = LogStyle { hex: true, ..plain };
+    let quote = LogStyle {
+        quote: true,
+        ..plain
+    };
+    let table = [
+        (LogField::ClientIp, plain, "127.0.0.1"),
+        (LogField::ClientIp, hex, "7F000001"),
+        (LogField::ClientIp, quote, "\"127.0.0.1\""),
+        (LogField::ClientPort, hex, "DC04"),
+        (LogField::FrontendIp, plain, "192.0.2.1"),
+        (LogField::FrontendPort, plain, "6443"),
+        (LogField::ServerIp, plain, "-"),
+        (LogField::BackendPort, hex, "0000"),
+        (LogField::Backend, quote, "\"be\""),
+        (LogField::Server, plain, "s1"),
+        (LogField::Nothing("-"), plain, "-"),
+        (LogField::Nothing("-"), quote, "\"\""),
+        (LogField::Nothing("<BADREQ>"), quote, "\"<BADREQ>\""),
+        (LogField::Nothing("-1"), quote, "-1"),
+        (LogField::WaitTime, plain, "1"),
+        (LogField::ConnectTime, plain, "0"),
+        (LogField::DataTime, plain, "6"),
+        (LogField::TotalTime, quote, "7"),
+        (LogField::BytesToClient, hex, "2"),
+        (LogField::BytesFromClient, plain, "5"),
+        (LogField::Millis, plain, "204"),
+        (LogField::Timestamp, hex, "6B03535E"),
+        (LogField::End, quote, "--"),
+        (LogField::EndAndCookies, plain, "----"),
+    ];
+    for (field, style, expected) in table {
+        assert_eq!(
+            item(field.clone(), style, &client),
+            expected,
+            "{field:?} {style:?}"
+        );
+    }
+    let running = SessionRecord {
+        goes_on: true,
+        retries: 1,
+        is_redispatched: true,
+        ..record(inet("127.0.0.1:1"))
+    };
+    assert_eq!(item(LogField::BytesToClient, plain, &running), "+2");
+    assert_eq!(item(LogField::TotalTime, plain, &running), "+7");
+    assert_eq!(item(LogField::Retries, plain, &running), "+1");
+}
+
+#[test]
+fn a_line_never_holds_what_a_terminal_would_obey() {
+    let escape = LogStyle {
+        escape: true,
+        ..LogStyle::default()
+    };
+    let odd = SessionRecord {
+        frontend: "a#\u{1b}[m]\"b",
+        ..record(inet("127.0.0.1:1"))
+    };
+    assert_eq!(
+        item(LogField::Frontend, LogStyle::default(), &odd),
+        "a##1B[m]\"b"
+    );
+    assert_eq!(item(LogField::Frontend, escape, &odd), "a##1B[m\\]\\\"b");
+}
+
+#[test]
+fn as_json_a_line_is_an_object_of_what_has_a_name() {
+    let plain = LogStyle::default();
+    let items = vec![
+        (Some("client"), LogField::ClientIp, plain),
+        (None, LogField::Backend, plain),
+        (Some("total"), LogField::TotalTime, plain),
+        (Some("id"), LogField::Nothing("-"), plain),
+    ];
+    let record = SessionRecord {
+        goes_on: true,
+        ..record(inet("127.0.0.1:1"))
+    };
+    assert_eq!(
+        line_of(items, LogEncoding::Json, &record),
+        "{\"client\": \"127.0.0.1\", \"total\": 7, \"id\": \"\"}"
+    );
 }
 
 fn inet(address: &str) -> Peer {
@@ -363,7 +500,13 @@ fn a_session_reaches_the_receiver_as_one_line_of_level_info() {
     let sink = Logs::start()
         .unwrap()
         .sink(&[target(address, LogFormat::Priority)], "haproxy");
-    sink.session(SessionLogFormat::Tcp, &record(inet("127.0.0.1:40722")));
+    let record = record(inet("127.0.0.1:40722"));
+    sink.session(
+        &session_log(None),
+        Level::Info,
+        &record,
+        &Details::default(),
+    );
     let line = receive(&socket);
     assert!(line.starts_with("<134>127.0.0.1:40722 ["), "{line}");
     assert!(

@@ -338,7 +338,7 @@ fn all_problems_of_all_files_at_once_in_their_order() {
     let problems = load_all(&[
         (
             "b.cfg",
-            b"global\n maxconn x\n spread-checks 60\n foo\n log-send-hostname\n",
+            b"global\n maxconn x\n spread-checks 60\n foo\n noepoll\n",
         ),
         (
             "a.cfg",
@@ -351,7 +351,8 @@ fn all_problems_of_all_files_at_once_in_their_order() {
         "b.cfg:2:10: 'maxconn' needs a whole number, not 'x'\n\
          b.cfg:3:16: 'spread-checks' must be between 0 and 50, not 60\n\
          b.cfg:4:2: unknown keyword 'foo' in 'global' section\n\
-         b.cfg:5:2: warning: 'log-send-hostname' has no effect: log lines carry no host name\n\
+         b.cfg:5:2: warning: 'noepoll' has no effect: it concerns HAProxy's own event loop and \
+         diagnostics\n\
          a.cfg:1:10: warning: missing timeouts for frontend 'f': set 'timeout client' to a \
          non-zero value, lest idle peers are kept for ever\n\
          a.cfg:2:7: 'bind': could not resolve address '10.0.0.300' (no such name); write an IP \
