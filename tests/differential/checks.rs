@@ -178,7 +178,7 @@ listen api
                 b = b.address(),
                 port = agent.address().port(),
             ));
-            let text = lab.syslog.event().text;
+            let text = lab.syslog.containing("api/a").text;
             let (head, tail) = text.split_once("check duration: ").unwrap_or((&text, ""));
             let tail = tail.split_once("ms").map_or("", |(_, tail)| tail);
             format!("{head}{tail}")

@@ -1221,7 +1221,7 @@ pub(super) static AGENT: Section = Section {
     keys: &[
         key("port", "1-65535", "required", "Where it listens."),
         key("address", "host", "the server's", "On which machine."),
-        key("inter", "time", "`2s`", "Between questions."),
+        key("inter", "time", "2s", "Between questions."),
         key("send", "string", "nothing", "What it is sent first."),
     ],
 };
