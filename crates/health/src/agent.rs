@@ -46,7 +46,7 @@ pub struct AgentReport {
 }
 
 /// Reads an agent's answer: its first line, words apart by spaces, tabs or commas, and what is
-/// behind a `#`. Words that mean nothing are passed over.
+/// behind a `#`, or a word that means nothing, which then tells what a bad verdict is about.
 #[must_use]
 pub fn parse_agent(answer: &[u8]) -> AgentSaid {
     let end = answer.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
@@ -58,6 +58,8 @@ pub fn parse_agent(answer: &[u8]) -> AgentSaid {
     };
     let words = String::from_utf8_lossy(words);
     let mut said = AgentSaid::default();
+    let mut other_word = None;
+    let mut verdict = None;
     for word in words
         .split([' ', '\t', ','])
         .filter(|word| !word.is_empty())
@@ -82,11 +84,20 @@ pub fn parse_agent(answer: &[u8]) -> AgentSaid {
                     said.weight_percent = percent.parse().ok().or(said.weight_percent);
                 } else if let Some(number) = other.strip_prefix("maxconn:") {
                     said.maxconn = number.parse().ok().or(said.maxconn);
+                } else {
+                    other_word.get_or_insert(word);
                 }
                 continue;
             }
         };
+        verdict = Some((status, word));
+    }
+    if let Some((status, word)) = verdict {
         let mut info = format!("via agent : {}", readable(word.as_bytes()));
+        let about = match other_word {
+            Some(word) if about.is_empty() => word.as_bytes(),
+            _ => about,
+        };
         if status == CheckStatus::L7Status && !about.is_empty() {
             info.push_str(&format!(" ({})", readable(about)));
         }
@@ -204,6 +215,10 @@ mod tests {
         );
         assert_eq!(health("fail\n"), said(L7Status, "via agent : fail"));
         assert_eq!(health("down up\n"), said(L7Ok, "via agent : up"));
+        assert_eq!(
+            health("hello down\n"),
+            said(L7Status, "via agent : down (hello)")
+        );
         for nothing in ["failed\n", "hello\n", "\n", "# down\n"] {
             assert_eq!(
                 parse_agent(nothing.as_bytes()),
