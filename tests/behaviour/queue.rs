@@ -150,7 +150,7 @@ listen api
             only = only.address(),
         )
     };
-    let mut lb = lab.start(&config("maxconn 1"));
+    let lb = lab.start(&config("maxconn 1"));
     let mut first = Peer::connect(front);
     assert_eq!(first.receive_line(), "only");
     let mut second = Peer::connect(front);

@@ -142,7 +142,7 @@ fn files_of_the_field_survive_conversion() {
 #[test]
 fn lines_without_effect_are_told_in_comments_once_with_the_reason() {
     let text = "defaults\n    mode tcp\n    timeout http-request 10s\n\
-                listen a\n    bind :1\n    server s 10.0.0.1:1 slowstart 60s\n\
+                listen a\n    bind :1\n    server s 10.0.0.1:1 guid lb:s1\n\
                 listen b\n    bind :2\n    timeout client 1s\n";
     let source = Source {
         name: "lb.cfg".into(),
@@ -151,6 +151,6 @@ fn lines_without_effect_are_told_in_comments_once_with_the_reason() {
     let written = convert(&[source], &ENVIRONMENT).unwrap();
     let expected = "# lb.cfg:3:5: no effect: timeout http-request 10s\n";
     assert_eq!(written.matches(expected).count(), 1, "{written}");
-    let expected = "# lb.cfg:6:25: no effect: slowstart 60s\n#     'slowstart' ";
+    let expected = "# lb.cfg:6:25: no effect: guid lb:s1\n#     'guid' ";
     assert!(written.contains(expected), "{written}");
 }

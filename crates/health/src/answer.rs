@@ -212,7 +212,8 @@ mod tests {
     /// Each as HAProxy 3.0 takes it: the status, or none for what it takes for no answer.
     #[test]
     fn answers_that_haproxy_understands() {
-        let table: [(&[u8], Option<(u32, &str)>); 16] = [
+        type Understood<'a> = Option<(u32, &'a str)>;
+        let table: [(&[u8], Understood<'_>); 16] = [
             (b"HTTP/1.0 200 OK\r\n\r\n", Some((200, "OK"))),
             (b"HTTP/1.0 200\r\n\r\n", Some((200, ""))),
             (b"HTTP/1.1 200 \r\n\r\n", Some((200, ""))),

@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::keywords::{Http, OptionSupport};
-use super::section::{Kind, LineFormat, Mode, Proxy, Verdict};
+use super::keywords::Http;
+use super::section::{Kind, LineFormat, Mode, Proxy};
 use super::{Reader, local, privileges};
 use crate::check::Rules;
 use crate::draft::{

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::keywords::{Http, OptionSupport};
-use super::section::{HttpLine, Kind, LineFormat, Mode, Proxy};
+use super::keywords::OptionSupport;
+use super::section::{Kind, LineFormat, Mode, Proxy};
 use super::{Line, Reader, global, options};
 use crate::Keepalive;
 use crate::draft::ProxyLog;

@@ -20,7 +20,7 @@ impl Reader<'_> {
         let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
         let message = match words[..] {
             ["user", name, ref rest @ ..] => match self.user(name, rest) {
-                Ok(()) => return,
+                Ok(()) => return self.warn_of_hash(line, name),
                 Err(message) => message,
             },
             ["group", name] => {
@@ -77,6 +77,25 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A password that is only known as its hash is compared with nothing: whoever relied on it is
+    /// told at once, not when the page asks in vain.
+    fn warn_of_hash(&mut self, line: &Line<'_>, name: &str) {
+        // The line is `user NAME` and pairs of a keyword and its value.
+        let keywords = || line.words.iter().skip(2).step_by(2);
+        if keywords().any(|word| word.text == "insecure-password") {
+            return;
+        }
+        if let Some(word) = keywords().find(|word| word.text == "password") {
+            self.warning(
+                line.place(word),
+                format!(
+                    "the password of user '{name}' is hashed, and hashes are not read: it lets \
+                     nobody in; write 'insecure-password' and the password itself"
+                ),
+            );
+        }
     }
 
     fn group(&mut self, group: &str, users: &str) {

@@ -437,7 +437,7 @@ fn conditional_blocks_and_variables() {
 #[test]
 fn other_sections_are_read_over() {
     check(
-        "peers p\n peer a 1.1.1.1:1\nuserlist u\n user a password b\n",
+        "peers p\n peer a 1.1.1.1:1\nuserlist u\n user a insecure-password b\n",
         &[
             "1:1: warning: section 'peers' has no effect: stick tables are not kept, so there is nothing to share",
         ],
@@ -446,6 +446,18 @@ fn other_sections_are_read_over() {
         "log-forward l\n bind :514\n",
         &[
             "1:1: section 'log-forward' is not supported: forwarding logs of others is not supported",
+        ],
+    );
+}
+
+#[test]
+fn a_hashed_password_is_said_to_let_nobody_in() {
+    check(
+        "userlist u\n group g users a\n user a groups g password $5$salt$hash\n \
+         user b insecure-password password\n user c\n",
+        &[
+            "3:18: warning: the password of user 'a' is hashed, and hashes are not read: it lets \
+             nobody in; write 'insecure-password' and the password itself",
         ],
     );
 }
