@@ -358,7 +358,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     )
     .stat("uweight", "MaP", U32)
     .backend(|b| Count(b.weight.into()))
-    .server(|s| Count(s.weight.into())),
+    .server(|s| Count(s.full_weight.into())),
     column(
         "active_servers",
         Gauge,

@@ -49,7 +49,7 @@ fn line(text: &mut String, backend: &BackendSnapshot, server: &ServerSnapshot) {
         server.name,
         operational(server),
         administrative(server),
-        server.weight,
+        server.full_weight,
         server.configured_weight,
         server.service.last_change.as_secs(),
         health(server),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use evenkeel_config::{Balance, ServerAddress};
+use evenkeel_config::ServerAddress;
 
 use crate::backend::Backend;
 use crate::fitness::{AdminState, Health};
@@ -88,7 +88,8 @@ impl Proxy {
     /// Whether its backend's algorithm takes weights into account as they change.
     #[must_use]
     pub fn weighs_anew(&self, at: ServerAt) -> bool {
-        self.backend_of(at).config.balance != Balance::Source
+        let config = &self.backend_of(at).config;
+        !config.balance.is_static(&config.hashing)
     }
 
     /// `set maxconn server`; `None`: no limit.

@@ -333,8 +333,10 @@ pub struct ServerSnapshot {
     pub health: (u32, u32),
     /// `rise` and `fall`; zeroes when not checked.
     pub rise_fall: (u32, u32),
-    /// Effective weight.
+    /// Effective weight: less while it starts slowly.
     pub weight: u32,
+    /// The weight that it has once it is fully started.
+    pub full_weight: u32,
     /// The weight that the configuration gives it.
     pub configured_weight: u32,
     /// Whether it is a backup.
