@@ -239,6 +239,7 @@ pub(crate) mod tests {
             health: (4, 4),
             rise_fall: (2, 3),
             weight: 1,
+            full_weight: 1,
             configured_weight: 1,
             tracked: None,
             backup: false,
