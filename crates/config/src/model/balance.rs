@@ -237,7 +237,10 @@ impl Balance {
                     Some(_) => Ok(Self::RdpCookie),
                 },
                 _ => {
-                    let hint = did_you_mean(word, ALGORITHMS.into_iter());
+                    let mut hint = did_you_mean(word, ALGORITHMS.into_iter());
+                    if hint.is_empty() {
+                        hint = format!("; write one of '{}'", ALGORITHMS.join("', '"));
+                    }
                     Err(format!("unknown balance algorithm '{word}'{hint}"))
                 }
             },
@@ -587,7 +590,7 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         check("roundrobbin", "did you mean 'roundrobin'?");
-        check("static", "unknown balance algorithm 'static'");
+        check("static", "unknown balance algorithm 'static'; write one of 'roundrobin', ");
         check("random(0)", "at least 1");
         check("random(x)", "not 'x'");
         check("random(3", "closing bracket");
