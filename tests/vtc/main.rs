@@ -4,7 +4,7 @@
 //!
 //! One of them by hand: `HAPROXY_PROGRAM=target/debug/evenkeel varnishtest -v tests/vtc/relay.vtc`.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;

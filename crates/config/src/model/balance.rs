@@ -590,7 +590,10 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
         }
         check("roundrobbin", "did you mean 'roundrobin'?");
-        check("static", "unknown balance algorithm 'static'; write one of 'roundrobin', ");
+        check(
+            "static",
+            "unknown balance algorithm 'static'; write one of 'roundrobin', ",
+        );
         check("random(0)", "at least 1");
         check("random(x)", "not 'x'");
         check("random(3", "closing bracket");
