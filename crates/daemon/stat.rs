@@ -329,6 +329,7 @@ pub(crate) fn status(row: &Row<'_>) -> Cell {
     let text = match row {
         Frontend(frontend) => match frontend.status {
             FrontendStatus::Open => "OPEN".to_owned(),
+            FrontendStatus::Paused => "PAUSED".to_owned(),
             FrontendStatus::Stop => "STOP".to_owned(),
         },
         Backend(backend) => if backend.is_up { "UP" } else { "DOWN" }.to_owned(),

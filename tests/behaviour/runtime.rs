@@ -26,6 +26,58 @@ fn a_server_in_maintenance_gets_no_clients_until_it_is_ready() {
 }
 
 #[test]
+fn a_disabled_frontend_accepts_nobody_until_it_is_enabled() {
+    let lab = Lab::new();
+    let (only, front) = (lab.origin("only"), lab.address());
+    let socket = temporary_directory().join("cli");
+    let _lb = lab.start(&format!(
+        "global\n    stats socket {} level admin\n{}\nlisten be\n    bind {front}\n    server s {}\n",
+        socket.display(),
+        lab.defaults(),
+        only.address()
+    ));
+    assert_eq!(visit(front), "only");
+    assert_eq!(ask(&socket, "disable frontend be"), "\n");
+    assert_eq!(
+        ask(&socket, "disable frontend be"),
+        "All sockets are already disabled.\n\n"
+    );
+    assert!(ask(&socket, "show stat be 1 -1").contains(",PAUSED,"));
+    let waiting = std::thread::spawn(move || visit(front));
+    assert_eq!(ask(&socket, "enable frontend be"), "\n");
+    assert_eq!(waiting.join().unwrap(), "only");
+    assert!(ask(&socket, "show stat be 1 -1").contains(",OPEN,"));
+}
+
+#[test]
+fn a_frontend_that_was_shut_down_closes_its_sockets_for_good() {
+    let lab = Lab::new();
+    let (echo, front) = (lab.echo(), lab.address());
+    let socket = temporary_directory().join("cli");
+    let _lb = lab.start(&format!(
+        "global\n    stats socket {} level admin\n{}\nlisten be\n    bind {front}\n    server s {}\n",
+        socket.display(),
+        lab.defaults(),
+        echo.address()
+    ));
+    let mut peer = Peer::connect(front);
+    peer.send("x");
+    peer.receive_exactly(1);
+    assert_eq!(ask(&socket, "shutdown frontend be"), "\n");
+    assert!(ask(&socket, "show stat be 1 -1").contains(",STOP,"));
+    assert_eq!(
+        ask(&socket, "enable frontend be"),
+        "Frontend was previously shut down, cannot enable.\n\n"
+    );
+    // Its sessions go on.
+    peer.send("y");
+    peer.receive_exactly(1);
+    while std::net::TcpStream::connect(front).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn a_session_is_listed_and_ended_by_its_id() {
     let lab = Lab::new();
     let (echo, front) = (lab.echo(), lab.address());

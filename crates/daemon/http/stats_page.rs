@@ -406,6 +406,7 @@ fn frontend_cells(frontend: &FrontendSnapshot) -> Vec<String> {
     } = http;
     let status = match frontend.status {
         FrontendStatus::Open => "OPEN",
+        FrontendStatus::Paused => "PAUSED",
         FrontendStatus::Stop => "STOP",
     };
     let mut cells = vec![none(), none(), none()];

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use evenkeel_config::ServerAddress;
-use evenkeel_proxy::{AdminState, Counters, Proxy, SaidHealth, ServerAt};
+use evenkeel_proxy::{AdminState, Counters, FrontendStatus, Proxy, SaidHealth, ServerAt};
 
 use super::{Reply, Request};
 
@@ -317,6 +317,47 @@ fn frontend<'a>(proxy: &Proxy, request: &Request<'a>) -> Result<&'a str, Reply> 
         return Err(Reply::refused("No such frontend."));
     }
     Ok(name)
+}
+
+/// `disable frontend`: its sockets stay open.
+pub(super) fn disable_frontend(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(
+        frontend(proxy, request).map(|name| match proxy.frontend_status(name) {
+            Some(FrontendStatus::Open) => {
+                proxy.let_accept(name, false);
+                Reply::Done
+            }
+            Some(FrontendStatus::Paused) => Reply::refused("All sockets are already disabled."),
+            _ => Reply::refused("Frontend was previously shut down, cannot disable."),
+        }),
+    )
+}
+
+/// `enable frontend`.
+pub(super) fn enable_frontend(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(
+        frontend(proxy, request).map(|name| match proxy.frontend_status(name) {
+            Some(FrontendStatus::Paused) => {
+                proxy.let_accept(name, true);
+                Reply::Done
+            }
+            Some(FrontendStatus::Open) => Reply::refused("All sockets are already enabled."),
+            _ => Reply::refused("Frontend was previously shut down, cannot enable."),
+        }),
+    )
+}
+
+/// `shutdown frontend`: until the next reload.
+pub(super) fn shutdown_frontend(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
+    answer(
+        frontend(proxy, request).map(|name| match proxy.frontend_status(name) {
+            Some(FrontendStatus::Open | FrontendStatus::Paused) => {
+                proxy.shut_down_frontend(name);
+                Reply::Done
+            }
+            _ => Reply::refused("Frontend was already shut down."),
+        }),
+    )
 }
 
 /// `set maxconn frontend <name> <value>`. What is no number is refused, which HAProxy takes for 0.

@@ -8,8 +8,11 @@ use evenkeel_config::ServerAddress;
 
 use crate::backend::Backend;
 use crate::fitness::{AdminState, Health};
+use crate::log::Level;
 use crate::proxy::Proxy;
 use crate::roll::Roll;
+use crate::session::Frontend;
+use crate::snapshot::FrontendStatus;
 
 /// A server of the configuration in force: its backend's place and its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +146,50 @@ impl Proxy {
     pub fn has_frontend(&self, name: &str) -> bool {
         let mut frontends = self.current.frontends.iter();
         frontends.any(|frontend| frontend.config.name == name)
+    }
+
+    /// Whether it accepts, as commands have it.
+    #[must_use]
+    pub fn frontend_status(&self, name: &str) -> Option<FrontendStatus> {
+        let frontend = self.frontend(name)?;
+        let is_over = frontend.config.disabled || frontend.stop.is_cancelled();
+        Some(if is_over {
+            FrontendStatus::Stop
+        } else if *frontend.accepts.borrow() {
+            FrontendStatus::Open
+        } else {
+            FrontendStatus::Paused
+        })
+    }
+
+    fn frontend(&self, name: &str) -> Option<Arc<Frontend>> {
+        let mut frontends = self.current.frontends.iter();
+        let frontend = frontends.find(|frontend| frontend.config.name == name);
+        frontend.cloned()
+    }
+
+    /// `enable frontend`, `disable frontend`: until the next reload. Its sockets stay open, and
+    /// who comes meanwhile waits in the kernel's queue.
+    pub fn let_accept(&mut self, name: &str, accepts: bool) {
+        if let Some(frontend) = self.frontend(name) {
+            frontend.accepts.send_replace(accepts);
+            let what = if accepts { "Resumed" } else { "Paused" };
+            let message = format!("{what} frontend {name}.");
+            frontend.log.send(Level::Warning, &message);
+        }
+    }
+
+    /// `shutdown frontend`: its sockets close until the next reload; its sessions go on.
+    pub fn shut_down_frontend(&mut self, name: &str) {
+        let Some(frontend) = self.frontend(name) else {
+            return;
+        };
+        for bind in &frontend.config.binds {
+            self.sockets.release(bind);
+        }
+        let sockets = &self.sockets;
+        self.current.shut_down(&frontend, |bind| !sockets.has(bind));
+        self.current.announce_stop_of(name);
     }
 
     /// `set maxconn frontend`: until the next reload.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use evenkeel_config as config;
 use evenkeel_config::rules::{BackendChoice, Fetch};
 use evenkeel_config::{BackendId, Bind, Config, RelayMethod, ServerAddress, Tracked};
 use evenkeel_health::{Beat, Machine, Spread, first_checks, watch, watch_agent};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -84,6 +85,15 @@ struct Section<'a> {
     accepted: u64,
     served: u64,
     open: u32,
+    /// It was shut down before.
+    is_over: bool,
+}
+
+fn announce(proxy: &Section<'_>) {
+    proxy.log.send(
+        Level::Warning,
+        &log::proxy_stopped(proxy.name, proxy.accepted, proxy.served),
+    );
 }
 
 /// One configuration while it runs.
@@ -161,7 +171,7 @@ impl Generation {
             let sweep = CancellationToken::new();
             self.sweeps
                 .push((frontend.config.binds[bind].clone(), sweep.clone()));
-            let (stop, sessions) = (self.stop.clone(), self.sessions.clone());
+            let (stop, sessions) = (frontend.stop.clone(), self.sessions.clone());
             let listener = Listener {
                 socket,
                 frontend,
@@ -329,14 +339,29 @@ impl Generation {
         self.sessions.close();
     }
 
+    /// Ends accepting for one frontend, whose sockets close: who waits there is still served.
+    pub(crate) fn shut_down(&self, frontend: &Frontend, closes: impl Fn(&Bind) -> bool) {
+        for (bind, sweep) in &self.sweeps {
+            if frontend.config.binds.contains(bind) && closes(bind) {
+                sweep.cancel();
+            }
+        }
+        frontend.shut_down.store(true, Relaxed);
+        frontend.stop.cancel();
+    }
+
     /// Says of each proxy that it stopped, as HAProxy does.
     pub(crate) fn announce_stop(&self) {
-        for proxy in self.proxies() {
-            proxy.log.send(
-                Level::Warning,
-                &log::proxy_stopped(proxy.name, proxy.accepted, proxy.served),
-            );
+        for proxy in self.proxies().iter().filter(|proxy| !proxy.is_over) {
+            announce(proxy);
         }
+    }
+
+    /// The same of one whose frontend was shut down.
+    pub(crate) fn announce_stop_of(&self, name: &str) {
+        let proxies = self.proxies();
+        let proxy = proxies.iter().find(|proxy| proxy.name == name);
+        proxy.into_iter().for_each(announce);
     }
 
     /// The configuration's sections as HAProxy counts them: a `listen` is one proxy.
@@ -352,6 +377,7 @@ impl Generation {
             accepted: frontend.stats.sessions.load(Relaxed),
             served: own(&frontend.config).map_or(0, |backend| served(backend)),
             open: frontend.stats.gate.inside(),
+            is_over: frontend.shut_down.load(Relaxed),
         });
         let is_alone = |backend: &&Arc<Backend>| {
             let mut frontends = self.config.frontends.iter();
@@ -365,6 +391,7 @@ impl Generation {
                 accepted: 0,
                 served: served(backend),
                 open: 0,
+                is_over: false,
             }))
             .collect()
     }
@@ -552,7 +579,9 @@ fn new_frontend(
             })
             .collect(),
         kill: kill.clone(),
-        stop: stop.clone(),
+        stop: stop.child_token(),
+        accepts: watch::Sender::new(true),
+        shut_down: AtomicBool::new(false),
         copied: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "copy"),
         spliced: metrics::counter!("evenkeel_relayed_bytes_total", "method" => "splice"),
         config: frontend.clone(),

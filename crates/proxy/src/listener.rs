@@ -75,10 +75,19 @@ impl Listener {
     }
 
     async fn accept_from(&self, watched: &Source) -> io::Result<()> {
+        let mut accepts = self.frontend.accepts.subscribe();
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
+                // The frontend is there as long as its listeners.
+                Ok(_) = accepts.wait_for(|&accepts| accepts) => {}
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                // Looks again whether it is still to accept.
+                Ok(()) = accepts.changed() => continue,
                 () = watched.wait(READABLE) => {}
             }
             match self.accept_batch()? {

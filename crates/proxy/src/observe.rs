@@ -92,8 +92,10 @@ fn frontend_snapshot(
         position: config.position,
         id: config.id,
         name: config.name.clone(),
-        status: if is_stopping || config.disabled {
+        status: if is_stopping || config.disabled || frontend.stop.is_cancelled() {
             FrontendStatus::Stop
+        } else if !*frontend.accepts.borrow() {
+            FrontendStatus::Paused
         } else {
             FrontendStatus::Open
         },

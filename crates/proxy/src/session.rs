@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
 use evenkeel_config::rules::TcpAction;
 use evenkeel_config::{BackendId, LogLine, LogMoment, SessionLogFormat};
 use rustix::event::epoll::EventFlags;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -46,8 +47,12 @@ pub(crate) struct Frontend {
     pub(crate) bind_gates: Vec<Option<Gate>>,
     /// Cut when the whole generation is to end.
     pub(crate) kill: Cut,
-    /// Cancelled when the generation accepts no more.
+    /// Cancelled when it accepts no more.
     pub(crate) stop: CancellationToken,
+    /// Whether it accepts for now; who comes meanwhile waits in the kernel's queue.
+    pub(crate) accepts: watch::Sender<bool>,
+    /// By a command, for good.
+    pub(crate) shut_down: AtomicBool,
     /// Bytes that were copied, and those that were spliced.
     pub(crate) copied: metrics::Counter,
     pub(crate) spliced: metrics::Counter,

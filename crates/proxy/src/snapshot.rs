@@ -66,6 +66,8 @@ pub struct ProcessSnapshot {
 pub enum FrontendStatus {
     /// Accepts.
     Open,
+    /// Accepts nobody for now.
+    Paused,
     /// No longer accepts.
     Stop,
 }

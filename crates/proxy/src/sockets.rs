@@ -290,6 +290,11 @@ impl Sockets {
         self.open.retain(|key, _| wanted.contains(key));
     }
 
+    /// Closes the sockets of `bind`.
+    pub(crate) fn release(&mut self, bind: &Bind) {
+        self.open.remove(&Key::from(bind));
+    }
+
     /// Closes all of them.
     pub(crate) fn close(&mut self) {
         self.open.clear();
