@@ -13,6 +13,7 @@ mod busy_polling;
 mod check_mode;
 mod checks;
 mod drain;
+mod golden;
 mod half_close;
 mod health;
 mod http;

@@ -1,4 +1,4 @@
-//! What the project's own benches reach of this crate; no part of what it offers.
+//! What the project's own benches and fuzz targets reach of this crate; no part of what it offers.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use evenkeel_config::{Balance, Hashing, NodeKey, ServerAddress};
 
 use crate::balance::{Ends, Entry, Picker, node_key};
-pub use crate::greeting::try_parse as try_proxy_header;
 
 /// A picker under load: as many open connections as there are servers.
 pub struct Traffic {
@@ -68,4 +67,12 @@ impl Traffic {
         self.open.push_back(server);
         server
     }
+}
+
+/// Takes `bytes` for the beginning of a connection that is to begin with a PROXY protocol header.
+///
+/// # Panics
+/// It depends on the pieces in which they come, or more is claimed than there is.
+pub fn hold_header(bytes: &[u8]) {
+    crate::greeting::hold(bytes);
 }

@@ -11,6 +11,8 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use tokio::time::timeout;
 
+#[cfg(feature = "bench")]
+pub(crate) use self::parse::hold;
 use self::parse::{Fault, Header, Parsed, parse};
 use crate::reactor::{ENDED, READABLE};
 use crate::relay::Stream;
@@ -108,17 +110,4 @@ fn take(stream: &Stream, header: &mut [u8]) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-/// What a fuzzer feeds: any bytes may come, and none may make us panic or claim more than there
-/// are. Returns how many bytes the header takes, if there is one.
-#[cfg(feature = "bench")]
-pub fn try_parse(bytes: &[u8]) -> Option<usize> {
-    match parse(bytes) {
-        Parsed::Header(header) => {
-            assert!(header.bytes <= bytes.len());
-            Some(header.bytes)
-        }
-        Parsed::Partial(_) | Parsed::Wrong(_) => None,
-    }
 }
