@@ -174,7 +174,12 @@ impl Proxy {
         if let Some(frontend) = self.frontend(name) {
             frontend.accepts.send_replace(accepts);
             let what = if accepts { "Resumed" } else { "Paused" };
-            let message = format!("{what} frontend {name}.");
+            let mut backends = self.current.config.backends.iter();
+            let kind = match backends.any(|backend| backend.id == frontend.config.id) {
+                true => "proxy",
+                false => "frontend",
+            };
+            let message = format!("{what} {kind} {name}.");
             frontend.log.send(Level::Warning, &message);
         }
     }
