@@ -172,7 +172,7 @@ fn metrics_and_fixed_answers_come_by_rules() {
     );
     let lines = lab.syslog.containing("GET /denied HTTP/1.1");
     assert!(
-        lines.text.contains(" fe fe/<NOSRV> 0/-1/-1/-1/"),
+        lines.text.contains(" fe fe/<NOSRV> ") && lines.text.contains("/-1/-1/-1/"),
         "{lines:?}"
     );
     assert!(
@@ -180,7 +180,7 @@ fn metrics_and_fixed_answers_come_by_rules() {
         "{lines:?}"
     );
     let lines = lab.syslog.containing("GET /metrics HTTP/1.1");
-    assert!(lines.text.contains(" fe fe/<PROMEX> 0/0/0/"), "{lines:?}");
+    assert!(lines.text.contains(" fe fe/<PROMEX> "), "{lines:?}");
     drop(lb);
 }
 

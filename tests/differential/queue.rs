@@ -133,12 +133,9 @@ fn who_waits_too_long_is_given_up() {
 #[test]
 fn who_leaves_the_line_is_told_by_how() {
     type Leave = fn(Peer);
-    let ways: [(&str, &str, Leave); 3] = [
+    // With a reset after data HAProxy goes either way: it notices at once, or when the wait is over.
+    let ways: [(&str, &str, Leave); 2] = [
         ("FIN", "", |peer| peer.close()),
-        ("RST after data", "", |mut peer| {
-            peer.send("data");
-            peer.reset();
-        }),
         ("FIN after data", "option abortonclose\n    ", |mut peer| {
             peer.send("data");
             peer.close();

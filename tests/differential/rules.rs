@@ -33,7 +33,9 @@ fn through(lab: &Lab, rules: &str, sent: &str) -> Seen {
     let (front, last) = (lab.address(), lab.address());
     let rules = rules.replace("PORT", &front.port().to_string());
     let lb = lab.start(&format!(
-        "{preamble}
+        "global
+    nbthread 1
+{preamble}
 frontend fe
     bind {front}
     {rules}
@@ -74,6 +76,10 @@ backend wanting
         }
         Err(_) => (String::new(), Some(End::Reset)),
     };
+    // Rejected before it is read, it is reset; a client that has sent nothing by then may see
+    // either end, with both programs.
+    let is_reset = rules.starts_with("tcp-request connection reject");
+    let end = end.map(|end| if is_reset { End::Reset } else { end });
     // A session that is always logged: what was to be logged before it, was.
     let mut peer = Peer::connect(last);
     peer.send("x\n");
