@@ -103,8 +103,8 @@ enum Rule {
 #[derive(Debug)]
 struct Bound {
     percent: u32,
-    /// The weights that stood before each server in its group at the start; HAProxy, too, lets
-    /// them be when weights change.
+    /// The weights that stood before each server in its group at the start, without those of
+    /// servers that were disabled then; HAProxy, too, lets them be when weights change.
     before: Vec<u32>,
 }
 
@@ -446,8 +446,8 @@ impl Bound {
         let mut sums = [0, 0];
         let mut before = |entry: &Entry| {
             let sum = &mut sums[usize::from(entry.backup)];
-            *sum += u32::from(entry.weight);
-            *sum - u32::from(entry.weight)
+            *sum += u32::from(entry.share());
+            *sum - u32::from(entry.share())
         };
         Self {
             percent,
