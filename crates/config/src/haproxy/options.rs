@@ -390,7 +390,9 @@ fn each_option(
     table: &'static [OptionRow],
     apply: &mut Apply<'_>,
 ) {
-    let mut rest = words.iter().peekable();
+    // Quotes around nothing end a line of options, as `"${EXTRA}"` does where EXTRA is not set.
+    let used = words.iter().rposition(|word| !word.text.is_empty());
+    let mut rest = words[..used.map_or(0, |last| last + 1)].iter().peekable();
     while let Some(word) = rest.next() {
         let Some((row, name)) = keywords::find_option(table, &word.text) else {
             let known = table.iter().flat_map(|row| row.names.iter().copied());

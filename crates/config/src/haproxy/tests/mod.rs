@@ -101,6 +101,38 @@ fn check_line(line: &str, expected: &[&str]) {
     );
 }
 
+/// What HAProxy 3.0 refuses although nothing would go otherwise without it.
+#[test]
+fn what_haproxy_dropped_is_refused() {
+    check(
+        "global\n stats bind-process 1\n tune.chksize 16384\n",
+        &[
+            "2:2: 'stats bind-process' is not supported: HAProxy dropped it in 2.5; remove the line",
+            "3:2: 'tune.chksize' is not supported: HAProxy dropped it; remove the line, checks have \
+             the room they need",
+        ],
+    );
+    check_line(
+        "server s 1.1.1.1:1 redir http://x",
+        &[
+            "8:21: 'redir' on a server is not supported: it needs mode http, and HAProxy refuses it \
+           in mode tcp, too; remove it",
+        ],
+    );
+}
+
+#[test]
+fn options_that_a_variable_leaves_out_are_none() {
+    check_line("server s 1.1.1.1:1 check \"${UNSET}\"", &[]);
+    check_line("default-server \"\"", &[]);
+    check_line("bind :7443 \"${UNSET}\"", &[]);
+}
+
+#[test]
+fn a_key_for_cookies_changes_nothing_in_mode_tcp() {
+    check_line("dynamic-cookie-key secret", &[]);
+}
+
 const SEED: &str = include_str!("../../../../../config/seed.cfg");
 
 #[test]
