@@ -3,7 +3,7 @@
 use crate::model::log_line::VARIABLES;
 use crate::resolve::did_you_mean;
 use crate::rules::{Converter, Fetch};
-use crate::{LogEncoding, LogField, LogItem, LogLine, LogStyle};
+use crate::{LogEncoding, LogField, LogItem, LogLine, LogMoment, LogStyle};
 
 /// Reads samples: what stands between `%[` and `]`.
 pub(crate) type SampleReader<'a> = &'a dyn Fn(&str) -> Result<(Fetch, Vec<Converter>), String>;
@@ -19,6 +19,7 @@ pub(crate) fn parse(text: &str, sample: SampleReader<'_>) -> Result<LogLine, Str
         style: LogStyle::default(),
         encoding: LogEncoding::Plain,
         items: Vec::new(),
+        moment: LogMoment::Connected,
         sample,
     };
     while !reader.rest.is_empty() {
@@ -28,6 +29,7 @@ pub(crate) fn parse(text: &str, sample: SampleReader<'_>) -> Result<LogLine, Str
         text: text.to_owned(),
         encoding: reader.encoding,
         items: reader.items,
+        moment: reader.moment,
     })
 }
 
@@ -37,6 +39,7 @@ struct Reader<'a> {
     style: LogStyle,
     encoding: LogEncoding,
     items: Vec<LogItem>,
+    moment: LogMoment,
     sample: SampleReader<'a>,
 }
 
@@ -79,7 +82,8 @@ impl Reader<'_> {
                     .to_owned(),
             );
         }
-        let field = find(word)?;
+        let (field, moment) = find(word)?;
+        self.moment = self.moment.max(moment);
         self.items.push(LogItem::Field { field, style, name });
         Ok(())
     }
@@ -168,9 +172,10 @@ fn end_of_sample(text: &str) -> Option<usize> {
     None
 }
 
-fn find(word: &str) -> Result<LogField, String> {
+fn find(word: &str) -> Result<(LogField, LogMoment), String> {
     let known = VARIABLES.iter().find(|(name, _, _)| *name == word);
-    known.map(|(_, field, _)| field.clone()).ok_or_else(|| {
+    let found = known.map(|(_, field, moment)| (field.clone(), *moment));
+    found.ok_or_else(|| {
         let hint = did_you_mean(word, VARIABLES.iter().map(|(name, _, _)| *name));
         format!("unknown variable '%{word}'{hint}; write '%%' for the character '%' itself")
     })
@@ -245,14 +250,14 @@ mod tests {
 
     #[test]
     fn a_line_is_written_as_soon_as_all_is_known() {
-        use crate::LogMoment;
         for (text, moment) in [
             ("%ci %b %s %t", LogMoment::Connected),
             ("%ci %Tt", LogMoment::End),
             ("%ci %ts", LogMoment::End),
+            ("%ci %ID", LogMoment::End),
             ("nothing", LogMoment::Connected),
         ] {
-            assert_eq!(read(text).unwrap().moment(), moment, "{text}");
+            assert_eq!(read(text).unwrap().moment, moment, "{text}");
         }
     }
 }

@@ -285,6 +285,14 @@ pub struct SessionLog {
     pub tag: String,
 }
 
+impl SessionLog {
+    /// Whether a session's line is written before anything is known but who connected.
+    #[must_use]
+    pub fn is_written_at_accept(&self) -> bool {
+        self.format == SessionLogFormat::Connect && self.line.is_none()
+    }
+}
+
 /// What a session's line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionLogFormat {

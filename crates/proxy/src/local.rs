@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
-use evenkeel_config::SessionLogFormat;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -213,7 +212,7 @@ impl Visit {
     pub fn log(&self, answer: &Answer<'_>) {
         let frontend = self.place.frontend();
         let config = &frontend.config;
-        if frontend.log.is_empty() || config.log.format == SessionLogFormat::Connect {
+        if frontend.log.is_empty() || config.log.is_written_at_accept() {
             return;
         }
         let record = HttpRecord {

@@ -1,18 +1,25 @@
 //! One session from accept to log line: four values that only move forward.
 
+mod account;
+mod admission;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
+use evenkeel_config::BackendId;
 use evenkeel_config::rules::TcpAction;
-use evenkeel_config::{BackendId, LogLine, LogMoment, SessionLogFormat};
 use rustix::event::epoll::EventFlags;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use self::account::{Moment, Outcome, Record, count_end, details};
+use self::admission::{
+    Guest, Halt, admit, admit_session, choose_route, choose_server, deny, greet, refuse, scene,
+};
 use crate::Shared;
 use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease};
 use crate::balance;
@@ -20,15 +27,12 @@ use crate::cut::Cut;
 use crate::end::End;
 use crate::engine;
 use crate::gate::Gate;
-use crate::greeting::{self, Ends, Refusal};
-use crate::inspect::{Look, Sent};
+use crate::inspect::Sent;
 use crate::local::Visit;
-use crate::log::{self, Counts, Details, Level, Peer, SessionRecord, Sink};
-use crate::reactor::{ENDED, READABLE};
+use crate::log::{self, Details, Level, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::roll::SessionSnapshot;
-use crate::rules::{self, Scene, World};
-use crate::server::Server;
+use crate::rules::World;
 use crate::stats::FrontendStats;
 
 /// A frontend as one generation knows it.
@@ -149,25 +153,6 @@ pub(crate) fn limits(frontend: &config::Frontend, backend: &config::Backend) -> 
     }
 }
 
-/// What a session became; what its log line and its counters are made from.
-struct Outcome {
-    end: End,
-    server: Option<Arc<Server>>,
-    effort: Effort,
-    connect: Option<Duration>,
-    bytes: (u64, u64),
-    /// What the client sent and no server got.
-    unsent: u64,
-}
-
-impl Outcome {
-    /// How long it waited until the last try, or for room in vain; `None`: it came to neither.
-    fn waited(&self) -> Option<Duration> {
-        let is_tried = self.server.is_some() && self.end != End::QueueFull;
-        (is_tried || self.effort.passed.is_some()).then_some(self.effort.waited)
-    }
-}
-
 impl From<End> for Failure {
     /// The end of a session for which no server was tried.
     fn from(end: End) -> Self {
@@ -175,19 +160,6 @@ impl From<End> for Failure {
             end,
             server: None,
             effort: Effort::default(),
-        }
-    }
-}
-
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Self {
-        Self {
-            end: failure.end,
-            server: failure.server,
-            effort: failure.effort,
-            connect: None,
-            bytes: (0, 0),
-            unsent: 0,
         }
     }
 }
@@ -287,222 +259,6 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     }
 }
 
-/// A client, by its addresses.
-struct Guest {
-    /// Where it came from, as far as it has said so or is known.
-    peer: Option<SocketAddr>,
-    /// Where it said it went to.
-    told: Option<SocketAddr>,
-    /// Where its connection comes from, whatever it says.
-    source: Option<SocketAddr>,
-    accepted: SystemTime,
-    /// What it has sent, as far as rules looked into it.
-    sent: Sent,
-    /// Which of the process's sessions it is, from 0.
-    session: u64,
-}
-
-fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &'a Guest) -> Scene<'a> {
-    Scene {
-        frontend: &place.frontend,
-        bind: place.bind,
-        stream,
-        peer: guest.peer,
-        told: guest.told,
-        source: guest.source,
-        accepted: guest.accepted,
-        sent: &guest.sent,
-        backend: None,
-    }
-}
-
-/// A connection that does not become a session.
-enum Denial {
-    /// By `tcp-request connection reject`.
-    Connection,
-    /// By `tcp-request session reject`.
-    Session,
-    /// By either's `silent-drop`.
-    Silently,
-}
-
-/// Asks the rules that come first of all; whether they want a PROXY protocol header.
-fn admit(place: &Place, stream: &Stream, guest: &Guest) -> Result<bool, Denial> {
-    let rules = &place.frontend.config.rules.connection;
-    if rules.is_empty() {
-        return Ok(false);
-    }
-    let scene = scene(place, stream, guest);
-    match rules::verdict(rules, &scene) {
-        Some((TcpAction::Reject, _)) => Err(Denial::Connection),
-        Some((TcpAction::SilentDrop, _)) => Err(Denial::Silently),
-        Some((TcpAction::Accept | TcpAction::ExpectProxy, expects_proxy)) => Ok(expects_proxy),
-        // Nothing is waited for here.
-        None => Ok(false),
-    }
-}
-
-/// Asks the rules that come before a connection counts as a session.
-fn admit_session(place: &Place, stream: &Stream, guest: &Guest) -> Result<(), Denial> {
-    let rules = &place.frontend.config.rules.session;
-    if rules.is_empty() {
-        return Ok(());
-    }
-    let scene = scene(place, stream, guest);
-    match rules::verdict(rules, &scene) {
-        Some((TcpAction::Reject, _)) => Err(Denial::Session),
-        Some((TcpAction::SilentDrop, _)) => Err(Denial::Silently),
-        Some((TcpAction::Accept | TcpAction::ExpectProxy, _)) | None => Ok(()),
-    }
-}
-
-/// Closes a connection that is no session, and counts it.
-fn deny(denial: Denial, place: &Place, stream: &Stream) {
-    let frontend = &place.frontend;
-    let (stats, epoch) = (&frontend.stats, frontend.shared.stats.epoch);
-    frontend.shared.stats.connections.fetch_add(1, Relaxed);
-    frontend.shared.stats.connection_rate.hit(epoch);
-    stats.denied.refuse(&stats.session_rate, epoch);
-    match denial {
-        Denial::Connection => {
-            stats.denied.connections.fetch_add(1, Relaxed);
-            stream.reset_on_close();
-        }
-        Denial::Session => {
-            stats.denied.sessions.fetch_add(1, Relaxed);
-            stream.discard_pending();
-        }
-        Denial::Silently => {
-            stats.denied.requests.fetch_add(1, Relaxed);
-            stream.forget_on_close();
-        }
-    }
-}
-
-/// Why a session does not go on.
-enum Halt {
-    /// A rule says so.
-    Rule(TcpAction),
-    /// It ended while rules waited for what the client sends.
-    End(End),
-}
-
-/// Where a session goes; `Ok(None)`: nowhere.
-async fn choose_route(
-    place: &Place,
-    stream: &Stream,
-    guest: &mut Guest,
-) -> Result<Option<usize>, Halt> {
-    let frontend = &place.frontend;
-    let rules = &frontend.config.rules;
-    if rules.content.is_empty() && rules.backends.is_empty() {
-        return Ok(frontend.default_route);
-    }
-    if rules.reads_content {
-        // In a box: other connections are not to carry the room for it.
-        Box::pin(inspect(place, stream, guest, None)).await?;
-    } else {
-        let scene = scene(place, stream, guest);
-        decide(rules::verdict(&rules.content, &scene))?;
-    }
-    let scene = scene(place, stream, guest);
-    Ok(rules::route(&scene).or(frontend.default_route))
-}
-
-/// Which server a rule of the backend wants, if any.
-async fn choose_server(
-    place: &Place,
-    stream: &Stream,
-    guest: &mut Guest,
-    backend: &Backend,
-) -> Result<Option<usize>, Halt> {
-    let rules = &backend.config.rules;
-    if rules.is_empty() {
-        return Ok(None);
-    }
-    // The rules of a `listen` section were asked already.
-    let is_own = backend.config.id == place.frontend.config.id;
-    if rules.reads_content && !is_own {
-        Box::pin(inspect(place, stream, guest, Some(backend))).await?;
-    }
-    let scene = Scene {
-        backend: Some(backend),
-        ..scene(place, stream, guest)
-    };
-    if !rules.reads_content && !is_own {
-        decide(rules::verdict(&rules.content, &scene))?;
-    }
-    Ok(rules::wanted_server(&scene, backend))
-}
-
-/// What a decision on a session's content comes to.
-fn decide(verdict: Option<(TcpAction, bool)>) -> Result<(), Halt> {
-    match verdict {
-        None | Some((TcpAction::Accept | TcpAction::ExpectProxy, _)) => Ok(()),
-        Some((action, _)) => Err(Halt::Rule(action)),
-    }
-}
-
-/// Asks rules on content of the frontend, or of `backend`, as often as the client sends more, until
-/// they are decided or `inspect-delay` is over.
-async fn inspect(
-    place: &Place,
-    stream: &Stream,
-    guest: &mut Guest,
-    backend: Option<&Backend>,
-) -> Result<(), Halt> {
-    let frontend = &place.frontend;
-    let (rules, delay) = match backend {
-        Some(backend) => {
-            let rules = &backend.config.rules;
-            (&rules.content, rules.inspect_delay)
-        }
-        None => {
-            let rules = &frontend.config.rules;
-            (&rules.content, rules.inspect_delay)
-        }
-    };
-    let Ok(source) = stream.watch(EventFlags::empty()) else {
-        return Err(Halt::End(End::ConnectResource));
-    };
-    let deadline = delay
-        .filter(|_| !rules.is_empty())
-        .map(|delay| Instant::now() + delay);
-    loop {
-        source.clear(EventFlags::IN);
-        let look = guest.sent.look(stream);
-        let is_ended = source.ready().intersects(ENDED);
-        let has_time = deadline.is_some_and(|deadline| Instant::now() < deadline);
-        if look == Look::More && has_time && !is_ended {
-            guest.sent.begin_to_wait();
-        } else {
-            guest.sent.stop_waiting();
-        }
-        // The bytes that were looked at are still to be read, of which no event tells again.
-        if look == Look::Reset {
-            return Err(Halt::End(End::ClientGoneSending));
-        }
-        let scene = Scene {
-            backend,
-            ..scene(place, stream, guest)
-        };
-        if let Some(verdict) = rules::verdict(rules, &scene) {
-            guest.sent.stop_waiting();
-            source.assume(EventFlags::IN | EventFlags::OUT);
-            return decide(Some(verdict));
-        }
-        let wait = deadline
-            .unwrap_or_else(Instant::now)
-            .saturating_duration_since(Instant::now());
-        tokio::select! {
-            biased;
-            () = frontend.kill.wait() => return Err(Halt::End(End::Killed)),
-            () = source.wait(READABLE) => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
 /// Ends a session that does not go on.
 fn end(
     halt: Halt,
@@ -565,39 +321,8 @@ fn fail(
     record.log(details.unwrap_or_default());
 }
 
-/// Waits for the header that comes before the client's own bytes.
-async fn greet(place: &Place, stream: &Stream) -> Result<Option<Ends>, Refusal> {
-    let frontend = &place.frontend;
-    tokio::select! {
-        biased;
-        () = frontend.kill.wait() => Err(Refusal::Closed),
-        greeted = greeting::receive(stream, frontend.config.client_timeout) => greeted,
-    }
-}
-
-/// Logs a connection that did not come to a session, as HAProxy does.
-fn refuse(place: &Place, peer: Option<SocketAddr>, at: SystemTime, refusal: Refusal) {
-    let frontend = &place.frontend;
-    let connections = &frontend.shared.stats.connections;
-    connections.fetch_add(1, Relaxed);
-    let is_silent = frontend.config.log.skip_null && refusal.is_null();
-    if frontend.log.is_empty() || is_silent {
-        return;
-    }
-    let bind = place.bind();
-    let record = log::RefusalRecord {
-        client: Peer::new(peer, bind.id),
-        accepted: at,
-        frontend: &frontend.config.name,
-        bind: &bind.name,
-        bind_id: bind.id,
-        why: &refusal,
-    };
-    frontend.log.send(Level::Info, &record.to_string());
-}
-
-/// `told`: where the client said it went to.
-/// Counts a session and logs it where lines are written at accept. Which of the process's it is.
+/// Counts a session and logs it where lines are written at accept; `told` is where the client said
+/// it went to. Which of the process's sessions it is.
 fn begin(
     place: &Place,
     stream: &Stream,
@@ -613,8 +338,7 @@ fn begin(
     let session = frontend.shared.stats.connections.fetch_add(1, Relaxed);
     frontend.shared.stats.connection_rate.hit(epoch);
     let log = &frontend.config.log;
-    let is_logged = log.format == SessionLogFormat::Connect && log.line.is_none();
-    if is_logged && !frontend.log.is_empty() {
+    if log.is_written_at_accept() && !frontend.log.is_empty() {
         let name = &frontend.config.name;
         let local = told.or_else(|| stream.local_address());
         let mode = match frontend.config.http {
@@ -850,148 +574,6 @@ impl Established {
         let mut scene = scene(&self.place, client, &guest);
         scene.backend = Some(&self.lease.backend);
         details(&scene, self.session, Some(server))
-    }
-}
-
-/// Counts how a session ended, once.
-fn count_end(backend: Option<&Arc<Backend>>, took: Duration, outcome: &Outcome) {
-    let is_clients = matches!(
-        outcome.end,
-        End::ClientReset | End::ClientGoneConnecting | End::ClientTimeout
-    );
-    if let Some(backend) = backend
-        && is_clients
-    {
-        // Who waited for room had no server yet.
-        let stats = outcome.server.as_ref().map(|server| &server.state.stats);
-        for stats in stats.into_iter().chain([&backend.state.stats]) {
-            stats.client_aborts.fetch_add(1, Relaxed);
-        }
-    }
-    if let (Some(backend), Some(server)) = (backend, &outcome.server) {
-        match outcome.end {
-            End::ServerReset => {
-                backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
-                backend.count(server, |stats| stats.response_errors.fetch_add(1, Relaxed));
-            }
-            End::ServerTimeout => {
-                backend.count(server, |stats| stats.server_aborts.fetch_add(1, Relaxed));
-            }
-            _ => {}
-        }
-        backend.count(server, |stats| stats.session_time.add(took));
-        backend.session_seconds.record(took.as_secs_f64());
-    }
-}
-
-/// When a session is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    /// Its server is reached.
-    Connected,
-    /// It has ended.
-    End,
-}
-
-/// What a session's line is made from.
-struct Record<'a> {
-    place: &'a Place,
-    backend: Option<&'a Arc<Backend>>,
-    peer: Option<SocketAddr>,
-    started: (SystemTime, Instant),
-    outcome: &'a Outcome,
-    moment: Moment,
-}
-
-impl Record<'_> {
-    /// Logs the session, if it is one that is logged.
-    fn log(&self, details: Details) {
-        let Self {
-            place,
-            backend,
-            outcome,
-            ..
-        } = *self;
-        let frontend = &place.frontend;
-        let log = &frontend.config.log;
-        let is_null = log.skip_null
-            && self.moment == Moment::End
-            && outcome.bytes.0 == 0
-            && outcome.unsent == 0;
-        let is_logged_at_accept = log.format == SessionLogFormat::Connect && log.line.is_none();
-        let went_well = outcome.end == End::Closed
-            && outcome.effort.retries == 0
-            && !outcome.effort.is_redispatched;
-        let is_dull = log.skip_normal && went_well;
-        if frontend.log.is_empty() || is_null || is_logged_at_accept || is_dull {
-            return;
-        }
-        let level = match log.errors_apart && !went_well {
-            true => Level::Err,
-            false => Level::Info,
-        };
-        let record = SessionRecord {
-            client: Peer::new(self.peer, place.bind().id),
-            accepted: self.started.0,
-            frontend: &frontend.config.name,
-            backend: backend.map_or(&frontend.config.name, |backend| &backend.config.name),
-            server: outcome
-                .server
-                .as_ref()
-                .map(|server| server.config.name.as_str()),
-            waited: outcome.waited(),
-            passed: outcome.effort.passed,
-            connect: outcome.connect,
-            total: self.started.1.elapsed(),
-            uploaded: outcome.bytes.0,
-            bytes: outcome.bytes.1,
-            end: outcome.end.code(),
-            counts: Counts {
-                process: frontend.shared.stats.gate.inside(),
-                frontend: frontend.stats.gate.inside(),
-                backend: backend.map_or(0, |backend| backend.state.stats.open.now()),
-                server: outcome
-                    .server
-                    .as_ref()
-                    .map_or(0, |server| server.state.stats.open.now()),
-            },
-            retries: outcome.effort.retries,
-            is_redispatched: outcome.effort.is_redispatched,
-            goes_on: self.moment == Moment::Connected && log.as_soon_as_possible,
-        };
-        frontend.log.session(log, level, &record, &details);
-    }
-}
-
-impl Frontend {
-    /// Whether lines are of the operator's own making.
-    fn has_own_lines(&self) -> bool {
-        let log = &self.config.log;
-        (log.line.is_some() || log.structured.is_some()) && !self.log.is_empty()
-    }
-
-    /// Whether a session is logged when its server is reached rather than at its end.
-    fn logs_at_connect(&self) -> bool {
-        let log = &self.config.log;
-        let is_known = |line: &Arc<LogLine>| line.moment() == LogMoment::Connected;
-        log.as_soon_as_possible || log.line.as_ref().is_some_and(is_known)
-    }
-}
-
-/// What lines of the operator's own ask of a session.
-fn details(scene: &Scene<'_>, session: u64, server: Option<&Stream>) -> Details {
-    let log = &scene.frontend.config.log;
-    let lines = log.line.iter().chain(&log.structured);
-    Details {
-        frontend: scene.told.or_else(|| scene.stream.local_address()),
-        own: server.and_then(Stream::local_address),
-        server: server.and_then(Stream::peer_address),
-        session,
-        line: scene.frontend.stats.lines.fetch_add(1, Relaxed),
-        samples: lines
-            .flat_map(|line| line.samples())
-            .map(|(fetch, converters)| scene.evaluate(fetch, converters))
-            .collect(),
     }
 }
 

@@ -12,6 +12,8 @@ pub struct LogLine {
     pub encoding: LogEncoding,
     /// What stands in it.
     pub items: Vec<LogItem>,
+    /// When all is known that it needs.
+    pub moment: LogMoment,
 }
 
 /// How a [`LogLine`] is encoded.
@@ -211,19 +213,6 @@ pub(crate) static VARIABLES: &[(&str, LogField, LogMoment)] = &[
 ];
 
 impl LogLine {
-    /// When all is known that the line needs.
-    #[must_use]
-    pub fn moment(&self) -> LogMoment {
-        let moments = self.items.iter().filter_map(|item| match item {
-            LogItem::Text(_) => None,
-            LogItem::Field { field, .. } => VARIABLES
-                .iter()
-                .find(|(_, known, _)| known == field)
-                .map(|(_, _, moment)| *moment),
-        });
-        moments.max().unwrap_or(Connected)
-    }
-
     /// Its samples, in their order.
     pub fn samples(&self) -> impl Iterator<Item = (&Fetch, &[Converter])> {
         self.items.iter().filter_map(|item| match item {

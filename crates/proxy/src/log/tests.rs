@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Instant, SystemTime};
 
-use evenkeel_config::{LogEncoding, LogField, LogFormat, LogItem, LogLine, LogStyle};
+use evenkeel_config::{LogEncoding, LogField, LogFormat, LogItem, LogLine, LogMoment, LogStyle};
 
 use super::*;
 use crate::queue::Passed;
@@ -292,6 +292,7 @@ fn line_of(
         text: String::new(),
         encoding,
         items: items.collect(),
+        moment: LogMoment::End,
     };
     let details = Details {
         frontend: Some(([192, 0, 2, 1], 6443).into()),
