@@ -148,6 +148,16 @@ impl Reader<'_> {
             }
         }
         self.missing(&proxy);
+        if let Some(format) = &proxy.log_format
+            && format.value == LineFormat::Custom
+        {
+            let message = format!(
+                "'log-format' has no effect in {}: what is answered here is logged as 'option httplog' \
+                 has it",
+                proxy.who()
+            );
+            self.warning(format.place.clone(), message);
+        }
         let format = proxy.log_format.clone().map(|format| {
             format.map(|format| match format {
                 LineFormat::Tcp => SessionLogFormat::Tcp,

@@ -122,6 +122,18 @@ fn what_haproxy_dropped_is_refused() {
 }
 
 #[test]
+fn answers_over_http_have_one_kind_of_line() {
+    check(
+        "defaults\n timeout client 1s\n log 127.0.0.1 local0\nfrontend f\n bind :1\n mode http\n \
+         monitor-uri /healthz\n log-format \"%ci\"\n",
+        &[
+            "8:2: warning: 'log-format' has no effect in frontend 'f': what is answered here is logged \
+             as 'option httplog' has it",
+        ],
+    );
+}
+
+#[test]
 fn options_that_a_variable_leaves_out_are_none() {
     check_line("server s 1.1.1.1:1 check \"${UNSET}\"", &[]);
     check_line("default-server \"\"", &[]);
