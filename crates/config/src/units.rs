@@ -52,6 +52,17 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The time that `text` begins with, where more stands behind its unit: `10sec` begins with `10s`.
+/// HAProxy 3.0 takes it with a warning.
+pub(crate) fn parse_beginning(text: &str) -> Option<(&str, Duration)> {
+    let (digits, rest) = split(text);
+    let unit = ["us", "ms", "s", "m", "h", "d"]
+        .into_iter()
+        .find(|unit| rest.starts_with(unit))?;
+    let taken = &text[..digits.len() + unit.len()];
+    Some((taken, parse_time(taken).ok()?))
+}
+
 fn too_long(text: &str) -> String {
     format!("time '{text}' is too long; the longest is {LONGEST_MS} ms (24.8 days)")
 }
@@ -83,6 +94,26 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(parse_bytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_with_more_behind_their_unit() {
+        for (text, expected) in [
+            ("10sec", Some(("10s", 10_000))),
+            ("5min", Some(("5m", 300_000))),
+            ("1h30m", Some(("1h", 3_600_000))),
+            ("10mss", Some(("10ms", 10))),
+            ("3us5", Some(("3us", 1))),
+            ("10x", None),
+            ("1.5h", None),
+            ("10S", None),
+            ("sec", None),
+            ("99999999days", None),
+        ] {
+            let found = parse_beginning(text)
+                .map(|(taken, time)| (taken, u64::try_from(time.as_millis()).unwrap()));
+            assert_eq!(found, expected, "{text}");
         }
     }
 

@@ -39,7 +39,8 @@ impl Reader<'_> {
             }
             return;
         }
-        if !self.has_fitting_arguments(&line, row, global) {
+        if !self.has_fitting_arguments(&line, row, global) || !line.negated && !self.is_right(&line)
+        {
             return;
         }
         match &row.support {
@@ -221,6 +222,18 @@ impl Reader<'_> {
                 false
             }
             Kind::Backend if !row.scope.admits_backends() => {
+                let itself = line.args().first().filter(|word| {
+                    matches!(name, "default_backend" | "use_backend")
+                        && word.text == self.proxy().name.value
+                });
+                if let Some(word) = itself {
+                    let message = format!(
+                        "'{name}' leads back to '{}' itself; remove the line",
+                        word.text
+                    );
+                    self.error(line.place(word), message);
+                    return false;
+                }
                 self.warning(
                     line.here(),
                     format!("'{short}' ignored because {who} has no frontend capability"),

@@ -121,6 +121,14 @@ pub(super) fn log_tag(reader: &mut Reader<'_>, line: &Line<'_>) {
 
 pub(super) fn node(reader: &mut Reader<'_>, line: &Line<'_>) {
     if let Some(word) = reader.one(line) {
+        let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if word.text.is_empty() || !word.text.chars().all(is_fine) {
+            let message = format!(
+                "'node' needs a name of letters, digits and . - _, not '{}'",
+                word.text
+            );
+            return reader.error(line.place(word), message);
+        }
         reader.draft.global.node = Some(line.spanned(word, word.text.clone()));
     }
 }

@@ -49,6 +49,8 @@ pub(super) fn judge(mut reader: Reader<'_>) -> Draft {
 struct Uses {
     /// Every backend.
     known: HashSet<String>,
+    /// Backends in mode tcp.
+    tcp: HashSet<String>,
     /// Backends in mode http with servers: they serve HTTP to whoever is sent there.
     serving: HashSet<String>,
     /// Named by a frontend in mode tcp.
@@ -73,6 +75,7 @@ impl Uses {
         };
         Self {
             known: names(&|proxy| proxy.kind.connects()),
+            tcp: names(&|proxy| proxy.kind.connects() && proxy.mode() == Mode::Tcp),
             serving: names(&|proxy| {
                 proxy.kind.connects() && proxy.mode() != Mode::Tcp && !proxy.servers.is_empty()
             }),
@@ -107,6 +110,16 @@ impl Reader<'_> {
                 );
                 self.error(name.place.clone(), message);
             } else if proxy.kind.accepts() {
+                let targets = proxy.default_backend.iter().chain(proxy.rules.backends());
+                for target in targets.filter(|target| uses.tcp.contains(&target.value)) {
+                    let message = format!(
+                        "{} is in mode http (set at {mode}) and its backend '{}' in mode tcp; write \
+                         'mode tcp' in both",
+                        proxy.who(),
+                        target.value
+                    );
+                    self.error(target.place.clone(), message);
+                }
                 let target = proxy.default_backend.as_ref();
                 let target = target.and_then(|target| backends.get(&target.value));
                 self.answer(proxy, target);
@@ -171,8 +184,17 @@ impl Reader<'_> {
     /// A proxy in mode tcp: HAProxy's own warnings, then its halves.
     fn finish(&mut self, mut proxy: Proxy) {
         for verdict in std::mem::take(&mut proxy.verdicts) {
+            if verdict.key == "dispatch" && proxy.balance.is_some() {
+                let message = format!(
+                    "dispatch address of {} will be ignored in balance mode",
+                    proxy.who()
+                );
+                self.warning(verdict.place, message);
+                continue;
+            }
             self.report(verdict);
         }
+        self.loops(&proxy);
         let unix_bind = &self.draft.global.privileges.unix_bind;
         proxy.binds = privileges::with_unix_bind(&proxy.binds, unix_bind);
         self.http_keywords(&proxy);
@@ -193,6 +215,18 @@ impl Reader<'_> {
         }
         if proxy.kind.connects() {
             self.draft.backends.push(backend(proxy));
+        }
+    }
+
+    /// A `listen` section that sends its connections to itself.
+    fn loops(&mut self, proxy: &Proxy) {
+        if proxy.kind != Kind::Listen {
+            return;
+        }
+        let targets = proxy.default_backend.iter().chain(proxy.rules.backends());
+        for target in targets.filter(|target| target.value == proxy.name.value) {
+            let message = format!("{} leads back to itself; remove the line", proxy.who());
+            self.error(target.place.clone(), message);
         }
     }
 

@@ -19,6 +19,7 @@ mod load;
 mod local;
 mod net;
 mod options;
+mod others;
 mod privileges;
 mod proxy;
 mod resolvers;
@@ -68,6 +69,7 @@ pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft 
         proxies: Vec::new(),
         sections: 0,
         tls: options::TlsDefaults::default(),
+        others: others::Others::default(),
         in_userlist: false,
         environment_hidden: false,
         notices: HashMap::new(),
@@ -76,6 +78,8 @@ pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft 
         reader.file(source);
     }
     reader.end_section();
+    reader.end_userlist();
+    reader.judge_error_pages();
     judge::judge(reader)
 }
 
@@ -125,6 +129,9 @@ enum Section {
     Other,
 }
 
+/// HAProxy's bound: a file with a longer line does not load there either.
+const MOST_WORDS: usize = 64;
+
 /// What is known while reading.
 pub(crate) struct Reader<'a> {
     environment: &'a Environment<'a>,
@@ -140,6 +147,8 @@ pub(crate) struct Reader<'a> {
     sections: usize,
     /// What holds for the TLS of every server.
     tls: options::TlsDefaults,
+    /// What is known of sections that are read over.
+    others: others::Others,
     /// Whether the section that is read over is a `userlist`, of which only the lines count.
     in_userlist: bool,
     /// `resetenv`: only `variables` count.
@@ -222,6 +231,18 @@ impl Reader<'_> {
         let Some(first) = words.first() else {
             return;
         };
+        if let Some(word) = words.get(MOST_WORDS) {
+            let place = Place {
+                file: Arc::clone(file),
+                line: number,
+                column: word.column,
+            };
+            let message = format!(
+                "a line has at most {MOST_WORDS} words, and '{}' is one more; say it in several lines",
+                word.text
+            );
+            return self.error(place, message);
+        }
         let line = Line {
             file,
             number,
@@ -251,6 +272,9 @@ impl Reader<'_> {
                 self.end_section();
                 self.section = Section::Other;
                 self.in_userlist = first.text == "userlist";
+                if let Some((name, _)) = other {
+                    self.begin_other(&line, name);
+                }
                 if self.in_userlist {
                     self.begin_userlist(&line);
                 }
@@ -261,9 +285,10 @@ impl Reader<'_> {
             name => match &self.section {
                 Section::Other if self.in_userlist => self.userlist_line(&line),
                 Section::Other => {
-                    self.draft
-                        .without_effect
-                        .push(Spanned::new(text.trim().to_owned(), place));
+                    if self.other_line(&line) {
+                        let text = text.trim().to_owned();
+                        self.draft.without_effect.push(Spanned::new(text, place));
+                    }
                 }
                 Section::None => {
                     let hint = did_you_mean(name, keywords::SECTIONS.into_iter());
@@ -459,8 +484,16 @@ impl Reader<'_> {
         match crate::units::parse_time(&word.text) {
             Ok(time) => Some(line.spanned(word, time)),
             Err(message) => {
-                self.error(line.place(word), format!("'{name}': {message}"));
-                None
+                let Some((taken, time)) = crate::units::parse_beginning(&word.text) else {
+                    self.error(line.place(word), format!("'{name}': {message}"));
+                    return None;
+                };
+                // As HAProxy does until its next release.
+                self.warning(
+                    line.place(word),
+                    format!("'{name}': {message}; '{taken}' is taken, write that"),
+                );
+                Some(line.spanned(word, time))
             }
         }
     }

@@ -394,6 +394,14 @@ fn each_option(
     let used = words.iter().rposition(|word| !word.text.is_empty());
     let mut rest = words[..used.map_or(0, |last| last + 1)].iter().peekable();
     while let Some(word) = rest.next() {
+        if word.text.is_empty() {
+            let message = format!(
+                "an empty word ends the options of a '{}' line, as in HAProxy: what stands behind \
+                 it does not count; leave the quotes out, or give the variable in them a value",
+                line.name
+            );
+            return reader.warning(line.place(word), message);
+        }
         let Some((row, name)) = keywords::find_option(table, &word.text) else {
             let known = table.iter().flat_map(|row| row.names.iter().copied());
             let hint = did_you_mean(&word.text, known);

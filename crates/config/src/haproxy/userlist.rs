@@ -20,14 +20,19 @@ impl Reader<'_> {
         let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
         let message = match words[..] {
             ["user", name, ref rest @ ..] => match self.user(name, rest) {
-                Ok(()) => return self.warn_of_hash(line, name),
+                Ok(()) => {
+                    self.note_groups(line);
+                    return self.warn_of_hash(line, name);
+                }
                 Err(message) => message,
             },
             ["group", name] => {
+                self.has_group(name);
                 self.group(name, "");
                 return;
             }
             ["group", name, "users", users] => {
+                self.has_group(name);
                 self.group(name, users);
                 return;
             }
@@ -77,6 +82,20 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The groups that a `user` line names, which have a line of their own somewhere.
+    fn note_groups(&mut self, line: &Line<'_>) {
+        // The line is `user NAME` and pairs of a keyword and its value.
+        for pair in line.words[2..].chunks(2) {
+            if let [keyword, names] = pair
+                && keyword.text == "groups"
+            {
+                for name in names.text.split(',') {
+                    self.wants_group(name, line.place(names));
+                }
+            }
+        }
     }
 
     /// A password that is only known as its hash is compared with nothing: whoever relied on it is

@@ -255,7 +255,8 @@ impl Range {
             low: i64::MIN,
             high: i64::MAX,
         };
-        if reading.comparison != Comparison::Eq {
+        // Before a range HAProxy does not heed an operator; its manual discourages both together.
+        if reading.comparison != Comparison::Eq && !text.contains(':') {
             let value = number(text)?;
             return Ok(match reading.comparison {
                 Comparison::Ge => Self { low: value, ..any },

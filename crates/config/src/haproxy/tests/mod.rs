@@ -4,6 +4,7 @@
 mod agreement;
 mod load;
 mod net;
+mod others;
 mod privileges;
 mod resolvers;
 mod values;
