@@ -9,6 +9,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -400,8 +401,12 @@ impl Backend {
     /// A server's limit, health or readiness changed: tells how many who waited were served or
     /// sent elsewhere.
     pub(crate) fn requeue(&self, state: &Arc<ServerState>) -> u32 {
+        self.requeue_where(state, self.has_limits())
+    }
+
+    /// The same, knowing whether any server has a limit: to find out takes a look at each.
+    fn requeue_where(&self, state: &Arc<ServerState>, has_limits: bool) -> u32 {
         let queue = &self.state.queue;
-        let has_limits = self.has_limits();
         if !has_limits && !queue.is_limited() {
             return 0;
         }
@@ -440,15 +445,16 @@ impl Backend {
 
     /// Takes the lines over with a new generation, whose limits may be others.
     pub(crate) fn adopt_queue(&self) {
-        let known: Vec<usize> = {
+        let known: HashSet<usize> = {
             let members = self.state.members();
             let backends: Vec<_> = members.iter().filter_map(Weak::upgrade).collect();
             let servers = backends.iter().flat_map(|backend| &backend.servers);
             servers.map(|server| server.state.id).collect()
         };
         self.state.queue.keep(|id| known.contains(&id));
+        let has_limits = self.has_limits();
         for server in &self.servers {
-            self.requeue(&server.state);
+            self.requeue_where(&server.state, has_limits);
         }
     }
 
