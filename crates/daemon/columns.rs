@@ -378,7 +378,7 @@ pub(crate) const COLUMNS: &[Column] = &[
     column("check_failures_total", Counter, "Checks that failed")
         .stat("chkfail", "MCP", U64)
         .server(|s| {
-            if s.is_checked {
+            if counts_checks(s) {
                 Count(s.check_failures_total)
             } else {
                 Unknown
@@ -388,7 +388,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         .stat("chkdown", "MCP", U64)
         .backend(|b| Count(b.service.down_total))
         .server(|s| {
-            if s.is_checked {
+            if counts_checks(s) {
                 Count(s.service.down_total)
             } else {
                 Unknown
@@ -406,7 +406,7 @@ pub(crate) const COLUMNS: &[Column] = &[
         .stat("downtime", "MCP", U32)
         .backend(|b| Count(b.service.downtime.as_secs()))
         .server(|s| {
-            if s.is_checked {
+            if counts_checks(s) {
                 Count(s.service.downtime.as_secs())
             } else {
                 Unknown
@@ -483,10 +483,14 @@ pub(crate) const COLUMNS: &[Column] = &[
     column(
         "check_code",
         Gauge,
-        "Code that the last health check got; a connect has none",
+        "Code that the last health check got, HTTP's status; 0 where an answer has none",
     )
     .stat_cell("check_code", "MOP", U32, stat::check_code)
-    .server(|s| if is_checked_now(s) { Count(0) } else { Nothing }),
+    .server(|s| match &s.last_check {
+        _ if !is_checked_now(s) => Nothing,
+        Some(check) => Count(check.code.unwrap_or_default().into()),
+        None => Count(0),
+    }),
     column(
         "check_duration_seconds",
         Gauge,
@@ -852,9 +856,14 @@ fn server_state(server: &ServerSnapshot) -> &'static str {
     }
 }
 
+/// Whether checks are on, be they paused by maintenance.
+fn counts_checks(server: &ServerSnapshot) -> bool {
+    server.is_checked && server.checks_enabled
+}
+
 /// HAProxy's exporter says nothing of checks that do not run.
 fn is_checked_now(server: &ServerSnapshot) -> bool {
-    server.is_checked && !server.status.is_maint()
+    counts_checks(server) && !server.status.is_maint()
 }
 
 fn check_state(server: &ServerSnapshot) -> Option<&'static str> {

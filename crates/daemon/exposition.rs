@@ -210,7 +210,7 @@ fn escaped(value: &str) -> String {
 pub(crate) mod tests {
     use std::time::SystemTime;
 
-    use evenkeel_config::{Balance, ServerAddress};
+    use evenkeel_config::{Balance, OwnPlace, ServerAddress};
     use evenkeel_health::{CheckOutcome, CheckStatus};
     use evenkeel_proxy::{
         Admin, BoundAddress, FrontendStatus, ProcessSnapshot, ServerSnapshot, ServerStatus,
@@ -252,6 +252,10 @@ pub(crate) mod tests {
             checks_enabled: true,
             last_check: last_check.map(outcome),
             check_failures_total: 0,
+            check_place: OwnPlace::default(),
+            agent_place: (None, 0),
+            observed_failures_total: None,
+            agent: None,
         }
     }
 

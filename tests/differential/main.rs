@@ -13,6 +13,7 @@ mod compare;
 
 mod balance;
 mod check_mode;
+mod checked_servers;
 mod checks;
 mod end_codes;
 mod health;

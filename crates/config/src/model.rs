@@ -526,6 +526,8 @@ pub struct Check {
     pub names: Arc<(String, String)>,
     /// Where: the server's address unless `addr`/`port` say otherwise.
     pub address: ServerAddress,
+    /// What of that is its own rather than the server's.
+    pub own: OwnPlace,
     /// Between checks of a server that is surely up.
     pub inter: Duration,
     /// Between checks while the state is changing; `inter` unless set.

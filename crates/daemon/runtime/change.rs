@@ -1,24 +1,19 @@
 //! The commands that change what runs. Every one of them is done on the control thread.
 
-use std::net::{IpAddr, SocketAddr};
-
-use evenkeel_config::ServerAddress;
-use evenkeel_proxy::{AdminState, Counters, FrontendStatus, Proxy, SaidHealth, ServerAt};
+use evenkeel_proxy::{AdminState, Counters, FrontendStatus, Proxy, ServerAt};
 
 use super::{Reply, Request};
 
 /// A change, or why not.
-type Changed = Result<Reply, Reply>;
-
-const BY: &str = "by 'stats socket command'";
+pub(super) type Changed = Result<Reply, Reply>;
 
 /// HAProxy's answer where a result is an answer either way.
-fn answer(changed: Changed) -> Reply {
+pub(super) fn answer(changed: Changed) -> Reply {
     changed.unwrap_or_else(|refusal| refusal)
 }
 
 /// Finds the server that `word` names as `backend/server`.
-fn server(proxy: &Proxy, word: Option<&&str>) -> Result<ServerAt, Reply> {
+pub(super) fn server(proxy: &Proxy, word: Option<&&str>) -> Result<ServerAt, Reply> {
     let Some((backend, server)) = word.and_then(|word| word.split_once('/')) else {
         return Err(Reply::refused("Require 'backend/server'."));
     };
@@ -86,84 +81,6 @@ pub(super) fn enable_agent(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
     }))
 }
 
-/// `set server <bk>/<srv> ...`.
-pub(super) fn set_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
-    answer(server(proxy, request.arguments.first()).map(|at| {
-        let word = |index: usize| request.arguments.get(index).copied().unwrap_or_default();
-        match word(1) {
-            "state" => set_state(proxy, at, word(2)),
-            "health" => set_health(proxy, at, word(2)),
-            "weight" => answer(set_weight_of(proxy, at, word(2))),
-            "addr" => answer(set_address(proxy, at, &request.arguments[2..])),
-            "agent" | "agent-send" if !proxy.has_agent(at) => {
-                Reply::refused("agent checks are not enabled on this server.")
-            }
-            "agent" => set_agent(proxy, at, word(2)),
-            "agent-addr" | "agent-port" if !proxy.has_agent(at) => {
-                Reply::refused("agent checks are not enabled on this server")
-            }
-            "check-addr" | "check-port" if !proxy.is_checked(at) => {
-                Reply::refused("health checks are not enabled on this server")
-            }
-            "check-addr" | "check-port" | "agent-addr" | "agent-port" | "agent-send" => {
-                Reply::refused(
-                    "this is read from the configuration alone: change it there and reload, which keeps every connection",
-                )
-            }
-            "fqdn" if word(2).is_empty() => {
-                Reply::refused("set server <b>/<s> fqdn requires a FQDN.")
-            }
-            "fqdn" => Reply::refused(
-                "set server <b>/<s> fqdn failed because no resolution is configured.",
-            ),
-            "ssl" => Reply::refused(
-                "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
-            ),
-            _ => Reply::refused(
-                "usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | check-port | fqdn | health | ssl | state | weight",
-            ),
-        }
-    }))
-}
-
-fn set_state(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
-    let state = match word {
-        "ready" => AdminState::Ready,
-        "drain" => AdminState::Drain,
-        "maint" => AdminState::Maint,
-        _ => {
-            let message = "'set server <srv> state' expects 'ready', 'drain' and 'maint'.";
-            return Reply::refused(message);
-        }
-    };
-    proxy.set_admin(at, state);
-    Reply::Done
-}
-
-fn set_health(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
-    let health = match word {
-        "up" => SaidHealth::Up,
-        "stopping" => SaidHealth::Stopping,
-        "down" => SaidHealth::Down,
-        _ => {
-            let message = "'set server <srv> health' expects 'up', 'stopping', or 'down'.";
-            return Reply::refused(message);
-        }
-    };
-    proxy.set_health(at, health);
-    Reply::Done
-}
-
-fn set_agent(proxy: &mut Proxy, at: ServerAt, word: &str) -> Reply {
-    let health = match word {
-        "up" => SaidHealth::Up,
-        "down" => SaidHealth::Down,
-        _ => return Reply::refused("'set server <srv> agent' expects 'up' or 'down'."),
-    };
-    proxy.set_health(at, health);
-    Reply::Done
-}
-
 /// `set weight <bk>/<srv> <weight>`.
 pub(super) fn set_weight(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
     answer(server(proxy, request.arguments.first()).and_then(|at| {
@@ -176,7 +93,7 @@ pub(super) fn set_weight(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
 const HEAVIEST: i64 = 256;
 
 /// A weight, or a percentage of the file's.
-fn set_weight_of(proxy: &mut Proxy, at: ServerAt, word: &str) -> Changed {
+pub(super) fn set_weight_of(proxy: &mut Proxy, at: ServerAt, word: &str) -> Changed {
     if word.is_empty() {
         return Err(Reply::refused("Require <weight> or <weight%>."));
     }
@@ -231,59 +148,6 @@ pub(super) fn get_weight(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
         let (weight, configured) = proxy.weight(at);
         Reply::Text(format!("{weight} (initial {configured})\n"))
     }))
-}
-
-/// `set server ... addr A [port P]`.
-fn set_address(proxy: &mut Proxy, at: ServerAt, arguments: &[&str]) -> Changed {
-    let Some(text) = arguments.first() else {
-        return Err(Reply::refused(
-            "set server <b>/<s> addr requires an address and optionally a port.",
-        ));
-    };
-    let Ok(ip) = text.parse::<IpAddr>() else {
-        return Err(Reply::refused(format!("Invalid addr '{text}'")));
-    };
-    let old = proxy.address(at);
-    let (old_ip, old_port) = match &old {
-        ServerAddress::Inet(address) => (address.ip(), address.port()),
-        ServerAddress::Mapped { ip, .. } => (*ip, 0),
-        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => {
-            return Err(Reply::refused("a server on a Unix socket has no address"));
-        }
-    };
-    let port = match arguments {
-        [_, "port", rest @ ..] => {
-            let text = rest.first().copied().unwrap_or_default();
-            let port = text.parse::<u16>().ok().filter(|&port| port > 0);
-            let Some(port) = port else {
-                return Err(Reply::refused(format!(
-                    "problem converting port '{text}' to an int"
-                )));
-            };
-            Some(port)
-        }
-        _ => None,
-    };
-    let new = match (&old, port) {
-        (_, Some(port)) => ServerAddress::Inet(SocketAddr::new(ip, port)),
-        (ServerAddress::Mapped { offset, .. }, None) => ServerAddress::Mapped {
-            ip,
-            offset: *offset,
-        },
-        (_, None) => ServerAddress::Inet(SocketAddr::new(ip, old_port)),
-    };
-    let mut changes = Vec::new();
-    if ip != old_ip {
-        changes.push(format!("IP changed from '{old_ip}' to '{ip}'"));
-    }
-    if let Some(port) = port.filter(|&port| port != old_port) {
-        changes.push(format!("port changed from '{old_port}' to '{port}'"));
-    }
-    if changes.is_empty() {
-        return Ok(Reply::told("nothing changed"));
-    }
-    proxy.set_address(at, new);
-    Ok(Reply::told(format!("{} {BY}", changes.join(", "))))
 }
 
 /// `set maxconn server <bk>/<srv> <value>`; 0: no limit.
@@ -363,12 +227,15 @@ pub(super) fn shutdown_frontend(proxy: &mut Proxy, request: &Request<'_>) -> Rep
 /// `set maxconn frontend <name> <value>`. What is no number is refused, which HAProxy takes for 0.
 pub(super) fn set_frontend_maxconn(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
     answer(frontend(proxy, request).map(|name| {
-        let number = request.arguments.get(1).and_then(|word| word.parse().ok());
-        match number {
-            Some(maxconn) => {
-                proxy.set_frontend_maxconn(name, maxconn);
-                Reply::Done
-            }
+        let word = request.arguments.get(1);
+        match word.and_then(|word| word.parse::<i64>().ok()) {
+            Some(number) => match u32::try_from(number) {
+                Ok(maxconn) => {
+                    proxy.set_frontend_maxconn(name, maxconn);
+                    Reply::Done
+                }
+                Err(_) => Reply::refused("Value out of range."),
+            },
             None => Reply::refused("Integer value expected."),
         }
     }))

@@ -11,6 +11,7 @@ mod look;
 pub(crate) mod saved;
 mod servers;
 mod sessions;
+mod set_server;
 mod socket;
 mod table;
 mod visit;

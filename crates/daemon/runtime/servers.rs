@@ -1,6 +1,7 @@
 //! `show servers state`: what a restart can take over, a line for each server.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use evenkeel_health::CheckOutcome;
 use evenkeel_proxy::{BackendSnapshot, ServerSnapshot, ServerStatus};
@@ -12,10 +13,10 @@ const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state s
      srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn \
      srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n";
 
-/// HAProxy's codes of a check's outcome, in the order of their numbers.
+/// HAProxy's codes of a check's outcome, in the order of their numbers; one has no name.
 const OUTCOMES: &[&str] = &[
     "UNK", "INI", "START", "CHECKED", "HANA", "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK",
-    "L6TOUT", "L6RSP", "L7TOUT", "L7RSP", "L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT",
+    "L6TOUT", "L6RSP", "L7TOUT", "L7RSP", "", "L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT",
     "PROCOK",
 ];
 /// A check that did not run yet.
@@ -42,7 +43,7 @@ fn line(text: &mut String, backend: &BackendSnapshot, server: &ServerSnapshot) {
     };
     writeln!(
         text,
-        "{} {} {} {} {ip} {} {} {} {} {} {status} {result} {} {} 0 0 0 {host} {port} - 0 0 - - 0",
+        "{} {} {} {} {ip} {} {} {} {} {} {status} {result} {} {} {} 0 0 {host} {port} - 0 {}",
         backend.id,
         backend.name,
         server.id,
@@ -54,6 +55,8 @@ fn line(text: &mut String, backend: &BackendSnapshot, server: &ServerSnapshot) {
         server.service.last_change.as_secs(),
         health(server),
         check_state(server),
+        agent_state(server),
+        places(server),
     )
     .expect("writing to a String does not fail");
 }
@@ -100,13 +103,14 @@ fn check_words(server: &ServerSnapshot) -> (usize, u8) {
     }
 }
 
-/// HAProxy's counter; of a server without checks its default `rise`, unless it is in maintenance.
+/// HAProxy's counter; of a server without checks of its own its default `rise`, unless it was put
+/// in maintenance or down itself.
 fn health(server: &ServerSnapshot) -> u32 {
     const DEFAULT_RISE: u32 = 2;
     match server.status {
         status if status.is_maint() => 0,
         _ if server.is_checked => server.health.0,
-        status if status.is_down() => 0,
+        status if status.is_down() && server.tracked.is_none() => 0,
         _ => DEFAULT_RISE,
     }
 }
@@ -119,4 +123,27 @@ fn check_state(server: &ServerSnapshot) -> u8 {
     let enabled = if server.checks_enabled { 0x04 } else { 0 };
     let paused = if server.status.is_maint() { 0x08 } else { 0 };
     0x02 | enabled | paused
+}
+
+/// The same of the agent, with the bit that says that it is one.
+fn agent_state(server: &ServerSnapshot) -> u8 {
+    match &server.agent {
+        None => 0,
+        Some(agent) if agent.is_enabled => 0x16,
+        Some(_) => 0x12,
+    }
+}
+
+/// Where it is checked, and where its agent is, as far as that is not where it is itself: the
+/// check's port and address, the agent's address and port.
+fn places(server: &ServerSnapshot) -> String {
+    let check = server.check_place;
+    let (agent_ip, agent_port) = server.agent_place;
+    let shown = |ip: Option<IpAddr>| ip.map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    format!(
+        "{} {} {} {agent_port}",
+        check.port.unwrap_or_default(),
+        shown(check.ip),
+        shown(agent_ip)
+    )
 }

@@ -6,7 +6,7 @@ use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
 
 use super::Own::{Help, LowerTo, Nothing, Prompt, Quit, Severity, ShowLevel, Timeout};
 use super::Run::{Change, Look, Visit};
-use super::{Command, Run, Sessions, change, info, look};
+use super::{Command, Run, Sessions, change, info, look, set_server};
 
 /// How many commands are offered for one that nobody knows.
 const MOST_GUESSES: usize = 5;
@@ -50,7 +50,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["set", "maxconn", "global"], "set maxconn global <value>", "change the process's maxconn until the next reload", Admin, Change(change::set_maxconn)),
     command(&["set", "maxconn", "server"], "set maxconn server <bk>/<srv> <value>", "change a server's maxconn", Admin, Change(change::set_server_maxconn)),
     command(&["set", "rate-limit"], "set rate-limit <setting> <value>", "rates are not limited: takes 0 alone", Admin, Change(change::set_rate_limit)),
-    command(&["set", "server"], "set server <bk>/<srv> [opts]", "change a server's state, health, weight or address", Admin, Change(change::set_server)),
+    command(&["set", "server"], "set server <bk>/<srv> [opts]", "change a server's state, health, agent, weight or address, or where it is checked", Admin, Change(set_server::set_server)),
     command(&["set", "severity-output"], "set severity-output [none|number|string]", "say how severe each message is", User, Visit(Severity)),
     command(&["set", "timeout"], "set timeout [cli] <delay>", "change how long this visit may be silent (seconds)", User, Visit(Timeout)),
     command(&["set", "weight"], "set weight <bk>/<srv> <weight>", "change a server's weight (as set server weight)", Admin, Change(change::set_weight)),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use evenkeel_config::check::{Action, CheckKind, Connect, Script, Step};
 use evenkeel_config::{
-    Backend, Balance, Check, HealthPolicy, InitState, OnMarkedDown, OnMarkedUp, Place, Queueing,
-    Redispatch, Server, ServerAddress, ServerLoad,
+    Backend, Balance, Check, HealthPolicy, InitState, OnMarkedDown, OnMarkedUp, OwnPlace, Place,
+    Queueing, Redispatch, Server, ServerAddress, ServerLoad,
 };
 
 use crate::Situation;
@@ -26,6 +26,7 @@ pub(crate) fn check(inter_ms: u64) -> Check {
         script: plain(CheckKind::Connect),
         names: Arc::new(("be".to_owned(), "s1".to_owned())),
         address: ServerAddress::Inet(([127, 0, 0, 1], 9).into()),
+        own: OwnPlace::default(),
         inter,
         fastinter: inter,
         downinter: inter,

@@ -1,6 +1,7 @@
 //! What commands ask of a running proxy, and change. All of it happens on the control thread, in
 //! the generation in force; what of it outlives a reload is the server's own matter.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -76,6 +77,44 @@ impl Proxy {
         self.backend_of(at).set_health(at.server, health);
     }
 
+    /// `set server ... agent`.
+    pub fn set_agent(&mut self, at: ServerAt, is_up: bool) {
+        self.backend_of(at).set_agent(at.server, is_up);
+    }
+
+    /// Whether it has no state of its own, but another server's.
+    #[must_use]
+    pub fn tracks(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        server.config.track.is_some()
+    }
+
+    /// `set server ... check-addr`, `check-port`: from the next check on, which comes at once. A
+    /// port of 0 is the server's own.
+    pub fn set_check_place(&mut self, at: ServerAt, ip: Option<IpAddr>, port: Option<u16>) {
+        self.backend_of(at).set_places(at.server, |places| {
+            let check = &mut places.check;
+            check.ip = ip.or(check.ip);
+            check.port = port.or(check.port).filter(|&port| port > 0);
+        });
+    }
+
+    /// `set server ... agent-addr`, `agent-port`: it is asked there at once.
+    pub fn set_agent_place(&mut self, at: ServerAt, ip: Option<IpAddr>, port: Option<u16>) {
+        self.backend_of(at).set_places(at.server, |places| {
+            let agent = &mut places.agent;
+            agent.ip = ip.or(agent.ip);
+            agent.port = port.unwrap_or(agent.port);
+        });
+    }
+
+    /// `set server ... agent-send`.
+    pub fn set_agent_words(&mut self, at: ServerAt, send: &[u8]) {
+        self.backend_of(at).set_places(at.server, |places| {
+            places.agent.send = send.into();
+        });
+    }
+
     /// The weight in force and the file's.
     #[must_use]
     pub fn weight(&self, at: ServerAt) -> (u16, u16) {
@@ -119,11 +158,18 @@ impl Proxy {
         server.config.check.is_some()
     }
 
+    /// Whether it is checked at the port that its address has.
+    #[must_use]
+    pub fn is_checked_at_its_port(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        server.config.check.is_some() && server.state.fitness().places.check.port.is_none()
+    }
+
     /// Whether it has an agent.
     #[must_use]
     pub fn has_agent(&self, at: ServerAt) -> bool {
         let server = &self.backend_of(at).servers[at.server];
-        server.state.fitness().agent.is_some()
+        server.config.agent.is_some()
     }
 
     /// `enable health`, `disable health`.
@@ -242,7 +288,8 @@ impl Proxy {
             for server in &backend.servers {
                 server.state.stats.clear(which);
                 if which == Counters::All {
-                    server.state.fitness().check_failures = 0;
+                    let mut fitness = server.state.fitness();
+                    (fitness.check_failures, fitness.observed_failures) = (0, 0);
                 }
             }
         }

@@ -14,6 +14,7 @@ use crate::balance::node_key;
 use crate::end::End;
 use crate::fitness::{AdminState, Fitness, Health};
 use crate::log::{self, Level, Transition};
+use crate::places::Places;
 use crate::server::Server;
 
 /// Why a server changes, as its log line tells.
@@ -200,6 +201,16 @@ impl Backend {
     /// `set server ... health`.
     pub(crate) fn set_health(&self, index: usize, health: Health) {
         self.change(index, Cause::Command, |fitness| fitness.set_health(health));
+    }
+
+    /// `set server ... agent`.
+    pub(crate) fn set_agent(&self, index: usize, is_up: bool) {
+        self.change(index, Cause::Command, |fitness| fitness.set_agent(is_up));
+    }
+
+    /// `set server ... check-addr`, `agent-port` and so on.
+    pub(crate) fn set_places(&self, index: usize, change: impl FnOnce(&mut Places)) {
+        self.change(index, Cause::Admin, |fitness| change(&mut fitness.places));
     }
 
     /// `set weight`, and what an agent says (0-256).
@@ -407,6 +418,49 @@ mod tests {
             4,
         );
         check("checked", &|| backend.enable_checks(0, true), fresh, 4);
+    }
+
+    #[test]
+    fn commands_speak_for_the_check_or_for_the_agent() {
+        let generation = testing::generation(
+            " server a 127.0.0.1:1 check agent-check agent-port 9\n \
+             server b 127.0.0.1:2 agent-check agent-port 9",
+        );
+        let backend = &generation.backends[0];
+        let status = |index| server(&generation, index).status_text();
+        backend.take(0, &outcome(true));
+        backend.set_agent(0, false);
+        assert_eq!(status(0), "DOWN (agent)");
+        backend.set_health(0, Health::Up);
+        assert_eq!(status(0), "DOWN (agent)");
+        backend.set_agent(0, true);
+        assert_eq!(status(0), "UP");
+        backend.set_health(0, Health::Down);
+        backend.set_agent(0, true);
+        assert_eq!(status(0), "DOWN");
+        backend.set_health(1, Health::Down);
+        assert_eq!(status(1), "DOWN");
+        backend.set_agent(1, true);
+        assert_eq!(status(1), "no check");
+    }
+
+    #[test]
+    fn where_a_check_goes_moves_it_and_lasts_until_the_file_says_otherwise() {
+        let generation = testing::generation(" server a 127.0.0.1:1 check port 2");
+        let backend = &generation.backends[0];
+        let state = &backend.servers[0].state;
+        let mut moves = state.moves();
+        backend.set_places(0, |places| places.check.port = Some(3));
+        assert!(moves.has_changed().unwrap());
+        moves.mark_unchanged();
+        backend.set_weight(0, 7);
+        assert!(!moves.has_changed().unwrap());
+        state.adapt(&backend.servers[0].config, Instant::now());
+        assert_eq!(state.fitness().places.check.port, Some(3));
+        let mut says = backend.servers[0].config.clone();
+        says.check.as_mut().unwrap().own.port = Some(4);
+        state.adapt(&says, Instant::now());
+        assert_eq!(state.fitness().places.check.port, Some(4));
     }
 
     #[test]

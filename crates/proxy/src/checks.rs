@@ -236,6 +236,7 @@ impl Backend {
             self.set_maxconn(index, Some(maxconn).filter(|maxconn| *maxconn > 0));
         }
         let Some(outcome) = &report.outcome else {
+            self.servers[index].state.fitness().agent_has_no_verdict = true;
             return;
         };
         // An agent that cannot be asked says nothing of its server.
@@ -250,8 +251,10 @@ impl Backend {
                 && verdict
             {
                 agent.on(outcome.is_pass());
+                fitness.take_agent_word(outcome.is_pass());
             }
             fitness.last_agent = Some(outcome.clone());
+            fitness.agent_has_no_verdict = false;
         });
     }
 
@@ -262,6 +265,7 @@ impl Backend {
         let Some(machine) = machine.filter(Machine::is_up) else {
             return;
         };
+        server.state.fitness().observed_failures += 1;
         let after = match observation.on_error {
             OnError::FastInter => None,
             OnError::FailCheck => Some(failed(machine)),

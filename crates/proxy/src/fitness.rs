@@ -7,6 +7,8 @@ use evenkeel_config as config;
 use evenkeel_config::{InitState, ServerAddress, ServerLoad};
 use evenkeel_health::{CheckOutcome, Machine, Record};
 
+use crate::places::Places;
+
 /// Since when something is up or down, and for how long it was down before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
@@ -148,6 +150,7 @@ struct Said {
     weight: u16,
     maxconn: Option<u32>,
     address: ServerAddress,
+    places: Places,
 }
 
 impl Said {
@@ -157,6 +160,7 @@ impl Said {
             weight: server.weight,
             maxconn: server.load.maxconn,
             address: server.address.clone(),
+            places: Places::of(server),
         }
     }
 }
@@ -173,6 +177,10 @@ pub(crate) struct Fitness {
     /// The agent's verdict; `None`: it has no agent.
     pub(crate) agent: Option<Machine>,
     pub(crate) last_agent: Option<CheckOutcome>,
+    /// Whether its agent answered last without saying whether it is up.
+    pub(crate) agent_has_no_verdict: bool,
+    /// How often clients' connects called for action (`observe`).
+    pub(crate) observed_failures: u64,
     /// What its last checks found, for `fail-open`.
     pub(crate) record: Record,
     /// Whether `fail-open` keeps it in use.
@@ -198,6 +206,8 @@ pub(crate) struct Fitness {
     is_leader: bool,
     /// Where it is now: the file's address, a command's or a resolver's.
     pub(crate) address: ServerAddress,
+    /// What its check and its agent have of their own: the file's, or a command's.
+    pub(crate) places: Places,
     pub(crate) standing: Standing,
     said: Said,
 }
@@ -218,6 +228,8 @@ impl Fitness {
             record: Record::default(),
             is_held: false,
             last_agent: None,
+            agent_has_no_verdict: false,
+            observed_failures: 0,
             agent_enabled: true,
             is_stopping: false,
             is_forced_down: false,
@@ -233,6 +245,7 @@ impl Fitness {
             init_state: server.init_state,
             is_leader: server.track.is_none(),
             address: server.address.clone(),
+            places: Places::of(server),
             standing: Standing::new(!server.disabled && !server.unresolved && is_up, now),
             said: Said::by(server),
         }
@@ -267,6 +280,7 @@ impl Fitness {
         self.agent_enabled = old.agent_enabled;
         self.said = Said {
             address: server.address.clone(),
+            places: Places::of(server),
             ..old.said.clone()
         };
         self.obey(server);
@@ -287,6 +301,9 @@ impl Fitness {
         }
         if says.address != self.said.address {
             self.address = says.address.clone();
+        }
+        if says.places != self.said.places {
+            self.places = says.places.clone();
         }
         self.said = says;
         self.load = server.load;
@@ -349,14 +366,23 @@ impl Fitness {
         }
     }
 
-    /// What `set server health` says.
+    /// What `set server health` says, as if its checks did.
     pub(crate) fn set_health(&mut self, health: Health) {
         self.is_stopping = health == Health::Stopping;
         let is_down = health == Health::Down;
         self.is_forced_down = is_down && self.machine.is_none();
-        for machine in [&mut self.machine, &mut self.agent].into_iter().flatten() {
-            *machine = machine.surely(!is_down);
-        }
+        self.machine = self.machine.map(|machine| machine.surely(!is_down));
+    }
+
+    /// What `set server agent` says, as if its agent did.
+    pub(crate) fn set_agent(&mut self, is_up: bool) {
+        self.agent = self.agent.map(|agent| agent.surely(is_up));
+        self.take_agent_word(is_up);
+    }
+
+    /// An agent's word counts for a server that nothing else checks.
+    pub(crate) fn take_agent_word(&mut self, is_up: bool) {
+        self.is_forced_down &= !is_up;
     }
 
     /// The share of weight and limit that slowstart leaves it, in percent.

@@ -23,7 +23,8 @@ use crate::gate::Gate;
 use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
-use crate::names::{self, checked_at};
+use crate::names;
+use crate::places::{asked_at, checked_at};
 use crate::relay::{Method, Terms};
 use crate::rules::World;
 use crate::server::{Follower, Server, ServerState};
@@ -234,8 +235,9 @@ impl Generation {
                     let server = &backend.servers[index];
                     let address = state.address(&server.config.address);
                     let spread = spread.clone();
+                    let own = state.fitness().places.check;
                     let check = config::Check {
-                        address: checked_at(&check.address, &server.config.address, &address),
+                        address: checked_at(own, &address),
                         ..check.clone()
                     };
                     let situation = || backend.state_header(index);
@@ -281,13 +283,26 @@ impl Generation {
                 let backend = backend.clone();
                 let spread = Spread::new(self.config.global.spread_checks, seed);
                 self.checks().spawn(async move {
-                    let state = backend.servers[index].state.clone();
-                    let publish = |report| {
-                        if state.fitness().agent_enabled {
-                            backend.take_agent(index, &report);
+                    let server = &backend.servers[index];
+                    let state = &server.state;
+                    loop {
+                        let mut moves = state.moves();
+                        let address = state.address(&server.config.address);
+                        let agent = asked_at(&agent, &state.fitness().places.agent, &address);
+                        let publish = |report| {
+                            if state.fitness().agent_enabled {
+                                backend.take_agent(index, &report);
+                            }
+                        };
+                        let spread = spread.clone();
+                        tokio::select! {
+                            never = watch_agent(agent, Duration::ZERO, spread, beat, publish) => {
+                                match never {}
+                            }
+                            // One that moved is asked at once.
+                            _ = moves.changed() => {}
                         }
-                    };
-                    match watch_agent(agent, Duration::ZERO, spread, beat, publish).await {}
+                    }
                 });
             }
             if let Some(observation) = server.config.observation {
@@ -527,7 +542,7 @@ pub(crate) fn set_fullconn(frontends: &[Arc<Frontend>], backends: &[Arc<Backend>
                 .iter()
                 .filter(|frontend| frontend.reaches(backend));
             let clients = reaching.map(|frontend| frontend.stats.gate.limit());
-            clients.fold(0, u32::saturating_add).div_ceil(10)
+            clients.fold(0, u32::saturating_add).div_ceil(10).max(1)
         });
         backend.fullconn.store(fullconn, Relaxed);
     }

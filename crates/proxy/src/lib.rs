@@ -26,6 +26,7 @@ mod local;
 mod log;
 mod names;
 mod observe;
+mod places;
 mod proxy;
 mod queue;
 mod reactor;

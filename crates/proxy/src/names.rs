@@ -2,7 +2,7 @@
 //! longer finds takes them out.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_config::{Prefer, Resolution, Resolvers, ServerAddress};
@@ -204,62 +204,5 @@ fn at(configured: &ServerAddress, target: &Target) -> ServerAddress {
             offset: *offset,
         },
         (fixed, _) => fixed.clone(),
-    }
-}
-
-/// Where a server is checked that is now at `now`: what its line does not say of checks follows.
-pub(crate) fn checked_at(
-    check: &ServerAddress,
-    configured: &ServerAddress,
-    now: &ServerAddress,
-) -> ServerAddress {
-    let (Some((ip, port)), Some((now_ip, now_port)), ServerAddress::Inet(check)) =
-        (ends(configured), ends(now), check)
-    else {
-        return check.clone();
-    };
-    let is_own = check.ip() == ip;
-    let port = match (is_own && Some(check.port()) == port, now_port) {
-        (true, Some(now)) => now,
-        _ => check.port(),
-    };
-    let ip = if is_own { now_ip } else { check.ip() };
-    ServerAddress::Inet(SocketAddr::new(ip, port))
-}
-
-fn ends(address: &ServerAddress) -> Option<(IpAddr, Option<u16>)> {
-    match address {
-        ServerAddress::Inet(address) => Some((address.ip(), Some(address.port()))),
-        ServerAddress::Mapped { ip, .. } => Some((*ip, None)),
-        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checks_follow_their_server_but_for_what_they_have_of_their_own() {
-        let inet = |text: &str| ServerAddress::Inet(text.parse().unwrap());
-        let configured = inet("0.0.0.0:6443");
-        let now = inet("10.0.0.7:7443");
-        let check = |check: &str| match checked_at(&inet(check), &configured, &now) {
-            ServerAddress::Inet(address) => address.to_string(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(check("0.0.0.0:6443"), "10.0.0.7:7443");
-        assert_eq!(check("0.0.0.0:9000"), "10.0.0.7:9000");
-        assert_eq!(check("10.9.9.9:6443"), "10.9.9.9:6443");
-        let mapped = |ip: &str| ServerAddress::Mapped {
-            ip: ip.parse().unwrap(),
-            offset: 0,
-        };
-        let found = checked_at(
-            &inet("0.0.0.0:9000"),
-            &mapped("0.0.0.0"),
-            &mapped("10.0.0.7"),
-        );
-        assert_eq!(found, inet("10.0.0.7:9000"));
     }
 }

@@ -184,6 +184,9 @@ fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -
     let (config, stats) = (&server.config, &server.state.stats);
     let fitness = server.state.fitness().clone();
     let machine = fitness.machine;
+    // One that tracks another has that one's verdict, which is not its own agent's.
+    let agent = config.agent.as_ref();
+    let agent = agent.and_then(|_| agent_snapshot(&fitness));
     ServerSnapshot {
         id: config.id,
         name: config.name.clone(),
@@ -213,7 +216,24 @@ fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -
         checks_enabled: fitness.checks_enabled,
         last_check: fitness.last_check,
         check_failures_total: fitness.check_failures,
+        check_place: fitness.places.check,
+        agent_place: (fitness.places.agent.ip, fitness.places.agent.port),
+        observed_failures_total: config.observation.map(|_| fitness.observed_failures),
+        agent,
     }
+}
+
+fn agent_snapshot(fitness: &Fitness) -> Option<AgentSnapshot> {
+    let machine = fitness.agent?;
+    Some(AgentSnapshot {
+        is_enabled: fitness.agent_enabled,
+        health: machine.health(),
+        said: match &fitness.last_agent {
+            _ if fitness.agent_has_no_verdict => AgentWord::NoVerdict,
+            Some(outcome) => AgentWord::Verdict(outcome.clone()),
+            None => AgentWord::None,
+        },
+    })
 }
 
 /// What backends and servers count alike.

@@ -39,7 +39,7 @@ pub(crate) struct ServerState {
     pub(crate) observer: Observer,
     /// Whether checks run now.
     checks_run: watch::Sender<bool>,
-    /// How often it moved to another address.
+    /// How often it moved to another address, or what checks it did.
     moves: watch::Sender<u64>,
     /// The server in each generation that still has connections.
     members: Mutex<Vec<Weak<Server>>>,
@@ -85,9 +85,9 @@ impl ServerState {
     /// it is told by `Backend::change`.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Fitness) -> T) -> T {
         let mut fitness = self.fitness();
-        let before = fitness.address.clone();
+        let before = (fitness.address.clone(), fitness.places.clone());
         let result = change(&mut fitness);
-        if fitness.address != before {
+        if fitness.address != before.0 || fitness.places != before.1 {
             self.moves.send_modify(|moves| *moves += 1);
         }
         let wants_checks = fitness.wants_checks();
@@ -107,7 +107,7 @@ impl ServerState {
         }
     }
 
-    /// What changes when it moves to another address.
+    /// What changes when it moves to another address, or its check or agent does.
     pub(crate) fn moves(&self) -> watch::Receiver<u64> {
         self.moves.subscribe()
     }

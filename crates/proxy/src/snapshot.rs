@@ -1,10 +1,10 @@
 //! What a running proxy looks like at one moment: plain data, from which metrics, statistics and
 //! pages are printed. Numbers are since the start of the process or the object, whichever is later.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use evenkeel_config::{Balance, ServerAddress};
+use evenkeel_config::{Balance, OwnPlace, ServerAddress};
 use evenkeel_health::CheckOutcome;
 
 use crate::fitness::Admin;
@@ -361,4 +361,34 @@ pub struct ServerSnapshot {
     pub last_check: Option<CheckOutcome>,
     /// Checks that failed (`chkfail`).
     pub check_failures_total: u64,
+    /// Where checks go that do not go where the server is.
+    pub check_place: OwnPlace,
+    /// The same of its agent, or of one that it might have; a port of 0: it has none.
+    pub agent_place: (Option<IpAddr>, u16),
+    /// How often clients' connects called for action (`hanafail`); `None`: they are not observed.
+    pub observed_failures_total: Option<u64>,
+    /// Its agent; `None`: it has none.
+    pub agent: Option<AgentSnapshot>,
+}
+
+/// The agent of a server.
+#[derive(Clone, Debug)]
+pub struct AgentSnapshot {
+    /// Whether it is asked, as far as commands decide.
+    pub is_enabled: bool,
+    /// HAProxy's health counter, of a top of 1.
+    pub health: u32,
+    /// What it said last.
+    pub said: AgentWord,
+}
+
+/// What an agent said last.
+#[derive(Clone, Debug)]
+pub enum AgentWord {
+    /// It has not been asked yet.
+    None,
+    /// Nothing about being up or down.
+    NoVerdict,
+    /// This, or why it could not be asked.
+    Verdict(CheckOutcome),
 }

@@ -1,6 +1,6 @@
 //! What besides checks decides about a server's health, and what is told of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// What a backend does with the verdicts on its servers.
@@ -13,11 +13,22 @@ pub struct HealthPolicy {
     pub fail_open: bool,
 }
 
+/// What a check's address has of its own (`addr`, `port`); what it has not is the server's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnPlace {
+    /// The host.
+    pub ip: Option<IpAddr>,
+    /// The port.
+    pub port: Option<u16>,
+}
+
 /// A program beside a server that says how fit it is (HAProxy manual, `agent-check`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
     /// Where it is.
     pub address: SocketAddr,
+    /// `agent-addr`, else `addr`; `None`: it is where the server is, wherever that comes to be.
+    pub own_ip: Option<IpAddr>,
     /// Between questions.
     pub inter: Duration,
     /// How long the connect may take.

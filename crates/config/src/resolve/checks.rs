@@ -12,7 +12,7 @@ use crate::check::{
     Step, Template, TlsClient, TlsDraft, TlsError, TlsSettings,
 };
 use crate::draft::{BackendDraft, Maybe, ServerDraft, Spanned};
-use crate::{Check, ConnectFrom, Place, ServerAddress};
+use crate::{Check, ConnectFrom, OwnPlace, Place, ServerAddress};
 
 const DEFAULT_INTER: Duration = Duration::from_secs(2);
 const DEFAULT_RISE: u32 = 2;
@@ -78,7 +78,7 @@ impl Resolver<'_> {
         settings: &mut CheckSettings,
     ) -> Option<Check> {
         let script = self.script(draft, settings)?;
-        let address = self.check_address(draft, server, &script)?;
+        let (address, own) = self.check_address(draft, server, &script)?;
         let options = &draft.options;
         let inter = value(options.inter.clone()).unwrap_or(DEFAULT_INTER);
         let connect_timeout = match (settings.check_timeout, settings.connect_timeout) {
@@ -89,6 +89,7 @@ impl Resolver<'_> {
             script,
             names: Arc::new((settings.backend.clone(), draft.name.value.clone())),
             address,
+            own,
             inter,
             fastinter: value(options.fastinter.clone()).unwrap_or(inter),
             downinter: value(options.downinter.clone()).unwrap_or(inter),
@@ -106,16 +107,17 @@ impl Resolver<'_> {
         draft: &ServerDraft,
         server: &ServerAddress,
         script: &Script,
-    ) -> Option<ServerAddress> {
+    ) -> Option<(ServerAddress, OwnPlace)> {
         let options = &draft.options;
-        let mut ip_and_port = match server {
+        let mut own = OwnPlace::default();
+        let (server_ip, server_port) = match server {
             ServerAddress::Inet(address) => (Some(address.ip()), Some(address.port())),
             ServerAddress::Mapped { ip, .. } => (Some(*ip), None),
             ServerAddress::Unix(_) | ServerAddress::Abstract(_) => (None, None),
         };
         if let Some(text) = &options.check_address {
             match self.check_host(&text.value) {
-                Ok((ip, port)) => ip_and_port = (Some(ip), port.or(ip_and_port.1)),
+                Ok((ip, port)) => (own.ip, own.port) = (Some(ip), port),
                 Err(message) => {
                     self.error(&text.place, format!("'addr': {message}"));
                     return None;
@@ -123,18 +125,18 @@ impl Resolver<'_> {
             }
         }
         if let Some(port) = &options.check_port {
-            ip_and_port.1 = Some(port.value);
+            own.port = Some(port.value);
         }
         let first_port = script.steps.iter().find_map(|step| match &step.action {
             Action::Connect(connect) => Some(connect.port),
             _ => None,
         });
-        match ip_and_port {
-            (Some(ip), Some(port)) => Some(ServerAddress::Inet(SocketAddr::new(ip, port))),
-            (None, _) => Some(server.clone()),
+        match (own.ip.or(server_ip), own.port.or(server_port)) {
+            (Some(ip), Some(port)) => Some((ServerAddress::Inet(SocketAddr::new(ip, port)), own)),
+            (None, _) => Some((server.clone(), own)),
             // The first step names a port of its own.
             (Some(ip), None) if first_port.flatten().is_some() => {
-                Some(ServerAddress::Mapped { ip, offset: 0 })
+                Some((ServerAddress::Mapped { ip, offset: 0 }, own))
             }
             (Some(_), None) => {
                 let place = options

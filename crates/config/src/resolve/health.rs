@@ -38,7 +38,7 @@ impl Resolver<'_> {
     ) -> Option<Agent> {
         let health = draft.options.health.clone();
         let on = health.agent.filter(|agent| agent.value)?;
-        let Some(port) = health.agent_port else {
+        let Some(port) = health.agent_port.or(draft.options.check_port.clone()) else {
             let message = format!(
                 "server '{}' does not have an agent port; add 'agent-port N'",
                 draft.name.value
@@ -51,8 +51,10 @@ impl Resolver<'_> {
             ServerAddress::Mapped { ip, .. } => Some(*ip),
             ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
         };
-        let ip = match &health.agent_address {
-            None => own,
+        let address = health.agent_address.as_ref();
+        let address = address.or(draft.options.check_address.as_ref());
+        let own_ip = match address {
+            None => None,
             Some(text) => match self.check_host(&text.value) {
                 Ok((ip, _)) => Some(ip),
                 Err(message) => {
@@ -61,7 +63,7 @@ impl Resolver<'_> {
                 }
             },
         };
-        let Some(ip) = ip else {
+        let Some(ip) = own_ip.or(own) else {
             let message = format!(
                 "server '{}' has no IP address to find its agent at; add 'agent-addr'",
                 draft.name.value
@@ -72,6 +74,7 @@ impl Resolver<'_> {
         let inter = value(health.agent_inter).unwrap_or(DEFAULT_AGENT_INTER);
         Some(Agent {
             address: SocketAddr::new(ip, port.value),
+            own_ip,
             inter,
             connect_timeout: match (check_timeout, connect_timeout) {
                 (Some(_), Some(connect)) => connect.min(inter),
