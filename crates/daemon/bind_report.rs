@@ -34,9 +34,14 @@ pub(crate) fn reason(error: &BindError, moment: Moment) -> String {
 
 /// A bind that failed, as a problem of the line that asks for it.
 pub(crate) fn refused(error: &BindError, moment: Moment) -> Problem {
+    // What takes commands is no frontend.
+    let who = match error.frontend.as_str() {
+        "stats socket" => "the stats socket".to_owned(),
+        "-S" => "the master".to_owned(),
+        name => format!("frontend '{name}'"),
+    };
     let message = format!(
-        "frontend '{}' cannot listen on {}: {}",
-        error.frontend,
+        "{who} cannot listen on {}: {}",
         describe(&error.address),
         reason(error, moment)
     );

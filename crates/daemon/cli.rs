@@ -57,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) foreground: bool,
     /// `-W`, `-Ws`: behave as HAProxy's master toward whoever started it.
     pub(crate) master: bool,
+    /// `-S`: where the master's commands are taken.
+    pub(crate) master_sockets: Vec<String>,
     /// `-p`: overrides `pidfile`.
     pub(crate) pidfile: Option<PathBuf>,
     /// `-C`: where relative names start.
@@ -137,7 +139,6 @@ enum Effect {
 }
 
 const ONE_POLLER: &str = "there is one poller here, epoll";
-const ONE_PROCESS: &str = "one process does all; SIGUSR2 and SIGHUP reload it";
 const NOTHING_TO_DEBUG: &str = "nothing here is debugged this way; see -d";
 
 /// Every option, in the order of the help.
@@ -187,6 +188,16 @@ const FLAGS: &[Flag] = &[
         "-Ws",
         "as -W, for Type=notify units (any start tells systemd when asked to)",
         |o| o.master = true,
+    ),
+    take(
+        "-S",
+        "ADDRESS[,OPTION...]",
+        "with -W: take HAProxy's master commands here (reload, show proc, @1 ...), \
+         e.g. /run/evenkeel-master.sock,mode,600,level,operator",
+        |o, v| {
+            o.master_sockets.push(v.to_owned());
+            Ok(())
+        },
     ),
     take("-p", "FILE", "write the process id here", |o, v| {
         o.pidfile = Some(v.into());
@@ -282,7 +293,6 @@ const FLAGS: &[Flag] = &[
     }),
     ask("-h", "print this", || Request::Help),
     ask("--help", "print this", || Request::Help),
-    none("-S", "BIND", ONE_PROCESS),
     none(
         "-x",
         "SOCKET",
@@ -589,7 +599,8 @@ mod tests {
         assert!(run.master);
         assert_eq!(run.files, [PathBuf::from("/etc/haproxy/haproxy.cfg")]);
         assert_eq!(run.pidfile, Some("/run/haproxy.pid".into()));
-        assert_eq!(run.without_effect, [("-S", ONE_PROCESS)]);
+        assert_eq!(run.master_sockets, ["/run/haproxy-master.sock"]);
+        assert!(run.without_effect.is_empty());
         let check = options("-Ws -f /etc/haproxy/haproxy.cfg -c -q -S /run/haproxy-master.sock");
         assert!(check.check);
         assert_eq!(check.verbosity, Verbosity::Quiet);

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use evenkeel_config::{
-    Config, Environment, Finding, Loaded, Place, Problem, RelayMethod, SYSTEM_CA, Source,
+    Bind, Config, Environment, Finding, Loaded, Place, Problem, RelayMethod, SYSTEM_CA, Source,
+    StatsSocket,
 };
 
 use crate::cli::Options;
@@ -31,11 +32,82 @@ pub(crate) fn load_with(
     sources: &[Source],
     machine: &Machine<'_>,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut loaded = on_machine(options, machine, |environment| {
-        evenkeel_config::load(sources, environment)
+    let (mut loaded, master) = on_machine(options, machine, |environment| {
+        let loaded = evenkeel_config::load(sources, environment);
+        let master = master_sockets(options, environment);
+        match (loaded, master) {
+            (Ok(loaded), Ok(master)) => Ok((loaded, master)),
+            (loaded, master) => {
+                let problems = loaded.err().into_iter().chain(master.err());
+                Err(problems.flatten().collect::<Vec<_>>())
+            }
+        }
     })?;
     put_on_top(&mut loaded.config, options);
+    admit(master, &mut loaded, options)?;
     Ok(loaded)
+}
+
+/// What each `-S` says.
+fn master_sockets(
+    options: &Options,
+    environment: &Environment<'_>,
+) -> Result<Vec<StatsSocket>, Vec<Problem>> {
+    let mut sockets = Vec::new();
+    let mut problems = Vec::new();
+    for argument in &options.master_sockets {
+        match evenkeel_config::master_sockets(argument, environment) {
+            Ok(found) => sockets.extend(found),
+            Err(found) => problems.extend(found),
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(sockets),
+        false => Err(problems),
+    }
+}
+
+/// Puts the master's sockets beside what the files listen on.
+///
+/// # Errors
+/// There is no master, or somebody else listens there.
+fn admit(
+    master: Vec<StatsSocket>,
+    loaded: &mut Loaded,
+    options: &Options,
+) -> Result<(), Vec<Problem>> {
+    let makes_master = |(_, line): &(Place, String)| {
+        let mut words = line.split_whitespace();
+        words.next() == Some("master-worker")
+    };
+    let is_master = options.master || loaded.without_effect.iter().any(makes_master);
+    let config = &loaded.config;
+    let sockets = &config.global.runtime.sockets;
+    let frontends = config.frontends.iter();
+    let mut taken: Vec<&Bind> = frontends
+        .flat_map(|frontend| &frontend.binds)
+        .chain(sockets.iter().map(|socket| &socket.bind))
+        .collect();
+    let mut problems = Vec::new();
+    for socket in &master {
+        let place = socket.bind.place.clone();
+        if !is_master {
+            let message = "there is a master with -W or -Ws alone; add one of them".to_owned();
+            problems.push(Problem::error(place, message));
+        } else if let Some(other) = taken
+            .iter()
+            .find(|other| other.address == socket.bind.address)
+        {
+            let message = format!("{} listens on the same address", other.place);
+            problems.push(Problem::error(place, message));
+        }
+        taken.push(&socket.bind);
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    loaded.config.global.runtime.master_sockets = master;
+    Ok(())
 }
 
 /// What is asked of the machine while a configuration is loaded, besides its own files.

@@ -12,7 +12,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 use evenkeel_config::{BindAddress, Config, Place, Problem};
 use rustix::net::sockopt::socket_acceptconn;
 
-/// Claims every descriptor that a `bind fd@N` or `stats socket fd@N` of `config` names.
+/// Claims every descriptor that a `bind fd@N`, `stats socket fd@N` or `-S fd@N` of `config` names.
 ///
 /// # Errors
 /// Each one that was not inherited or does not listen.
@@ -63,7 +63,8 @@ fn wanted(config: &Config) -> BTreeMap<i32, &Place> {
         .frontends
         .iter()
         .filter(|frontend| !frontend.disabled);
-    let sockets = config.global.runtime.sockets.iter();
+    let runtime = &config.global.runtime;
+    let sockets = runtime.sockets.iter().chain(&runtime.master_sockets);
     let binds = frontends
         .flat_map(|frontend| &frontend.binds)
         .chain(sockets.map(|socket| &socket.bind));

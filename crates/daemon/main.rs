@@ -16,6 +16,7 @@ mod http;
 mod inherit;
 mod keeper;
 mod limits;
+mod master;
 mod metrics_doc;
 mod notify;
 mod port_owner;

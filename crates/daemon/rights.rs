@@ -51,7 +51,8 @@ impl Rights {
         let user = find(&privileges.user, user_id);
         let group = find(&privileges.group, group_id);
         let binds = config.frontends.iter().flat_map(|frontend| &frontend.binds);
-        let sockets = config.global.runtime.sockets.iter();
+        let runtime = &config.global.runtime;
+        let sockets = runtime.sockets.iter().chain(&runtime.master_sockets);
         for bind in binds.chain(sockets.map(|socket| &socket.bind)) {
             let user = bind.access.user.as_ref().map(user_id);
             let group = bind.access.group.as_ref().map(group_id);

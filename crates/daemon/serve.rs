@@ -20,6 +20,7 @@ use crate::cli::Options;
 use crate::columns::View;
 use crate::desk::{self, Desk};
 use crate::keeper::{Fetched, Keeper};
+use crate::master::{self, How, Master, Reloads};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
@@ -122,6 +123,11 @@ struct Control {
     runtime: Option<runtime::Sockets>,
     command: mpsc::Sender<Ask>,
     facts: Arc<Facts>,
+    /// The master's sockets.
+    _master: Option<Master>,
+    reloads: Reloads,
+    /// What becomes of open sessions when the load under way is in force.
+    how: How,
     recorder: Recorder,
     started: SystemTime,
     /// The same moment on the clock that only goes forward.
@@ -160,6 +166,8 @@ impl Control {
                 .map_err(|error| format!("cannot talk to the keeper: {error}"))?;
         }
         let facts = Arc::new(Facts::new(&loaded));
+        let began = Instant::now();
+        let reloads = Reloads::new(std::process::id(), began, &loaded.warnings);
         let logs = Logs::through(doors.clone())
             .map_err(|error| format!("cannot deliver logs: {error}"))?;
         let settings = Settings {
@@ -185,9 +193,12 @@ impl Control {
             runtime: None,
             command,
             facts,
+            _master: None,
+            reloads,
+            how: How::Soft,
             recorder,
             started: SystemTime::now(),
-            began: Instant::now(),
+            began,
             loading: None,
             reload_again: false,
             draining: None,
@@ -202,6 +213,9 @@ impl Control {
         control
             .serve_runtime()
             .map_err(|error| format!("cannot serve the stats sockets: {error}"))?;
+        control
+            .serve_master()
+            .map_err(|error| format!("cannot serve the master's sockets: {error}"))?;
         // Not earlier: an id in there is one of a process that serves.
         if let Some(pidfile) = pidfile {
             pidfile.write();
@@ -229,11 +243,31 @@ impl Control {
         Ok(())
     }
 
+    /// Takes the master's commands, from now on to the end.
+    fn serve_master(&mut self) -> std::io::Result<()> {
+        let mut listeners = Vec::new();
+        for socket in &self.proxy.config().global.runtime.master_sockets {
+            if let Some(listener) = self.proxy.sockets().duplicate(&socket.bind)? {
+                listeners.push((listener, socket.level));
+            }
+        }
+        self._master = Some(Master::serve(listeners, &self.command, self.began)?);
+        Ok(())
+    }
+
     /// Does what a command asks.
     fn obey(&mut self, ask: Ask) {
         match ask {
             // A visitor that left meanwhile needs no answer.
             Ask::Look(answer) => drop(answer.send((self.view(), self.facts.clone()))),
+            Ask::Master(master::Ask::State(answer)) => {
+                let draining = self.proxy.draining_generations();
+                drop(answer.send(self.reloads.state(draining, Instant::now())));
+            }
+            Ask::Master(master::Ask::Reload(how, answer)) => {
+                self.reloads.ask(how, answer);
+                self.begin_reload();
+            }
             Ask::Sessions(answer) => drop(answer.send(self.proxy.roll())),
             Ask::Change {
                 change,
@@ -309,6 +343,7 @@ impl Control {
         if self.loading.take().is_some() {
             tracing::warn!("the reload under way is given up: the process drains toward its end");
         }
+        self.reloads.give_up();
         tracing::info!("draining: accepting nothing more, waiting for the last connection to end");
         self.proxy.drain();
         // A successor that took the address over answers alone: two processes' counters mixed
@@ -336,10 +371,12 @@ impl Control {
     fn begin_reload(&mut self) {
         if self.draining.is_some() {
             tracing::warn!("not reloading: the process drains toward its end");
+            self.reloads.give_up();
         } else if self.loading.is_some() {
             self.reload_again = true;
         } else {
             notify::reloading();
+            self.how = self.reloads.begin();
             tracing::info!("reloading");
             self.loading = Some(match &self.keeper {
                 Some(keeper) => {
@@ -371,11 +408,17 @@ impl Control {
         }
         match outcome {
             Ok(()) => {
+                if self.how == How::Hard {
+                    self.proxy.cut_draining();
+                }
                 tracing::info!("reloaded");
+                self.reloads
+                    .succeed(self.proxy.generation(), Instant::now());
                 notify::ready();
             }
             Err(problems) => {
-                tell(&problems);
+                self.tell(&problems);
+                self.reloads.fail();
                 tracing::error!("reload failed, everything stays as it was");
                 self.log_failure(&problems);
                 self.proxy.note_failed_reload();
@@ -407,11 +450,11 @@ impl Control {
                 (loaded, admin)
             }
         };
-        tell(&loaded.warnings);
+        self.tell(&loaded.warnings);
         if self.keeper.is_some() {
             self.rights.suffice(&loaded.config)?;
         }
-        tell(&rights::unchangeable(self.proxy.config(), &loaded.config));
+        self.tell(&rights::unchangeable(self.proxy.config(), &loaded.config));
         foreign::allowed(&loaded.config)?;
         prepare::accept_warnings(&self.options, &loaded)?;
         prepare::keeps_serving(&loaded.config, self.proxy.config())
@@ -440,7 +483,7 @@ impl Control {
             .proxy
             .reload(loaded.config, limits.maxconn, limits.threads)
             .map_err(|error| self.refused(&error))?;
-        tell(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
+        self.tell(&absent.iter().map(bind_report::absent).collect::<Vec<_>>());
         self.facts = Arc::new(facts);
         if let Err(error) = self.serve_runtime() {
             tracing::error!("no commands are taken: {error}");
@@ -453,6 +496,18 @@ impl Control {
             });
         }
         Ok(())
+    }
+
+    /// Problems of a running process go where its other messages go, and to who asked for the
+    /// reload.
+    fn tell(&mut self, problems: &[Problem]) {
+        for problem in problems {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        self.reloads.note(problems);
     }
 
     /// A child has ended: the keeper, for there is no other.
@@ -495,16 +550,6 @@ impl Control {
             Level::Alert,
             &format!("Reload failed, everything stays as it was{first}"),
         );
-    }
-}
-
-/// Problems of a running process go where its other messages go.
-fn tell(problems: &[Problem]) {
-    for problem in problems {
-        match problem.severity {
-            Severity::Error => tracing::error!("{problem}"),
-            Severity::Warning => tracing::warn!("{problem}"),
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod half_close;
 mod health;
 mod http;
 mod logs;
+mod master;
 mod maxconn;
 mod metrics;
 mod privileges;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use nix::unistd::{Group, User};
 use rustix::process::{Pid, kill_process};
 
-use crate::support::balancer::temporary_directory;
+use crate::support::balancer::{Launch, temporary_directory};
+use crate::support::cli::ask;
 use crate::support::lab::visit;
 use crate::support::{Balancer, Lab, Peer, Program, Signal, loopback, not_run, until};
 
@@ -219,6 +220,48 @@ fn debians_file_serves_confined_and_reloads_a_backend_and_a_low_port() {
         log.recv(&mut [0; 64]).ok()
     });
     assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 2.0);
+}
+
+/// The master's socket lies where the process can no longer go, and answers reloads all the same.
+#[test]
+fn the_masters_socket_reloads_a_confined_process() {
+    let Some(cell) = Cell::new("the_masters_socket_reloads_a_confined_process") else {
+        return;
+    };
+    let [a, b] = cell.lab.origins(["a", "b"]);
+    let (front, low) = (cell.lab.address(), cell.low_address());
+    let _log = bind_log(&cell);
+    let master = cell.secret.join("master.sock");
+    let launch = Launch {
+        arguments: vec![
+            "-W".into(),
+            "-S".into(),
+            format!("{},mode,600", master.display()),
+        ],
+        ..Launch::default()
+    };
+    let text = cell.debian(&cell.api(front, a.address()));
+    let lb = cell.lab.launch(&text, &launch);
+    cell.assert_confined(&lb);
+    assert_eq!(fs::metadata(&master).unwrap().mode() & 0o777, 0o600);
+
+    for (bind, server) in [(front, b.address()), (low, a.address())] {
+        let text = cell.debian(&cell.api(bind, server));
+        fs::write(lb.file("lb.cfg"), text).unwrap();
+        let answer = ask(&master, "reload");
+        assert!(answer.starts_with("Success=1\n--\n"), "{answer}");
+    }
+    assert_eq!(visit(low), "a");
+
+    let bad = cell.debian("listen api\n    bnid 127.0.0.1:1\n");
+    fs::write(lb.file("lb.cfg"), &bad).unwrap();
+    let answer = ask(&master, "reload");
+    assert!(answer.starts_with("Success=0\n--\n"), "{answer}");
+    let place = format!("lb.cfg:{}:5: unknown keyword 'bnid'", bad.lines().count());
+    assert!(answer.contains(&place), "{answer}");
+    assert_eq!(visit(low), "a");
+    let shown = ask(&master, "show proc");
+    assert!(shown.contains(" 3 [failed: 1] "), "{shown}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod end_codes;
 mod health;
 mod http;
 mod log_format;
+mod master;
 mod metrics;
 mod privileges;
 mod proxy_protocol;

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,24 @@ impl Program {
         }
     }
 
+    /// A file in `folder` by which it starts, and starts itself again: at a reload HAProxy's master
+    /// does so by the name that it was started with.
+    pub(crate) fn starter(&self, folder: &Path) -> PathBuf {
+        let Self::HAProxy { root } = self else {
+            return PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
+        };
+        let path = folder.join("haproxy");
+        let script = format!(
+            "#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path \
+             {root}/usr/lib/x86_64-linux-gnu --argv0 {path} {root}/usr/sbin/haproxy \"$@\"\n",
+            root = root.display(),
+            path = path.display(),
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
     /// Runs it to its end, which must come soon.
     pub(crate) fn run<A: AsRef<std::ffi::OsStr>>(
         &self,
@@ -138,9 +157,16 @@ pub(crate) struct Launch {
     pub(crate) descriptors: Option<u32>,
 }
 
+impl Launch {
+    fn is_master(&self) -> bool {
+        self.arguments.iter().any(|argument| argument == "-W")
+    }
+}
+
 /// A running balancer.
 pub(crate) struct Balancer {
     child: Child,
+    has_workers: bool,
     program: Program,
     directory: PathBuf,
     admin: SocketAddr,
@@ -167,7 +193,11 @@ impl Balancer {
         notices.set_nonblocking(true).unwrap();
 
         let mut text = config.to_owned();
-        let mut command = with_descriptors(program.command(), launch.descriptors);
+        let starting = match launch.is_master() {
+            true => Command::new(program.starter(&directory)),
+            false => program.command(),
+        };
+        let mut command = with_descriptors(starting, launch.descriptors);
         command.arg("-f").arg(directory.join("lb.cfg"));
         match program {
             Program::Evenkeel => {
@@ -189,6 +219,7 @@ impl Balancer {
         output.collect(child.stderr.take().unwrap());
         let mut balancer = Self {
             child,
+            has_workers: launch.is_master() && matches!(program, Program::HAProxy { .. }),
             program: program.clone(),
             directory,
             admin,
@@ -310,6 +341,11 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
+        // Workers outlive a master that is killed, and end with one that is told to.
+        if self.has_workers && self.child.try_wait().unwrap().is_none() {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+            let _ = within(PATIENCE, || self.child.try_wait().unwrap());
+        }
         // Fails only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -9,7 +9,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -17,7 +16,7 @@ use std::sync::Mutex;
 use support::{Program, not_run};
 
 /// Fewer would mean that the folder was not found.
-const FEWEST_SCENARIOS: usize = 80;
+const FEWEST_SCENARIOS: usize = 95;
 /// How many run at once: they mostly wait.
 const AT_ONCE: usize = 4;
 /// What varnishtest gives one scenario, in seconds.
@@ -48,7 +47,7 @@ fn check_all(test: &str, program: &Program) {
         return not_run(test, "no varnishtest (Debian's package varnish brings it)");
     }
     let folder = temporary(test);
-    let start = starter(program, &folder);
+    let start = program.starter(&folder);
     let rest = Mutex::new(scenarios.into_iter());
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -110,24 +109,6 @@ fn run(program: &Path, scenario: &Path) -> Result<(), String> {
     let lines: Vec<&str> = said.lines().collect();
     let from = lines.len().saturating_sub(60);
     Err(format!("{}\n", lines[from..].join("\n")))
-}
-
-/// A file that varnishtest can start the program by.
-fn starter(program: &Program, folder: &Path) -> PathBuf {
-    let Program::HAProxy { root } = program else {
-        return PathBuf::from(env!("CARGO_BIN_EXE_evenkeel"));
-    };
-    let path = folder.join("haproxy");
-    // At a reload HAProxy starts itself again by the name it was started with.
-    let script = format!(
-        "#!/bin/sh\nexec {root}/lib64/ld-linux-x86-64.so.2 --library-path \
-         {root}/usr/lib/x86_64-linux-gnu --argv0 {path} {root}/usr/sbin/haproxy \"$@\"\n",
-        root = root.display(),
-        path = path.display(),
-    );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
 }
 
 fn temporary(test: &str) -> PathBuf {

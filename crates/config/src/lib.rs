@@ -27,7 +27,7 @@ use draft::Draft;
 
 pub use check::{CheckKind, CheckStatus};
 pub use convert::convert;
-pub use haproxy::{evaluate_condition, keywords_markdown};
+pub use haproxy::{evaluate_condition, keywords_markdown, master_sockets};
 pub use lint::{Finding, lint, lint_markdown};
 pub use model::*;
 pub use problem::{Place, Problem, Severity};

@@ -13,7 +13,7 @@ mod servers;
 mod sessions;
 mod set_server;
 mod socket;
-mod table;
+pub(crate) mod table;
 mod visit;
 
 use std::net::SocketAddr;
@@ -24,10 +24,13 @@ use evenkeel_proxy::{Level, Proxy, Roll};
 
 use crate::columns::View;
 
+pub(crate) use line::Line;
 pub(crate) use socket::Sockets;
+pub(crate) use socket::{Listener, PAUSE_AFTER_FAILURE};
+pub(crate) use visit::{LONGEST_BYTES, Over, Terms, timed_prompt, visit};
 
 /// A command: what is typed, by whom, and what happens.
-pub(crate) struct Command {
+pub(crate) struct Command<R: 'static = Run> {
     /// What it begins with.
     pub(crate) words: &'static [&'static str],
     /// As `help` shows it.
@@ -35,7 +38,7 @@ pub(crate) struct Command {
     pub(crate) help: &'static str,
     /// Who may.
     pub(crate) level: AccessLevel,
-    pub(crate) run: Run,
+    pub(crate) run: R,
 }
 
 /// Where and how a command runs.
@@ -140,6 +143,8 @@ impl Reply {
 
 /// What a visit asks of the control thread.
 pub(crate) enum Ask {
+    /// What the master's own commands take.
+    Master(crate::master::Ask),
     /// A view of the moment, and the facts.
     Look(tokio::sync::oneshot::Sender<(View, Arc<Facts>)>),
     /// Who can tell of open sessions.

@@ -15,7 +15,7 @@ use super::Ask;
 use super::visit::{Terms, visit};
 
 /// How long to wait after an accept that failed (no descriptor left).
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// The stats sockets while they are served; ends when dropped. Visits go on to their end, which
 /// their own limits bound.
@@ -57,13 +57,13 @@ impl Sockets {
 }
 
 /// A listening socket of either family.
-enum Listener {
+pub(crate) enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
 
 impl Listener {
-    fn new(socket: Socket) -> io::Result<Self> {
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         if socket.domain()? == Domain::UNIX {
             let listener = std::os::unix::net::UnixListener::from(socket);
             UnixListener::from_std(listener).map(Self::Unix)
@@ -72,7 +72,7 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match self {
             Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
             Self::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
@@ -80,7 +80,7 @@ impl Listener {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 

@@ -77,40 +77,81 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["quit"], "quit", "end the visit", User, Visit(Quit)),
 ];
 
-/// The last commands of the table, which every list ends with.
+/// The last commands of a table, which every list ends with.
 const ALWAYS: usize = 3;
 
-/// The command that `words` begin with, and the words after it.
-pub(super) fn find<'w>(words: &'w [&'w str]) -> Option<(&'static Command, &'w [&'w str])> {
-    let found = COMMANDS
+/// A command as lists show it.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    words: &'static [&'static str],
+    usage: &'static str,
+    help: &'static str,
+    level: AccessLevel,
+}
+
+impl<R> Command<R> {
+    pub(crate) fn entry(&self) -> Entry {
+        Entry {
+            words: self.words,
+            usage: self.usage,
+            help: self.help,
+            level: self.level,
+        }
+    }
+}
+
+/// The command of `commands` that `words` begin with, and the words after it.
+pub(crate) fn find<'w, R>(
+    commands: &'static [Command<R>],
+    words: &'w [&'w str],
+) -> Option<(&'static Command<R>, &'w [&'w str])> {
+    let found = commands
         .iter()
         .filter(|command| words.starts_with(command.words))
         .max_by_key(|command| command.words.len())?;
     Some((found, &words[found.words.len()..]))
 }
 
-/// `help`, of all commands or of those like `words`.
-pub(super) fn help(words: &[&str], level: AccessLevel) -> String {
+/// Every command of a stats socket.
+pub(crate) fn entries() -> impl Iterator<Item = Entry> {
+    COMMANDS.iter().map(Command::entry)
+}
+
+/// `help`, of all `commands` or of those like `words`; the last three stand under every list.
+pub(crate) fn help(
+    commands: impl IntoIterator<Item = Entry>,
+    words: &[&str],
+    level: AccessLevel,
+) -> String {
     let mut text = String::from("The following commands are valid at this level:\n");
-    list(&mut text, words, level);
+    list(&mut text, commands, words, level);
     text
 }
 
 /// What is said of a command that nobody knows.
-pub(super) fn unknown(words: &[&str], level: AccessLevel) -> String {
+pub(crate) fn unknown(
+    commands: impl IntoIterator<Item = Entry>,
+    words: &[&str],
+    level: AccessLevel,
+) -> String {
     let first = words.first().copied().unwrap_or_default();
     let mut text = format!(
         "Unknown command: '{first}', but maybe one of the following ones is a better match:\n"
     );
-    list(&mut text, words, level);
+    list(&mut text, commands, words, level);
     text
 }
 
-fn list(text: &mut String, words: &[&str], level: AccessLevel) {
-    let (listed, always) = COMMANDS.split_at(COMMANDS.len() - ALWAYS);
-    let allowed = listed.iter().filter(|command| command.level <= level);
-    let like = like(words, allowed.collect());
-    for command in like.into_iter().chain(always) {
+fn list(
+    text: &mut String,
+    commands: impl IntoIterator<Item = Entry>,
+    words: &[&str],
+    level: AccessLevel,
+) {
+    let mut listed: Vec<Entry> = commands.into_iter().collect();
+    let always = listed.split_off(listed.len().saturating_sub(ALWAYS));
+    listed.retain(|command| command.level <= level);
+    for command in like(words, &listed).into_iter().chain(always) {
         let (usage, help) = (command.usage, command.help);
         writeln!(text, "  {usage:<USAGE_WIDTH$}: {help}")
             .expect("writing to a String does not fail");
@@ -118,8 +159,8 @@ fn list(text: &mut String, words: &[&str], level: AccessLevel) {
 }
 
 /// The commands that begin with `words`; where there are none, the nearest ones, in their order.
-fn like(words: &[&str], allowed: Vec<&'static Command>) -> Vec<&'static Command> {
-    let begins = |command: &&&Command| {
+fn like(words: &[&str], allowed: &[Entry]) -> Vec<Entry> {
+    let begins = |command: &&Entry| {
         let common = command.words.len().min(words.len());
         command.words[..common] == words[..common]
     };
@@ -140,7 +181,7 @@ fn like(words: &[&str], allowed: Vec<&'static Command>) -> Vec<&'static Command>
 }
 
 /// How unlike a command is; one with the same first word is always nearer than one without.
-fn distance(wanted: &str, words: &[&str], command: &Command) -> (bool, usize) {
+fn distance(wanted: &str, words: &[&str], command: &Entry) -> (bool, usize) {
     let differs = command.words.first() != words.first();
     let name = command.words.join(" ");
     // A line may be long; nobody means a command by so much.
@@ -154,7 +195,9 @@ mod tests {
 
     #[test]
     fn the_longest_command_is_found() {
-        let found = |words: &[&str]| find(words).map(|(command, rest)| (command.usage, rest.len()));
+        let found = |words: &[&str]| {
+            find(COMMANDS, words).map(|(command, rest)| (command.usage, rest.len()))
+        };
         assert_eq!(
             found(&["show", "servers", "state", "be"]),
             Some(("show servers state [<backend>]", 1))
@@ -165,20 +208,23 @@ mod tests {
 
     #[test]
     fn help_has_haproxys_columns_and_keeps_to_the_level() {
-        let all = help(&[], Admin);
+        let all = help(entries(), &[], Admin);
         assert!(all.contains("\n  show backend                            : list the backends\n"));
         assert!(all.ends_with("  quit                                    : end the visit\n"));
-        assert!(!help(&[], User).contains("show env"));
-        assert_eq!(help(&["show", "cli"], User).lines().count(), 1 + 2 + 3);
+        assert!(!help(entries(), &[], User).contains("show env"));
+        assert_eq!(
+            help(entries(), &["show", "cli"], User).lines().count(),
+            1 + 2 + 3
+        );
     }
 
     #[test]
     fn an_unknown_command_gets_the_nearest_ones() {
-        let answer = unknown(&["show", "foo"], Admin);
+        let answer = unknown(entries(), &["show", "foo"], Admin);
         assert!(answer.starts_with(
             "Unknown command: 'show', but maybe one of the following ones is a better match:\n  show "
         ));
         assert_eq!(answer.lines().count(), 1 + MOST_GUESSES + ALWAYS);
-        assert!(unknown(&["sho", "stat"], Admin).contains("  show stat "));
+        assert!(unknown(entries(), &["sho", "stat"], Admin).contains("  show stat "));
     }
 }

@@ -14,10 +14,10 @@ use super::line::{Line, Words};
 use super::{Ask, Own, Reply, Run, Scene, Sessions, sessions, table};
 
 /// A line, and a payload, are so long at most: HAProxy's buffer.
-const LONGEST_BYTES: usize = 16_384;
+pub(crate) const LONGEST_BYTES: usize = 16_384;
 
 /// The visit is over.
-struct Over;
+pub(crate) struct Over;
 
 impl From<io::Error> for Over {
     fn from(_: io::Error) -> Self {
@@ -27,16 +27,16 @@ impl From<io::Error> for Over {
 
 /// What a visit begins with.
 #[derive(Clone)]
-pub(super) struct Terms {
-    pub(super) level: AccessLevel,
-    pub(super) timeout: Duration,
-    pub(super) ask: mpsc::Sender<Ask>,
+pub(crate) struct Terms {
+    pub(crate) level: AccessLevel,
+    pub(crate) timeout: Duration,
+    pub(crate) ask: mpsc::Sender<Ask>,
     /// When the process started, for `prompt timed`.
-    pub(super) started: Instant,
+    pub(crate) started: Instant,
 }
 
 /// Answers on `stream` until the visitor has what it wanted, leaves or dawdles.
-pub(super) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, terms: Terms) {
+pub(crate) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, terms: Terms) {
     let mut visit = Visit {
         stream,
         terms,
@@ -164,7 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
         match self.prompt {
             Prompting::No => {}
             Prompting::Yes => text.push_str("> "),
-            Prompting::Timed => text.push_str(&timed_prompt(self.terms.started.elapsed())),
+            Prompting::Timed => {
+                text.push_str(&timed_prompt(self.terms.started.elapsed()));
+                text.push_str("> ");
+            }
         }
         Ok(text.into_bytes())
     }
@@ -183,8 +186,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
 
     async fn reply(&mut self, words: &[&str]) -> Result<Reply, Over> {
         let level = self.terms.level;
-        let Some((command, arguments)) = table::find(words) else {
-            return Ok(Reply::Text(table::unknown(words, level)));
+        let Some((command, arguments)) = table::find(table::COMMANDS, words) else {
+            return Ok(Reply::Text(table::unknown(table::entries(), words, level)));
         };
         if command.level > level {
             return Ok(Reply::refused("Permission denied"));
@@ -245,7 +248,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
 
     fn own(&mut self, own: Own, arguments: &[&str]) -> Reply {
         match own {
-            Own::Help => return Reply::Text(table::help(arguments, self.terms.level)),
+            Own::Help => {
+                return Reply::Text(table::help(table::entries(), arguments, self.terms.level));
+            }
             Own::Prompt => {
                 self.prompt = match (self.prompt, arguments.first()) {
                     (_, Some(&"timed")) => Prompting::Timed,
@@ -294,12 +299,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
     }
 }
 
-/// `[days:hours:minutes:seconds]> `.
-fn timed_prompt(since: Duration) -> String {
+/// `[days:hours:minutes:seconds]`.
+pub(crate) fn timed_prompt(since: Duration) -> String {
     let seconds = since.as_secs();
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     format!(
-        "[{}:{:02}:{:02}:{:02}]> ",
+        "[{}:{:02}:{:02}:{:02}]",
         hours / 24,
         hours % 24,
         minutes % 60,

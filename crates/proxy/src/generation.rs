@@ -100,6 +100,8 @@ fn announce(proxy: &Section<'_>) {
 /// One configuration while it runs.
 pub(crate) struct Generation {
     pub(crate) config: Config,
+    /// How many there were before it.
+    pub(crate) number: u64,
     pub(crate) frontends: Vec<Arc<Frontend>>,
     pub(crate) backends: Vec<Arc<Backend>>,
     sessions: TaskTracker,
@@ -144,6 +146,7 @@ impl Generation {
         set_fullconn(&frontends, &backends);
         Self {
             config,
+            number: 0,
             frontends,
             backends,
             sessions: TaskTracker::new(),

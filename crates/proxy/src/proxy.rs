@@ -128,6 +128,7 @@ impl Proxy {
         self.spinning.set(&config.global);
         self.threads = threads;
         let mut next = Generation::new(config, &self.current.carry(), &self.shared);
+        next.number = self.current.number + 1;
         self.current.stop_checks();
         next.start(listening, &self.workers, threads);
         let old = std::mem::replace(&mut self.current, Arc::new(next));
@@ -156,6 +157,27 @@ impl Proxy {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.current.config
+    }
+
+    /// How many generations there were before the one in force.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.current.number
+    }
+
+    /// The numbers of replaced generations that still have sessions, oldest first.
+    pub fn draining_generations(&self) -> impl Iterator<Item = u64> {
+        let draining = self.draining.iter();
+        draining
+            .filter(|generation| !generation.is_drained())
+            .map(|generation| generation.number)
+    }
+
+    /// Ends the sessions of every replaced generation.
+    pub fn cut_draining(&self) {
+        self.draining
+            .iter()
+            .for_each(|generation| generation.kill());
     }
 
     pub(crate) fn workers(&self) -> &Workers {

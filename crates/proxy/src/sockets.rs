@@ -341,8 +341,13 @@ pub(crate) fn binds(config: &Config) -> impl Iterator<Item = Wanted<'_>> {
         })
     });
     let runtime = &config.global.runtime;
-    binds.chain(runtime.sockets.iter().map(|socket| Wanted {
-        section: "stats socket",
+    let stats = runtime
+        .sockets
+        .iter()
+        .map(|socket| ("stats socket", socket));
+    let master = runtime.master_sockets.iter().map(|socket| ("-S", socket));
+    binds.chain(stats.chain(master).map(|(section, socket)| Wanted {
+        section,
         bind: &socket.bind,
         // Those who do not get one of its few places at once wait.
         backlog: Some(runtime.maxconn),

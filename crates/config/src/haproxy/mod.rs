@@ -42,6 +42,7 @@ pub use keywords::keywords_markdown;
 use lexer::Word;
 pub(crate) use net::{parse_instead, parse_source};
 pub(crate) use resolvers::parse_net;
+pub use runtime::master_sockets;
 use section::{Kind, Proxy};
 
 /// The words of one line and their columns, as in a haproxy.cfg without variables: what a rule in

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use super::options::bind_with;
 use super::privileges::with_unix_bind;
 use super::{Line, Reader};
-use crate::AccessLevel;
 use crate::draft::{SavedFrom, StatsSocketDraft};
 use crate::resolve::did_you_mean;
 use crate::words::Word as _;
+use crate::{AccessLevel, Environment, Place, Problem, Source, StatsSocket};
 
 /// `stats socket ADDRESS [mode M] [user U] [group G] [level L] [expose-fd listeners]...`.
 pub(super) fn socket(reader: &mut Reader<'_>, line: &Line<'_>) {
@@ -54,6 +54,54 @@ pub(super) fn socket(reader: &mut Reader<'_>, line: &Line<'_>) {
         });
     let sockets: Vec<_> = sockets.collect();
     reader.draft.global.runtime.sockets.extend(sockets);
+}
+
+/// What `-S` says: an address and the options of a `bind` line, with commas between them. Without a
+/// `level` its visitors are admins.
+///
+/// # Errors
+/// Every mistake, at `argument` as a whole.
+pub fn master_sockets(
+    argument: &str,
+    environment: &Environment<'_>,
+) -> Result<Vec<StatsSocket>, Vec<Problem>> {
+    let mut words = argument.split(',').filter(|word| !word.is_empty());
+    let place = Place::whole_file(&format!("-S {argument}"));
+    let Some(address) = words.next() else {
+        let message = "an address is missing, such as /run/haproxy-master.sock";
+        return Err(vec![Problem::error(place, message.to_owned())]);
+    };
+    // It is a line of the configuration that stands elsewhere.
+    let mut text = format!("global\nstats socket {} level admin", quoted(address));
+    for word in words {
+        text.push(' ');
+        text.push_str(&quoted(word));
+    }
+    text.push('\n');
+    let source = Source {
+        name: "-S".to_owned(),
+        text: text.into_bytes(),
+    };
+    let at_argument = |mut problem: Problem| {
+        problem.place = place.clone();
+        problem.message = problem.message.replace("stats socket option", "option");
+        problem
+    };
+    match crate::load(&[source], environment) {
+        Ok(loaded) => {
+            let mut sockets = loaded.config.global.runtime.sockets;
+            for socket in &mut sockets {
+                socket.bind.place = place.clone();
+            }
+            Ok(sockets)
+        }
+        Err(problems) => Err(problems.into_iter().map(at_argument).collect()),
+    }
+}
+
+/// `word` as one of a line, whatever is in it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// `stats timeout TIME`.

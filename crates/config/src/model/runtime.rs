@@ -10,6 +10,8 @@ use crate::{Bind, Place};
 pub struct Runtime {
     /// `stats socket`, in file order.
     pub sockets: Vec<StatsSocket>,
+    /// Where the master's commands are taken: of the command line alone (`-S`).
+    pub master_sockets: Vec<StatsSocket>,
     /// `stats timeout`: how long a visitor may be silent.
     pub timeout: Duration,
     /// `stats maxconn`: visitors at once.

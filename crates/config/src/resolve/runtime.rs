@@ -28,6 +28,7 @@ impl Resolver<'_> {
             state_file: file.map(|file| base.join(file)),
             state_base: base,
             sockets: sockets.collect(),
+            master_sockets: Vec::new(),
             timeout: value(draft.timeout).unwrap_or(DEFAULT_TIMEOUT),
             maxconn: value(draft.maxconn)
                 .filter(|&maxconn| maxconn > 0)
