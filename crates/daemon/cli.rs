@@ -22,11 +22,35 @@ pub(crate) enum Request {
     /// `convert FILE...`: print them as one TOML file of the same meaning.
     Convert(Vec<PathBuf>),
     /// `lint FILE...`: say which lines will hurt a control plane; without files, what is looked for.
-    Lint(Vec<PathBuf>),
+    Lint(Vec<PathBuf>, Output),
+    /// `compatibility FILE|DIR...`: count which of them load.
+    Compatibility(Survey),
     /// `keywords`: print which of HAProxy's keywords do what.
     Keywords,
     /// `metrics`: print what is measured.
     Metrics,
+}
+
+/// For whom something is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// People.
+    #[default]
+    Text,
+    /// Programs: an object a line.
+    Json,
+    /// docs/.
+    Markdown,
+}
+
+/// Which files `compatibility` looks at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    pub(crate) output: Output,
+    /// A HAProxy whose verdict on each file is compared with ours.
+    pub(crate) haproxy: Option<PathBuf>,
+    /// Files, and directories with *.cfg and *.toml files in them.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// How much of the version is asked for.
@@ -392,8 +416,15 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ),
     (
         "lint",
-        "FILE...",
-        "say which lines will hurt a control plane (exit code 1 if any, 2 if it does not load)",
+        "[--json] FILE...",
+        "say which lines will hurt a control plane (exit code 1 if any, 2 if it does not load); \
+         without files: what is looked for",
+    ),
+    (
+        "compatibility",
+        "[--json|--markdown] [--haproxy PROGRAM] FILE|DIR...",
+        "say of each file whether it loads, and compare with that HAProxy's verdict (exit code 1 if \
+         one does not load)",
     ),
     (
         "keywords",
@@ -494,7 +525,8 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
         ("demo", []) => Ok(Request::Demo),
         ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
         ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
-        ("lint", files) => Ok(Request::Lint(files.iter().map(PathBuf::from).collect())),
+        ("lint", rest) => lint(rest),
+        ("compatibility", rest) => survey(rest).map(Request::Compatibility),
         ("keywords", []) => Ok(Request::Keywords),
         ("metrics", []) => Ok(Request::Metrics),
         ("help", []) => Ok(Request::Help),
@@ -505,6 +537,51 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
             "unknown command '{word}'; a configuration file is given with -f"
         )),
     }
+}
+
+fn lint(words: &[String]) -> Result<Request, String> {
+    let mut output = Output::Text;
+    let mut files = Vec::new();
+    for word in words {
+        match word.as_str() {
+            "--json" => output = Output::Json,
+            option if option.starts_with("--") => {
+                return Err(format!("lint has no option '{option}'; it has --json"));
+            }
+            file => files.push(PathBuf::from(file)),
+        }
+    }
+    Ok(Request::Lint(files, output))
+}
+
+fn survey(words: &[String]) -> Result<Survey, String> {
+    let mut survey = Survey::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => survey.output = Output::Json,
+            "--markdown" => survey.output = Output::Markdown,
+            "--haproxy" => {
+                let program = words
+                    .next()
+                    .ok_or("--haproxy needs a program after it, such as /usr/sbin/haproxy")?;
+                survey.haproxy = Some(program.into());
+            }
+            option if option.starts_with("--") => {
+                return Err(format!(
+                    "compatibility has no option '{option}'; it has --json, --markdown and --haproxy"
+                ));
+            }
+            file => survey.files.push(file.into()),
+        }
+    }
+    if survey.files.is_empty() {
+        return Err(
+            "compatibility takes files and directories: evenkeel compatibility /etc/haproxy"
+                .to_owned(),
+        );
+    }
+    Ok(survey)
 }
 
 fn positive(text: &str) -> Result<Option<u32>, String> {
@@ -604,6 +681,32 @@ mod tests {
         let check = options("-Ws -f /etc/haproxy/haproxy.cfg -c -q -S /run/haproxy-master.sock");
         assert!(check.check);
         assert_eq!(check.verbosity, Verbosity::Quiet);
+    }
+
+    #[test]
+    fn lint_and_compatibility_take_files_and_say_how() {
+        assert_eq!(
+            parsed("lint --json a b"),
+            Ok(Request::Lint(vec!["a".into(), "b".into()], Output::Json))
+        );
+        assert_eq!(parsed("lint"), Ok(Request::Lint(vec![], Output::Text)));
+        assert_eq!(
+            parsed("compatibility --markdown --haproxy /bin/h d"),
+            Ok(Request::Compatibility(Survey {
+                output: Output::Markdown,
+                haproxy: Some("/bin/h".into()),
+                files: vec!["d".into()],
+            }))
+        );
+        for (line, expected) in [
+            ("lint --yaml a", "lint has no option '--yaml'"),
+            ("compatibility", "takes files and directories"),
+            ("compatibility --haproxy", "needs a program"),
+            ("compatibility --csv a", "has no option '--csv'"),
+        ] {
+            let mistake = parsed(line).unwrap_err();
+            assert!(mistake.contains(expected), "{line}: {mistake}");
+        }
     }
 
     #[test]

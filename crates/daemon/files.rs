@@ -146,17 +146,24 @@ pub(crate) fn convert(names: &[PathBuf]) -> Result<String, Vec<Problem>> {
 /// Every problem of every file.
 pub(crate) fn lint(names: &[PathBuf]) -> Result<Vec<Finding>, Vec<Problem>> {
     let sources = read(names)?;
-    // A name that is not known here may be where the file is used.
+    let loaded = load_anywhere(&sources)?;
+    // Only an address of this machine can be bound.
+    let is_local = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
+    Ok(evenkeel_config::lint(&sources, &loaded.config, &is_local))
+}
+
+/// Loads `sources` though a name may not be known here that is known where they are used.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load_anywhere(sources: &[Source]) -> Result<Loaded, Vec<Problem>> {
     let options = Options {
         ignore_resolution_failures: true,
         ..Options::default()
     };
-    let loaded = with_environment(&options, |environment| {
-        evenkeel_config::load(&sources, environment)
-    })?;
-    // Only an address of this machine can be bound.
-    let is_local = |ip: IpAddr| UdpSocket::bind((ip, 0)).is_ok();
-    Ok(evenkeel_config::lint(&sources, &loaded.config, &is_local))
+    with_environment(&options, |environment| {
+        evenkeel_config::load(sources, environment)
+    })
 }
 
 /// Runs `work` with what configurations may ask of this machine.
@@ -238,7 +245,7 @@ pub(crate) fn read(names: &[PathBuf]) -> Result<Vec<Source>, Vec<Problem>> {
     }
 }
 
-fn unreadable(what: &str, name: &Path, error: &io::Error) -> Problem {
+pub(crate) fn unreadable(what: &str, name: &Path, error: &io::Error) -> Problem {
     let place = Place::whole_file(&name.display().to_string());
     Problem::error(place, format!("cannot read this {what}: {error}"))
 }

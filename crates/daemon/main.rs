@@ -6,6 +6,7 @@ mod background;
 mod bind_report;
 mod cli;
 mod columns;
+mod compatibility;
 mod demo;
 mod desk;
 mod diagnostics;
@@ -32,10 +33,10 @@ mod version;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use evenkeel_config::Loaded;
+use evenkeel_config::{Finding, Loaded};
 
 use crate::background::Parent;
-use crate::cli::{Options, Request, Verbosity};
+use crate::cli::{Options, Output, Request, Verbosity};
 use crate::diagnostics::{print, say};
 use crate::prepare::Prepared;
 
@@ -56,7 +57,8 @@ fn main() -> ExitCode {
         Ok(Request::Help) => show(version::banner() + &cli::help()),
         Ok(Request::Demo) => demo::run(),
         Ok(Request::Convert(files)) => convert(&files),
-        Ok(Request::Lint(files)) => lint(&files),
+        Ok(Request::Lint(files, output)) => lint(&files, output),
+        Ok(Request::Compatibility(survey)) => compatibility::run(&survey),
         Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
         Err(mistake) => misused(&mistake),
@@ -212,15 +214,22 @@ fn convert(files: &[PathBuf]) -> Exit {
 }
 
 /// `lint`: findings on the standard output, what keeps the files from loading on the standard error.
-fn lint(files: &[PathBuf]) -> Exit {
+fn lint(files: &[PathBuf], output: Output) -> Exit {
     if files.is_empty() {
         return show(evenkeel_config::lint_markdown());
     }
     match files::lint(files) {
         Ok(findings) => {
-            for finding in &findings {
-                print(format!("{finding}\n"));
-            }
+            let lines = match output {
+                Output::Json => findings.iter().map(finding_json).collect(),
+                Output::Text | Output::Markdown => evenkeel_config::lines_of(&findings),
+            };
+            print(
+                lines
+                    .iter()
+                    .map(|line| format!("{line}\n"))
+                    .collect::<String>(),
+            );
             Exit::Code(u8::from(!findings.is_empty()))
         }
         Err(problems) => {
@@ -228,6 +237,19 @@ fn lint(files: &[PathBuf]) -> Exit {
             Exit::Code(2)
         }
     }
+}
+
+fn finding_json(finding: &Finding) -> String {
+    serde_json::json!({
+        "file": *finding.place.file,
+        "line": finding.place.line,
+        "column": finding.place.column,
+        "rule": finding.rule,
+        "severity": finding.severity.name(),
+        "message": finding.message,
+        "fix": finding.fix,
+    })
+    .to_string()
 }
 
 fn show(text: String) -> Exit {

@@ -21,6 +21,7 @@ mod logs;
 mod master;
 mod maxconn;
 mod metrics;
+mod own_files;
 mod privileges;
 mod proxy_protocol;
 mod queue;

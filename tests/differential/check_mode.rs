@@ -775,3 +775,52 @@ fn files_from_the_field_load_or_name_what_is_not_done() {
         wrong.join("\n")
     );
 }
+
+/// docs/compatibility.md is what the command prints of the files of the field, where they are here.
+#[test]
+fn docs_compatibility_md_is_printed_by_the_command() {
+    let Some(oracle) = Program::oracle_for("docs_compatibility_md_is_printed_by_the_command")
+    else {
+        return;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut above = root.ancestors().map(|up| up.join("shared/corpus"));
+    let Some(corpus) = above.find(|corpus| corpus.is_dir()) else {
+        return not_run(
+            "docs/compatibility.md",
+            "the files of the field are not here",
+        );
+    };
+    let directory = temporary_directory();
+    let haproxy = directory.join("haproxy");
+    let command = oracle.command();
+    let mut words = vec![command.get_program()];
+    words.extend(command.get_args());
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    std::fs::write(
+        &haproxy,
+        format!("#!/bin/sh\nexec {} \"$@\"\n", words.join(" ")),
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&haproxy, mode).unwrap();
+    let arguments = ["compatibility", "--markdown", "--haproxy"].map(PathBuf::from);
+    let arguments = arguments.into_iter().chain([haproxy, corpus]);
+    // HAProxy waits long for names that nobody knows.
+    let mut command = Program::Evenkeel.command();
+    let printed = command.args(arguments).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    let path = root.join("docs/compatibility.md");
+    if std::env::var_os("EVENKEEL_BLESS").is_some() {
+        std::fs::write(&path, &printed).unwrap();
+    }
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        printed,
+        "write docs/compatibility.md anew with EVENKEEL_BLESS=1"
+    );
+}

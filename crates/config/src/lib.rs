@@ -28,7 +28,7 @@ use draft::Draft;
 pub use check::{CheckKind, CheckStatus};
 pub use convert::convert;
 pub use haproxy::{evaluate_condition, keywords_markdown, master_sockets};
-pub use lint::{Finding, lint, lint_markdown};
+pub use lint::{Finding, Harm, lines_of, lint, lint_markdown};
 pub use model::*;
 pub use problem::{Place, Problem, Severity};
 pub use toml::toml_markdown;

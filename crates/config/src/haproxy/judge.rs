@@ -101,10 +101,15 @@ impl Reader<'_> {
         for proxy in others {
             let name = &proxy.name;
             let mode = proxy.mode.as_ref().map_or(&proxy.place, |mode| &mode.place);
+            // The file is named where it is another one.
+            let mode = match mode.file == name.place.file {
+                true => format!("in line {}", mode.line),
+                false => format!("at {mode}"),
+            };
             let is_target = proxy.kind == Kind::Backend && uses.by_any.contains(&name.value);
             if let Some(traffic) = traffic(&proxy, &uses) {
                 let message = format!(
-                    "{} carries traffic ({traffic}) in a mode other than tcp (set at {mode}), which \
+                    "{} carries traffic ({traffic}) in a mode other than tcp (set {mode}), which \
                      is not supported; write 'mode tcp' in it if plain TCP will do",
                     proxy.who()
                 );
@@ -113,7 +118,7 @@ impl Reader<'_> {
                 let targets = proxy.default_backend.iter().chain(proxy.rules.backends());
                 for target in targets.filter(|target| uses.tcp.contains(&target.value)) {
                     let message = format!(
-                        "{} is in mode http (set at {mode}) and its backend '{}' in mode tcp; write \
+                        "{} is in mode http (set {mode}) and its backend '{}' in mode tcp; write \
                          'mode tcp' in both",
                         proxy.who(),
                         target.value
@@ -131,7 +136,7 @@ impl Reader<'_> {
                     _ => "it is not bound; metrics and health are served at --admin",
                 };
                 let message = format!(
-                    "{} is in mode http (set at {mode}) and carries no traffic: {left_out}",
+                    "{} is in mode http (set {mode}) and carries no traffic: {left_out}",
                     proxy.who()
                 );
                 self.warning(name.place.clone(), message);

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::Rule;
+use super::Harm::{Critical, Info, Warning};
 use super::scene::Scene;
-use crate::check::{Action, CheckKind};
+use super::{Harm, Rule};
+use crate::check::{Action, CheckKind, Piece};
 use crate::{
-    Backend, Balance, BindAddress, Check, LogAddress, OnMarkedDown, Place, Redispatch,
+    Backend, Balance, BindAddress, Check, LogAddress, OnMarkedDown, Place, Redispatch, Server,
     ServerAddress,
 };
 
@@ -19,6 +20,10 @@ const SHORTEST_SESSION: Duration = Duration::from_secs(600);
 const SLOWEST_DETECTION: Duration = Duration::from_secs(5);
 const SLOWEST_CONNECT: Duration = Duration::from_secs(5);
 /// Nodes and controllers of a small cluster keep hundreds of connections open.
+/// What joins waits so long for the API before it gives up or tries again.
+const SLOWEST_RETURN: Duration = Duration::from_secs(10);
+/// What 'timeout tunnel 1h' allows is meant so.
+const LONGEST_IDLE: Duration = Duration::from_secs(3600);
 const FEWEST_CLIENTS: u32 = 1000;
 const FEWEST_ON_SERVER: u32 = 5000;
 const TLS_PORTS: [u16; 4] = [443, 6443, 6444, 8443];
@@ -26,6 +31,7 @@ const TLS_PORTS: [u16; 4] = [443, 6443, 6444, 8443];
 type Found = Vec<(Place, String)>;
 
 const fn rule(
+    severity: Harm,
     name: &'static str,
     find: fn(&Scene<'_>) -> Found,
     why: &'static str,
@@ -33,6 +39,7 @@ const fn rule(
 ) -> Rule {
     Rule {
         name,
+        severity,
         why,
         fix,
         find,
@@ -41,84 +48,99 @@ const fn rule(
 
 #[rustfmt::skip]
 pub(super) static RULES: &[Rule] = &[
-    rule("watch-timeout", |scene| idle(scene, Duration::ZERO, SHORTEST_WATCH, "cuts watches, and every kubectl command that lasts longer"),
+    rule(Critical, "watch-timeout", |scene| idle(scene, Duration::ZERO, SHORTEST_WATCH, "cuts watches, and every kubectl command that lasts longer"),
         "Watches are silent for 30 seconds between pings: shorter limits cut them all, again and again.",
         "add 'timeout tunnel 1h' to the backend, or set both to 10m and more"),
-    rule("session-timeout", |scene| idle(scene, SHORTEST_WATCH, SHORTEST_SESSION, "cuts 'kubectl logs -f', 'exec' and 'port-forward' that are silent so long"),
+    rule(Warning, "session-timeout", |scene| idle(scene, SHORTEST_WATCH, SHORTEST_SESSION, "cuts 'kubectl logs -f', 'exec' and 'port-forward' that are silent so long"),
         "kubectl sends nothing while a followed log or a shell is silent; the session ends with EOF.",
         "add 'timeout tunnel 1h' to the backend"),
-    rule("no-redispatch", no_redispatch,
+    rule(Warning, "no-redispatch", no_redispatch,
         "HAProxy tries a dead master three more times, a second apart, and then closes the client's connection.",
         "add 'option redispatch 1'"),
-    rule("blind-check", blind_check,
+    rule(Warning, "blind-check", blind_check,
         "The kernel accepts for a process that hangs: a frozen API server stays UP and every request to it hangs.",
         "add 'option httpchk GET /readyz', and 'check-ssl verify none' to the servers"),
-    rule("http-to-tls", http_to_tls,
+    rule(Critical, "http-to-tls", http_to_tls,
         "An API server speaks TLS only: a check in plain HTTP fails for ever and the backend is DOWN.",
         "add 'check-ssl verify none' to the server"),
-    rule("ssl-hello", |scene| by_kind(scene, CheckKind::SslHello, "'option ssl-hello-chk' speaks SSLv3, which API servers refuse and log"),
+    rule(Warning, "ssl-hello", |scene| by_kind(scene, CheckKind::SslHello, "'option ssl-hello-chk' speaks SSLv3, which API servers refuse and log"),
         "Its hello is of SSLv3: API servers log 'client offered unsupported versions' at each check.",
         "use 'option httpchk GET /readyz' with 'check-ssl verify none'"),
-    rule("healthz", |scene| text(scene, "/healthz", "/healthz is deprecated since Kubernetes 1.16"),
+    rule(Info, "healthz", |scene| text(scene, "/healthz", "/healthz is deprecated since Kubernetes 1.16"),
         "/healthz stays ok while an API server shuts down; /readyz says when clients are to go elsewhere.",
         "check /readyz"),
-    rule("etcd-check", etcd_check,
-        "/readyz asks etcd: when etcd pauses, every master fails its check at once and the whole API is cut off, though requests would only have waited.",
-        "check '/readyz?exclude=etcd&exclude=etcd-readiness'"),
-    rule("no-check", no_check,
+    rule(Warning, "etcd-check", etcd_check,
+        "/readyz, /livez and /healthz ask etcd: when etcd pauses, every master fails its check at once and the whole API is cut off, though requests would only have waited.",
+        "check '/readyz?exclude=etcd&exclude=etcd-readiness', or add 'fail-open' to the backend (evenkeel's own)"),
+    rule(Critical, "no-check", no_check,
         "A server that is not checked counts as UP for ever.",
         "add 'check' to the server"),
-    rule("keeps-sessions", keeps_sessions,
+    rule(Warning, "keeps-sessions", keeps_sessions,
         "Connections to a dead master stay open until they time out: nodes turn NotReady, watches hang.",
         "add 'on-marked-down shutdown-sessions' to the server"),
-    rule("slow-detection", slow_detection,
+    rule(Warning, "slow-detection", slow_detection,
         "Leases are renewed every 10 seconds: controllers that cannot reach the API so long lose leadership and exit.",
         "add 'inter 1s fastinter 500ms fall 2' to the server, and 'timeout check 1s'"),
-    rule("slow-connect", slow_connect,
+    rule(Warning, "slow-connect", slow_connect,
         "A master whose network is gone is waited for so long, at each connect, before another one is tried.",
         "set 'timeout connect 1s', or 5s at most"),
-    rule("server-maxconn", server_maxconn,
+    rule(Warning, "server-maxconn", server_maxconn,
         "Each watch is a connection that lasts: once they fill the server, further clients wait in a queue and time out.",
         "raise the server's 'maxconn', or leave it out"),
-    rule("few-clients", few_clients,
+    rule(Warning, "few-clients", few_clients,
         "Every node and controller keeps connections open; beyond the limit clients wait without a word in the log.",
         "raise 'maxconn', or leave it out: the descriptor limit then decides"),
-    rule("roundrobin", roundrobin,
+    rule(Info, "roundrobin", roundrobin,
         "Connections last for days: after a master restarts, the others keep theirs and it stays idle.",
         "use 'balance leastconn', and start the API servers with --goaway-chance=0.001"),
-    rule("no-keepalive", no_keepalive,
+    rule(Warning, "no-keepalive", no_keepalive,
         "A peer that vanished without a word is never noticed on an idle connection.",
         "add 'option tcpka'"),
-    rule("even-masters", even_masters,
+    rule(Info, "even-masters", even_masters,
         "etcd needs a majority: of two members neither may fail, and four bear no more than three.",
         "run an odd number of masters"),
-    rule("no-log", no_log,
+    rule(Warning, "no-log", no_log,
         "Without a log nobody will know when a master went down or whom it hurt.",
         "add 'log /dev/log local0' to global and 'log global' to defaults"),
-    rule("probes-logged", probes_logged,
+    rule(Info, "probes-logged", probes_logged,
         "Each probe of keepalived or a cloud's balancer becomes a line.",
         "add 'option dontlognull'"),
-    rule("reasons-lost", reasons_lost,
+    rule(Info, "reasons-lost", reasons_lost,
         "HAProxy leaves the reason out of UP and DOWN lines where single checks are logged.",
         "leave 'option log-health-checks' out"),
-    rule("chroot-log", chroot_log,
+    rule(Warning, "chroot-log", chroot_log,
         "Inside a chroot /dev/log is another file, or none: lines vanish after a reconnect.",
         "log to '127.0.0.1:514' or 'stdout', or have the syslog daemon listen inside the chroot"),
-    rule("wildcard-bind", wildcard_bind,
+    rule(Warning, "wildcard-bind", wildcard_bind,
         "On a master the API server itself has port 6443: one of the two will not start.",
         "bind the virtual address, or another port"),
-    rule("vip-not-here", vip_not_here,
+    rule(Warning, "vip-not-here", vip_not_here,
         "HAProxy and evenkeel refuse to start while this machine does not have the address: the standby of keepalived is down when it is needed.",
         "set net.ipv4.ip_nonlocal_bind=1 (and net.ipv6.ip_nonlocal_bind=1), or add 'transparent' to the bind"),
-    rule("open-stats", open_stats,
+    rule(Warning, "open-stats", open_stats,
         "Anybody who reaches the port sees every server, address and error of the control plane.",
         "add 'stats auth USER:PASSWORD', or bind it to 127.0.0.1"),
-    rule("names-at-start", names_at_start,
+    rule(Warning, "names-at-start", names_at_start,
         "The name is looked up once: if DNS is down the balancer does not start, and a new address is not seen.",
         "write the address, or add 'resolvers' to the server"),
-    rule("no-hard-stop", no_hard_stop,
-        "Watches last for hours: each reload leaves a generation behind that serves them for as long.",
+    rule(Info, "no-hard-stop", no_hard_stop,
+        "A session that may be idle for a day keeps the process that serves it for a day: after some reloads there are piles of them, and nobody's memory is left.",
         "add 'hard-stop-after 30m' to global"),
+    rule(Warning, "slow-return", slow_return,
+        "kubeadm asks for the API through the balancer as soon as the first master is up, and nodes that join give up after minutes of EOF.",
+        "add 'downinter 1s rise 2' to the server"),
+    rule(Warning, "no-retries", no_retries,
+        "Every client of a master that restarts sees an error, though another one would have served it.",
+        "leave 'retries 0' out"),
+    rule(Critical, "proxy-header", proxy_header,
+        "An API server takes the header for a broken TLS hello and closes: nothing works.",
+        "leave 'send-proxy' out"),
+    rule(Critical, "own-address", own_address,
+        "The balancer connects to itself, and that connection to itself again, until descriptors run out.",
+        "give the API server's own address and port, or bind another port"),
+    rule(Info, "balance-source", balance_source,
+        "Whole networks share an address behind NAT: one master does all the work, and no client moves when it is too much.",
+        "use 'balance leastconn'"),
 ];
 
 fn seconds(time: Duration) -> String {
@@ -223,18 +245,41 @@ fn text(scene: &Scene<'_>, text: &str, message: &str) -> Found {
     places.map(|place| (place, message.to_owned())).collect()
 }
 
+/// Backends all of whose servers are checked by what etcd has a say in, so that all fail at once.
 fn etcd_check(scene: &Scene<'_>) -> Found {
-    let lines = scene
-        .all(&["httpchk", "http-check", "check"], "/readyz")
-        .into_iter();
-    let excluded = scene.all(&["exclude=etcd"], "/readyz");
-    lines
-        .filter(|place| !excluded.contains(place))
-        .map(|place| {
-            (
-                place,
-                "every master fails this check when etcd pauses".to_owned(),
-            )
+    let asks_etcd = |server: &Server| {
+        let steps = server.check.as_ref().map(|check| &check.script.steps);
+        steps.into_iter().flatten().any(|step| match &step.action {
+            Action::Request(request) => {
+                let pieces = request.uri.pieces.iter().map(|piece| match piece {
+                    Piece::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                    Piece::Value(_) => String::new(),
+                });
+                let uri = pieces.collect::<String>();
+                ["/readyz", "/livez", "/healthz"]
+                    .iter()
+                    .any(|path| uri.starts_with(path))
+                    && !uri.contains("exclude=etcd")
+            }
+            _ => false,
+        })
+    };
+    let backends = scene
+        .apis()
+        .filter(|backend| !backend.health.fail_open && backend.servers.iter().all(asks_etcd));
+    backends
+        .map(|backend| {
+            let lines = ["option httpchk", "http-check send"];
+            let lines = lines.map(|words| scene.line(&backend.place, words));
+            let place = lines
+                .into_iter()
+                .filter(|place| *place != backend.place)
+                .max_by_key(|place| place.line);
+            let message = format!(
+                "every server of '{}' fails this check when etcd pauses",
+                backend.name
+            );
+            (place.unwrap_or_else(|| backend.place.clone()), message)
         })
         .collect()
 }
@@ -525,21 +570,115 @@ fn names_at_start(scene: &Scene<'_>) -> Found {
         .collect()
 }
 
+/// Where sessions may be silent for hours, HAProxy's old processes stay for as long after each reload.
 fn no_hard_stop(scene: &Scene<'_>) -> Found {
-    let Some(backend) = scene.apis().next() else {
-        return Vec::new();
-    };
     if scene.config.global.hard_stop_after.is_some() {
         return Vec::new();
     }
+    let longest = |backend: &Backend| {
+        let client = |frontend: &crate::Frontend| frontend.client_timeout;
+        let sides = scene.fronts(backend).map(client);
+        let shortest = sides.chain([backend.server_timeout]).flatten().min();
+        backend.tunnel_timeout.or(shortest).unwrap_or(Duration::MAX)
+    };
+    let Some(backend) = scene.apis().find(|backend| longest(backend) > LONGEST_IDLE) else {
+        return Vec::new();
+    };
     let place = scene
         .all(&["global"], "global")
         .into_iter()
         .find(|place| place.column == 1);
-    let message =
-        "no 'hard-stop-after': each reload leaves old connections, and what serves them, for hours";
-    vec![(
-        place.unwrap_or_else(|| backend.place.clone()),
-        message.to_owned(),
-    )]
+    let message = match longest(backend) {
+        Duration::MAX => "no 'hard-stop-after', and no limit to idle sessions: each reload of HAProxy leaves a process for them for ever".to_owned(),
+        time => format!("no 'hard-stop-after', and sessions may be idle for {} h: each reload of HAProxy leaves a process for them as long", time.as_secs() / 3600),
+    };
+    vec![(place.unwrap_or_else(|| backend.place.clone()), message)]
+}
+
+/// How long it takes until a server that works again is UP.
+fn slow_return(scene: &Scene<'_>) -> Found {
+    checked(scene)
+        .filter_map(|(_, server, check)| {
+            let takes = check.downinter + check.fastinter * check.rise.saturating_sub(1);
+            (takes > SLOWEST_RETURN).then(|| {
+                let message = format!(
+                    "it takes up to {} until a new or recovered server '{}' is UP",
+                    seconds(takes),
+                    server.name
+                );
+                (server.place.clone(), message)
+            })
+        })
+        .collect()
+}
+
+fn no_retries(scene: &Scene<'_>) -> Found {
+    let backends = scene.apis().filter(|backend| backend.servers.len() > 1);
+    backends
+        .filter(|backend| backend.retries == 0)
+        .map(|backend| {
+            let message = "'retries 0': a connect that fails is not tried at another master";
+            (scene.line(&backend.place, "retries"), message.to_owned())
+        })
+        .collect()
+}
+
+fn proxy_header(scene: &Scene<'_>) -> Found {
+    let servers = scene.apis().flat_map(|backend| &backend.servers);
+    servers
+        .filter(|server| server.send_proxy.is_some() && has_api_port(server))
+        .map(|server| {
+            let message = format!(
+                "server '{}' is sent a PROXY header, which API servers do not understand",
+                server.name
+            );
+            (server.place.clone(), message)
+        })
+        .collect()
+}
+
+fn has_api_port(server: &Server) -> bool {
+    matches!(server.address, ServerAddress::Inet(address) if TLS_PORTS[1..].contains(&address.port()))
+}
+
+/// A server that is this very balancer.
+fn own_address(scene: &Scene<'_>) -> Found {
+    let mut found = Vec::new();
+    for backend in scene.apis() {
+        for server in &backend.servers {
+            let ServerAddress::Inet(address) = server.address else {
+                continue;
+            };
+            // One whose name is not known here.
+            if address.ip().is_unspecified() {
+                continue;
+            }
+            let is_bound = |bind: &BindAddress| match bind {
+                BindAddress::Inet(bound) => {
+                    bound.port() == address.port()
+                        && (bound.ip() == address.ip()
+                            || bound.ip().is_unspecified() && (scene.is_local)(address.ip()))
+                }
+                _ => false,
+            };
+            let binds = scene.fronts(backend).flat_map(|frontend| &frontend.binds);
+            if binds.into_iter().any(|bind| is_bound(&bind.address)) {
+                let message = format!("server '{}' is this balancer itself", server.name);
+                found.push((server.place.clone(), message));
+            }
+        }
+    }
+    found
+}
+
+fn balance_source(scene: &Scene<'_>) -> Found {
+    scene
+        .apis()
+        .filter(|backend| backend.servers.len() > 1)
+        .filter(|backend| matches!(backend.balance, Balance::Source))
+        .map(|backend| {
+            let message = "'balance source' sends all that come from one address to one master";
+            (scene.line(&backend.place, "balance"), message.to_owned())
+        })
+        .collect()
 }

@@ -104,7 +104,7 @@ const BAD: &[(&str, &str, &str, (u32, u32))] = &[
         "etcd-check",
         "?exclude=etcd&exclude=etcd-readiness",
         "",
-        (25, 24),
+        (25, 5),
     ),
     (
         "no-check",
@@ -178,7 +178,37 @@ const BAD: &[(&str, &str, &str, (u32, u32))] = &[
     ),
     ("open-stats", "bind 127.0.0.1:8404", "bind *:8404", (21, 5)),
     ("names-at-start", "10.0.1.11:6443", "master1:6443", (27, 5)),
-    ("no-hard-stop", "    hard-stop-after 30m\n", "\n", (1, 1)),
+    (
+        "no-hard-stop",
+        "    hard-stop-after 30m\ndefaults\n",
+        "defaults\n    timeout tunnel 24h\n",
+        (1, 1),
+    ),
+    (
+        "slow-return",
+        "fastinter 500ms",
+        "downinter 20s fastinter 500ms",
+        (27, 5),
+    ),
+    (
+        "no-retries",
+        "    option redispatch 1\n",
+        "    retries 0\n",
+        (10, 5),
+    ),
+    (
+        "proxy-header",
+        "10.0.1.11:6443",
+        "10.0.1.11:6443 send-proxy",
+        (27, 5),
+    ),
+    ("own-address", "10.0.1.11:6443", "10.0.1.10:6443", (27, 5)),
+    (
+        "balance-source",
+        "balance leastconn",
+        "balance source",
+        (24, 5),
+    ),
 ];
 
 #[test]
@@ -194,6 +224,55 @@ fn each_rule_names_the_line_that_hurts() {
     let all: Vec<&str> = rules::RULES.iter().map(|rule| rule.name).collect();
     assert_eq!(all.len(), tested.len(), "every rule has its bad line");
     assert!(all.iter().all(|rule| tested.contains(rule)));
+}
+
+#[test]
+fn what_holds_for_several_lines_is_said_once() {
+    let found = findings(
+        "lb.cfg",
+        &GOOD.replace(" on-marked-down shutdown-sessions", ""),
+    );
+    assert_eq!(found.len(), 3);
+    assert_eq!(
+        lines_of(&found),
+        [
+            "lb.cfg:27:5: connections to server 'm1' stay open when it is DOWN; add \
+             'on-marked-down shutdown-sessions' to the server [keeps-sessions] (and lines 28, 29)"
+        ]
+    );
+    // What differs in more than a name stays apart.
+    let found = findings("lb.cfg", &GOOD.replace(" 10m", " 30s"));
+    assert_eq!(lines_of(&found).len(), 2, "{found:?}");
+}
+
+/// Where the servers that all fail stay in use, a pause of etcd cuts nobody off.
+#[test]
+fn fail_open_bears_a_pause_of_etcd() {
+    let asks = GOOD.replace("?exclude=etcd&exclude=etcd-readiness", "");
+    let rules = |text: &str| -> Vec<&str> {
+        let found = findings("lb.cfg", text);
+        found.iter().map(|finding| finding.rule).collect()
+    };
+    assert_eq!(rules(&asks), ["etcd-check"]);
+    assert_eq!(
+        rules(&asks.replace("balance leastconn", "balance leastconn\n    fail-open")),
+        [""; 0]
+    );
+    assert_eq!(rules(&asks.replace("/readyz", "/livez")), ["etcd-check"]);
+}
+
+/// Ten minutes of idleness are no pile of processes.
+#[test]
+fn reloads_leave_processes_behind_where_sessions_are_idle_for_long() {
+    let rules = |tunnel: &str| -> Vec<&str> {
+        let found = findings(
+            "lb.cfg",
+            &GOOD.replace("    hard-stop-after 30m\ndefaults\n", tunnel),
+        );
+        found.iter().map(|finding| finding.rule).collect()
+    };
+    assert_eq!(rules("defaults\n"), [""; 0]);
+    assert_eq!(rules("defaults\n    timeout tunnel 1h\n"), [""; 0]);
 }
 
 #[test]

@@ -543,7 +543,7 @@ fn mode_http_is_refused_only_where_it_carries_traffic() {
     check(
         &format!("{TIMEOUTS}{web}"),
         &[
-            "6:10: frontend 'web' carries traffic ('default_backend' in line 9) in a mode other than tcp (set at lb.cfg:7:7), which is not supported; write 'mode tcp' in it if plain TCP will do",
+            "6:10: frontend 'web' carries traffic ('default_backend' in line 9) in a mode other than tcp (set in line 7), which is not supported; write 'mode tcp' in it if plain TCP will do",
         ],
     );
     check(
@@ -551,13 +551,13 @@ fn mode_http_is_refused_only_where_it_carries_traffic() {
             "{TIMEOUTS}frontend f\n bind :1\n default_backend app\nbackend app\n mode http\n server s 1.1.1.1:80\n"
         ),
         &[
-            "9:9: backend 'app' carries traffic ('server' in line 11) in a mode other than tcp (set at lb.cfg:10:7), which is not supported; write 'mode tcp' in it if plain TCP will do",
+            "9:9: backend 'app' carries traffic ('server' in line 11) in a mode other than tcp (set in line 10), which is not supported; write 'mode tcp' in it if plain TCP will do",
         ],
     );
     check(
         &format!("{TIMEOUTS}backend unused\n mode http\n server s 1.1.1.1:80 ssl\n"),
         &[
-            "6:9: warning: backend 'unused' is in mode http (set at lb.cfg:7:7) and carries no traffic: it is left out",
+            "6:9: warning: backend 'unused' is in mode http (set in line 7) and carries no traffic: it is left out",
         ],
     );
 }

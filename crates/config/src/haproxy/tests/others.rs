@@ -154,7 +154,7 @@ fn a_frontend_in_mode_http_does_not_lead_to_tcp() {
             "{TIMEOUTS}frontend f\n bind :1\n mode http\n default_backend b\nbackend b\n server s 1.1.1.1:1\n"
         ),
         &[
-            "9:18: frontend 'f' is in mode http (set at lb.cfg:8:7) and its backend 'b' in mode tcp; write 'mode tcp' in both",
+            "9:18: frontend 'f' is in mode http (set in line 8) and its backend 'b' in mode tcp; write 'mode tcp' in both",
         ],
     );
 }
