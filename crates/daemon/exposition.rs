@@ -231,6 +231,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             address: ServerAddress::Inet("127.0.0.1:1".parse().unwrap()),
             host: String::new(),
+            is_host_set: false,
             status,
             service: ServiceSnapshot {
                 sessions_total: 7,
@@ -325,6 +326,7 @@ pub(crate) mod tests {
             held_limit_reached_total: 0,
         };
         let proxy = Snapshot {
+            resolvers: Vec::new(),
             process,
             frontends: vec![frontend],
             backends: vec![backend],

@@ -49,7 +49,7 @@ const ABSENT: &[(&str, &str)] = &[
     ),
     (
         "haproxy_resolver_",
-        "names are looked up at start and reload",
+        "see `show resolvers` on the stats socket",
     ),
     ("haproxy_listener_", "counted by frontend"),
 ];

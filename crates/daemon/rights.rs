@@ -314,6 +314,11 @@ pub(crate) fn unchangeable(current: &Config, next: &Config) -> Vec<Problem> {
         ),
         (now.capabilities != then.capabilities, "setcap", None),
         (now.dumpable != then.dumpable, "set-dumpable", None),
+        (
+            now.setuid_programs != then.setuid_programs,
+            "insecure-setuid-wanted",
+            None,
+        ),
     ];
     let whole = evenkeel_config::Place::whole_file("evenkeel");
     let changed = pairs.into_iter().filter(|(changed, ..)| *changed);
@@ -426,5 +431,8 @@ mod tests {
             .map(|problem| problem.message.split(" takes").next().unwrap().to_owned())
             .collect();
         assert_eq!(told, ["the change of 'user'", "the change of 'chroot'"]);
+        let after = config("uid 9\n insecure-setuid-wanted", "");
+        let told = unchangeable(&before, &after);
+        assert!(told[0].message.contains("'insecure-setuid-wanted'"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::support::balancer::until_metrics;
+use crate::support::balancer::{temporary_directory, until_metrics};
+use crate::support::cli::ask;
 use crate::support::dns::{Answer, Dns};
 use crate::support::lab::{is_up, visit};
 use crate::support::loopback::unique_ip;
@@ -128,4 +129,33 @@ fn a_reload_keeps_the_address_although_nobody_answers_meanwhile() {
             .all(|message| !message.text.contains("for maintenance")),
         "{all:#?}"
     );
+}
+
+#[test]
+fn a_command_has_another_name_followed() {
+    let lab = Lab::new();
+    let dns = Dns::start(lab.ip());
+    let (_first, _second, ips, port) = pair();
+    let front = lab.address();
+    let socket = temporary_directory().join("cli");
+    let config = config(&lab, &dns, front, port, "").replacen(
+        "global\n",
+        &format!(
+            "global\n    stats socket {} level admin\n",
+            socket.display()
+        ),
+        1,
+    );
+    dns.set_addresses("api.test", &ips[..1]);
+    dns.set_addresses("other.test", &ips[1..]);
+    let lb = lab.start(&config);
+    until_metrics(&lb, "it is there", |metrics| is_up(metrics, "api", "s"));
+    assert_eq!(visit(front), "first");
+    assert_eq!(
+        ask(&socket, "set server api/s fqdn other.test"),
+        "api/s changed its FQDN from api.test to other.test by 'stats socket command'\n\n"
+    );
+    until("it is where that name is", || {
+        (visit(front) == "second").then_some(())
+    });
 }

@@ -158,7 +158,7 @@ backend be
     }
 }
 
-/// `be/a` is checked and has an agent; from where its check is moved on, it fails.
+/// `be/a` is checked and has an agent; they may fail often while they are moved.
 const COMMANDS: &[&str] = &[
     "set server be/a agent foo",
     "set server be/a agent down",
@@ -195,15 +195,14 @@ const COMMANDS: &[&str] = &[
     "set server be/follows health down",
     "set server be/follows agent down",
     "set server be/bare addr 192.0.2.9 port +1",
-    "set server be/bare addr 192.0.2.9 port -1",
     "set server be/bare addr 192.0.2.9 port +x",
-    "set server be/bare addr 192.0.2.9 port 8005",
-    "disable health be/a",
-    "disable agent be/a",
+    "set server be/own addr 192.0.2.1 port 8005",
     "show stat be 4 -1",
     "show servers state be",
-    "enable health be/a",
-    "enable agent be/a",
+    "disable health be/a",
+    "disable agent be/a",
+    "set server be/a check-port 1",
+    "set server be/a agent-port 1",
     "enable health be/bare",
     "enable agent be/bare",
     "set maxconn frontend fe -1",
@@ -223,7 +222,7 @@ global
     max-spread-checks 1s
     stats socket {socket} level admin
 {defaults}
-    default-server inter 60s agent-inter 60s
+    default-server inter 60s agent-inter 60s fall 100
 frontend fe
     bind {front}
     default_backend be
@@ -281,5 +280,79 @@ backend be
             (*line, shown)
         });
         answers.collect::<Vec<_>>()
+    });
+}
+
+#[test]
+fn a_restart_takes_over_the_same_of_servers() {
+    same("a_restart_takes_over_the_same_of_servers", |lab| {
+        let directory = temporary_directory();
+        let (saved, socket) = (directory.join("state"), socket_in(directory));
+        let origin = lab.echo();
+        let (ip, port) = (origin.address().ip(), origin.address().port());
+        let lines = [
+            format!("3 be 1 up {ip} 2 0 1 1 3 6 3 4 6 0 0 0 - {port} - 0 0 - - 0"),
+            format!("3 be 2 bare {ip} 0 0 1 1 3 1 0 0 0 0 0 0 - {port} - 0 0 - - 0"),
+            format!("3 be 3 rests {ip} 2 0 1 1 3 17 3 4 2 0 0 0 - {port} - 0 0 - - 0"),
+            format!("3 be 4 aside {ip} 2 0 1 1 3 6 3 4 6 0 0 0 - {port} - 0 77 192.0.2.1 - 0"),
+        ];
+        let names = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state \
+                     srv_uweight srv_iweight srv_time_since_last_change srv_check_status \
+                     srv_check_result srv_check_health srv_check_state srv_agent_state \
+                     bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl \
+                     srv_check_port srv_check_addr srv_agent_addr srv_agent_port";
+        std::fs::write(&saved, format!("1\n{names}\n{}\n", lines.join("\n"))).unwrap();
+        let _lb = lab.start(&format!(
+            "
+global
+    maxconn 1000
+    server-state-file {saved}
+    stats socket {socket} level admin
+{defaults}
+    load-server-state-from-file global
+    default-server inter 60s
+frontend fe
+    bind {front}
+    default_backend be
+backend be
+    server up {ip}:{port} check
+    server bare {ip}:{port}
+    server rests {ip}:{port} check
+    server aside {ip}:{port} check port 9
+",
+            saved = saved.display(),
+            socket = socket.display(),
+            defaults = lab.defaults(),
+            front = lab.address(),
+        ));
+        let rows = stat(&socket);
+        let shown = rows.iter().map(|row| {
+            let cells = [
+                "svname",
+                "status",
+                "check_status",
+                "check_health",
+                "chkdown",
+            ];
+            cells.map(|cell| row[cell].clone())
+        });
+        let state = ask(&socket, "show servers state be");
+        let state = state
+            .replace(&ip.to_string(), "IP")
+            .replace(&port.to_string(), "PORT");
+        let timeless = |line: &str| {
+            // The result of one whose check is running now is none.
+            let words = line
+                .split(' ')
+                .enumerate()
+                .filter(|(at, _)| ![9, 11, 13].contains(at));
+            words.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
+        };
+        (
+            shown
+                .map(|cells| cells.map(|cell| cell.replace("* ", "")))
+                .collect::<Vec<_>>(),
+            state.lines().map(timeless).collect::<Vec<_>>(),
+        )
     });
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 
 use crate::compare::same;
+use crate::support::balancer::temporary_directory;
+use crate::support::cli::ask;
 use crate::support::dns::{Answer, Dns, Record};
 use crate::support::{Balancer, Lab, until};
 
@@ -172,4 +174,65 @@ fn a_service_says_hosts_ports_and_weights() {
         assert_eq!(weights, [3.0, 256.0]);
         assert!(gone.contains("(entry removed from SRV record)"), "{gone}");
     }
+}
+
+#[test]
+fn commands_tell_of_name_servers_and_take_another_name() {
+    same("commands about names", |lab| {
+        let socket = temporary_directory().join("cli");
+        let dns = Dns::start(lab.ip());
+        dns.set_addresses("one.test", &[ONE]);
+        dns.set("no.test", Answer::Refused);
+        let _lb = lab.start(&format!(
+            "
+global
+    maxconn 1000
+    stats socket {socket} level admin
+{defaults}{section}
+listen api
+    default-server init-addr none resolvers res resolve-prefer ipv4
+    bind {front}
+    server a one.test:6443
+    server b gone.test:6443
+    server c no.test:6443
+",
+            socket = socket.display(),
+            defaults = lab.defaults(),
+            section = section(&dns),
+            front = lab.address(),
+        ));
+        // Counters go on: which ones do is the same.
+        let moved = |text: String| {
+            let line = |line: &str| match line.rsplit_once(char::is_whitespace) {
+                Some((name, count)) if name.ends_with(' ') => format!("{name}{}", count != "0"),
+                _ => line.to_owned(),
+            };
+            text.lines().map(line).collect::<Vec<_>>()
+        };
+        let counted = until("each answer is counted", || {
+            let shown = moved(ask(&socket, "show resolvers res"));
+            let is_true = |name: &str| {
+                shown
+                    .iter()
+                    .any(|line| line.trim().starts_with(name) && line.ends_with("true"))
+            };
+            ["valid:", "nx:", "refused:"]
+                .iter()
+                .all(|name| is_true(name))
+                .then_some(shown)
+        });
+        // Empty answers for the other family count in one way or another.
+        let counted = counted
+            .into_iter()
+            .filter(|line| !line.contains("other:") && !line.contains("outdated:"));
+        let mut answers = vec![counted.collect::<Vec<_>>().join("\n")];
+        for command in [
+            "show resolvers nobody",
+            "set server api/a fqdn",
+            "set server api/a fqdn two.test",
+        ] {
+            answers.push(ask(&socket, command));
+        }
+        answers
+    });
 }

@@ -99,6 +99,32 @@ pub(super) fn errors(_: &Scene<'_>, _: &[&str]) -> Reply {
     Reply::Text(format!("Total events captured on [{now}] : 0\n"))
 }
 
+/// `show resolvers [<section>]`: what came of asking each name server.
+pub(super) fn resolvers(scene: &Scene<'_>, arguments: &[&str]) -> Reply {
+    let wanted = arguments.first();
+    let sections = scene.view.proxy.resolvers.iter();
+    let shown: Vec<_> = sections
+        .filter(|section| wanted.is_none_or(|name| *name == section.name))
+        .collect();
+    if shown.is_empty() {
+        return Reply::refused(match wanted {
+            Some(_) => "Can't find that resolvers section",
+            None => "No resolvers found",
+        });
+    }
+    let mut text = String::new();
+    for section in shown {
+        writeln!(text, "Resolvers section {}", section.name).expect(INFALLIBLE);
+        for (name, counts) in &section.nameservers {
+            writeln!(text, " nameserver {name}:").expect(INFALLIBLE);
+            for (counter, count) in counts {
+                writeln!(text, "  {:<13}{count}", format!("{counter}:")).expect(INFALLIBLE);
+            }
+        }
+    }
+    Reply::Text(text)
+}
+
 /// `show startup-logs`.
 pub(super) fn startup_logs(scene: &Scene<'_>, _: &[&str]) -> Reply {
     let lines = scene.facts.warnings.iter();
@@ -180,6 +206,10 @@ pub(super) fn servers_conn(scene: &Scene<'_>, arguments: &[&str]) -> Reply {
 /// A server's address in two words.
 pub(super) fn ip_and_port(server: &ServerSnapshot) -> (String, u16) {
     match &server.address {
+        // It has none yet.
+        ServerAddress::Inet(address) if address.ip().is_unspecified() => {
+            ("-".to_owned(), address.port())
+        }
         ServerAddress::Inet(address) => (address.ip().to_string(), address.port()),
         ServerAddress::Mapped { ip, .. } => (ip.to_string(), 0),
         ServerAddress::Unix(path) => (path.display().to_string(), 0),

@@ -6,8 +6,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use evenkeel_config::{Backend, Config, Place, Problem};
+use evenkeel_config::{Backend, CheckStatus, Config, OwnPlace, Place, Problem};
 use evenkeel_proxy::{SavedHealth, SavedServer};
+
+use super::servers::OUTCOMES;
 
 /// As many servers as anybody has; a longer file is something else.
 const MOST_LINES: usize = 1_000_000;
@@ -16,6 +18,8 @@ const FIELDS: usize = 25;
 /// Two bits of administrative state that a command sets.
 const FORCED_MAINT: u32 = 0x01;
 const FORCED_DRAIN: u32 = 0x08;
+/// And the one that says that a command gave the name to follow.
+const FQDN_SET: u32 = 0x40;
 /// Every bit that there is.
 const ADMIN_BITS: u32 = 0x7f;
 
@@ -125,6 +129,10 @@ fn parse(line: &str) -> Result<Line<'_>, String> {
         _ => SavedHealth::Up,
     };
     let port = number(18, "srv_port", 65_535)?;
+    let check_port = number(21, "srv_check_port", 65_535)?;
+    let agent_port = number(24, "srv_agent_port", 65_535)?;
+    // Of what is configured, what is not enabled rests.
+    let rests = |state: u32| state & 0x06 == 0x02;
     Ok(Line {
         backend: (number(0, "be_id", u32::MAX)?, fields[1]),
         server: (number(2, "srv_id", u32::MAX)?, fields[3]),
@@ -140,6 +148,23 @@ fn parse(line: &str) -> Result<Line<'_>, String> {
                 number(9, "srv_time_since_last_change", u32::MAX)?.into(),
             ),
             port: Some(port as u16).filter(|&port| port > 0),
+            last_check: OUTCOMES
+                .get(number(10, "srv_check_status", u32::MAX)? as usize)
+                .and_then(|code| {
+                    CheckStatus::ALL
+                        .into_iter()
+                        .find(|status| status.code() == *code)
+                }),
+            rests: (
+                rests(number(13, "srv_check_state", u32::MAX)?),
+                rests(number(14, "srv_agent_state", u32::MAX)?),
+            ),
+            check_place: OwnPlace {
+                ip: fields[22].parse().ok(),
+                port: Some(check_port as u16).filter(|&port| port > 0),
+            },
+            agent_place: (fields[23].parse().ok(), agent_port as u16),
+            fqdn: (admin & FQDN_SET != 0).then(|| fields[17].to_owned()),
         },
     })
 }
@@ -180,8 +205,29 @@ mod tests {
                 weight: (5, 10),
                 last_change: Duration::from_secs(39),
                 port: Some(23011),
+                last_check: Some(CheckStatus::L4Ok),
+                rests: (false, false),
+                check_place: OwnPlace::default(),
+                agent_place: (None, 0),
+                fqdn: None,
             }
         );
+    }
+
+    #[test]
+    fn a_line_says_where_checks_go_and_what_a_command_named() {
+        let line =
+            "3 be 1 s1 127.0.0.1 2 64 1 1 39 17 2 4 2 18 0 0 b.test 80 - 0 81 ::1 192.0.2.1 82";
+        let saved = parse(line).unwrap().saved;
+        assert_eq!(saved.last_check, Some(CheckStatus::L7Status));
+        assert_eq!(saved.rests, (true, true));
+        let check_place = OwnPlace {
+            ip: "::1".parse().ok(),
+            port: Some(81),
+        };
+        assert_eq!(saved.check_place, check_place);
+        assert_eq!(saved.agent_place, ("192.0.2.1".parse().ok(), 82));
+        assert_eq!(saved.fqdn.as_deref(), Some("b.test"));
     }
 
     #[test]

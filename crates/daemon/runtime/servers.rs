@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use evenkeel_health::CheckOutcome;
+use evenkeel_health::{CheckOutcome, CheckStatus};
 use evenkeel_proxy::{BackendSnapshot, ServerSnapshot, ServerStatus};
 
 use super::look::ip_and_port;
@@ -14,7 +14,7 @@ const HEADER: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state s
      srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n";
 
 /// HAProxy's codes of a check's outcome, in the order of their numbers; one has no name.
-const OUTCOMES: &[&str] = &[
+pub(super) const OUTCOMES: &[&str] = &[
     "UNK", "INI", "START", "CHECKED", "HANA", "SOCKERR", "L4OK", "L4TOUT", "L4CON", "L6OK",
     "L6TOUT", "L6RSP", "L7TOUT", "L7RSP", "", "L7OK", "L7OKC", "L7STS", "PROCERR", "PROCTOUT",
     "PROCOK",
@@ -82,6 +82,7 @@ fn administrative(server: &ServerSnapshot) -> u8 {
         (admin.forced_drain, 0x08),
         (admin.inherited_drain, 0x10),
         (admin.unresolved, 0x20),
+        (server.is_host_set, 0x40),
     ]
     .into_iter()
     .filter(|(holds, _)| *holds)
@@ -89,9 +90,14 @@ fn administrative(server: &ServerSnapshot) -> u8 {
     .sum()
 }
 
-/// The number of the last outcome, and of what it means: 0 nothing, 2 failed, 3 passed.
+/// The number of the last outcome, and of what it means: 0 nothing, 2 failed, 3 passed, 4 passed
+/// but wants no new clients.
 fn check_words(server: &ServerSnapshot) -> (usize, u8) {
-    let passed = |check: &CheckOutcome| if check.is_pass() { 3 } else { 2 };
+    let passed = |check: &CheckOutcome| match check.status {
+        CheckStatus::L7OkConditional => 4,
+        _ if check.is_pass() => 3,
+        _ => 2,
+    };
     match &server.last_check {
         Some(check) if server.is_checked => {
             let known = OUTCOMES

@@ -21,14 +21,14 @@ pub(super) fn set_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
             "health" => set_health(proxy, at, word(2)),
             "weight" => answer(set_weight_of(proxy, at, word(2))),
             "addr" => answer(set_address(proxy, at, &request.arguments[2..])),
-            "agent" | "agent-send" if !proxy.has_agent(at) => {
+            "agent" | "agent-send" if !proxy.asks_agent(at) => {
                 Reply::refused("agent checks are not enabled on this server.")
             }
             "agent" => set_agent(proxy, at, word(2)),
-            "agent-addr" | "agent-port" if !proxy.has_agent(at) => {
+            "agent-addr" | "agent-port" if !proxy.asks_agent(at) => {
                 Reply::refused("agent checks are not enabled on this server")
             }
-            "check-addr" | "check-port" if !proxy.is_checked(at) => {
+            "check-addr" | "check-port" if !proxy.runs_checks(at) => {
                 Reply::refused("health checks are not enabled on this server")
             }
             "check-addr" | "agent-addr" => answer(set_probe_address(proxy, at, &request.arguments[1..])),
@@ -40,9 +40,16 @@ pub(super) fn set_server(proxy: &mut Proxy, request: &Request<'_>) -> Reply {
             "fqdn" if word(2).is_empty() => {
                 Reply::refused("set server <b>/<s> fqdn requires a FQDN.")
             }
-            "fqdn" => Reply::refused(
-                "set server <b>/<s> fqdn failed because no resolution is configured.",
-            ),
+            "fqdn" => match proxy.set_fqdn(at, word(2)) {
+                Some(before) => Reply::told(format!(
+                    "{} changed its FQDN from {before} to {} {BY}",
+                    request.arguments[0],
+                    word(2)
+                )),
+                None => Reply::refused(
+                    "set server <b>/<s> fqdn failed because no resolution is configured.",
+                ),
+            },
             "ssl" => Reply::refused(
                 "'set server <srv> ssl' cannot be set.  default-server should define ssl settings",
             ),

@@ -60,6 +60,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["show", "env"], "show env [var]", "show the environment, or one variable of it", Operator, Look(look::environment)),
     command(&["show", "errors"], "show errors [<px>] [request|response]", "report protocol errors captured; TCP has none", Operator, Look(look::errors)),
     command(&["show", "info"], "show info [desc|json|typed|float]*", "report on the process", User, Look(info::info)),
+    command(&["show", "resolvers"], "show resolvers [id]", "show what came of asking name servers", User, Look(look::resolvers)),
     command(&["show", "schema", "json"], "show schema json", "describe the JSON of show stat and show info", User, Look(look::schema)),
     command(&["show", "servers", "conn"], "show servers conn [<backend>]", "show the connections to servers", User, Look(look::servers_conn)),
     command(&["show", "servers", "state"], "show servers state [<backend>]", "show what a restart can take over of servers", User, Look(look::servers_state)),

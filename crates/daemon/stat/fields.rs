@@ -360,6 +360,8 @@ pub(crate) fn none_counted(row: &Row<'_>) -> Cell {
 /// How a server's address is written.
 pub(crate) fn address(address: &ServerAddress) -> String {
     match address {
+        // It has none yet.
+        ServerAddress::Inet(address) if address.ip().is_unspecified() => String::new(),
         ServerAddress::Inet(address) => address.to_string(),
         ServerAddress::Mapped { ip, .. } => std::net::SocketAddr::new(*ip, 0).to_string(),
         ServerAddress::Unix(_) | ServerAddress::Abstract(_) => "unix".to_owned(),

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use evenkeel_config::{Hold, Nameserver, Prefer, Resolvers};
@@ -18,6 +19,8 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::name_tally::NameTally;
 
 /// Records of a service whose hosts are looked up; more servers than that no section has.
 const MOST_RECORDS: usize = 256;
@@ -100,24 +103,36 @@ impl From<&NetError> for Missing {
 /// The name servers of one section, each to be asked alone.
 #[derive(Clone)]
 struct Names {
-    servers: Vec<(Arc<str>, TokioResolver)>,
+    servers: Vec<Server>,
     retries: u32,
     retry: Duration,
 }
 
+#[derive(Clone)]
+struct Server {
+    label: Arc<str>,
+    resolver: TokioResolver,
+    tally: Arc<NameTally>,
+}
+
 impl Names {
-    fn new(section: &Resolvers) -> Self {
-        let server = |nameserver: &Nameserver| {
+    fn new(section: &Resolvers, tallies: &[Arc<NameTally>]) -> Self {
+        let server = |(nameserver, tally): (&Nameserver, &Arc<NameTally>)| {
             let resolver = resolver(section, nameserver)
                 .inspect_err(|error| {
                     let name = &nameserver.name;
                     tracing::error!(nameserver = name, %error, "a name server cannot be asked");
                 })
                 .ok()?;
-            Some((Arc::from(nameserver.name.as_str()), resolver))
+            Some(Server {
+                label: Arc::from(nameserver.name.as_str()),
+                resolver,
+                tally: tally.clone(),
+            })
         };
+        let nameservers = section.nameservers.iter().zip(tallies);
         Self {
-            servers: section.nameservers.iter().filter_map(server).collect(),
+            servers: nameservers.filter_map(server).collect(),
             retries: section.retries,
             retry: section.retry,
         }
@@ -198,16 +213,26 @@ impl Names {
         for _ in 0..self.retries.max(1) {
             let began = Instant::now();
             let mut asked = JoinSet::new();
-            for (label, resolver) in &self.servers {
-                let (label, resolver, name) = (label.clone(), resolver.clone(), name.clone());
-                asked.spawn(async move { (resolver.lookup(name, kind).await, label) });
+            let mut waits_for = vec![true; self.servers.len()];
+            for (index, server) in self.servers.iter().enumerate() {
+                let (resolver, name) = (server.resolver.clone(), name.clone());
+                asked.spawn(async move { (resolver.lookup(name, kind).await, index) });
+                server.tally.sent.fetch_add(1, Relaxed);
             }
             let mut missing = Missing::Timeout;
             let answered = timeout(self.retry, async {
                 while let Some(answer) = asked.join_next().await {
                     match answer {
-                        Ok((Ok(answer), label)) => return Some((answer, label)),
-                        Ok((Err(error), _)) => missing = Missing::from(&error),
+                        Ok((Ok(answer), index)) => {
+                            let server = &self.servers[index];
+                            server.tally.valid.fetch_add(1, Relaxed);
+                            return Some((answer, server.label.clone()));
+                        }
+                        Ok((Err(error), index)) => {
+                            waits_for[index] = false;
+                            self.servers[index].tally.note(&error);
+                            missing = Missing::from(&error);
+                        }
                         Err(_) => missing = Missing::Other,
                     }
                 }
@@ -215,6 +240,14 @@ impl Names {
             });
             if let Ok(Some(answered)) = answered.await {
                 return Ok(answered);
+            }
+            for (server, _) in self
+                .servers
+                .iter()
+                .zip(waits_for)
+                .filter(|(_, waits)| *waits)
+            {
+                server.tally.timeout.fetch_add(1, Relaxed);
             }
             if missing != Missing::Timeout {
                 return Err(missing);
@@ -265,15 +298,16 @@ pub enum Known {
 
 /// Asks for `name` every `timeout resolve`, for ever, and calls `publish` with each valid answer
 /// and with each failure that the `hold` times do not cover. `is_known`: an answer of before counts,
-/// as if it had come just now.
+/// as if it had come just now. What comes of it is counted in `tallies`, one for each name server.
 pub async fn follow(
     section: Resolvers,
+    tallies: Vec<Arc<NameTally>>,
     name: String,
     prefer: Prefer,
     is_known: bool,
     mut publish: impl FnMut(Known),
 ) -> Infallible {
-    let names = Names::new(&section);
+    let names = Names::new(&section, &tallies);
     let mut held = Held {
         last: is_known.then(Instant::now),
         seen: Vec::new(),

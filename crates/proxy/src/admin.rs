@@ -82,6 +82,18 @@ impl Proxy {
         self.backend_of(at).set_agent(at.server, is_up);
     }
 
+    /// `set server ... fqdn`: has it follow another name, and tells the one before; `None`: it
+    /// follows none, or that of a service, whose hosts its records name.
+    pub fn set_fqdn(&mut self, at: ServerAt, name: &str) -> Option<String> {
+        let server = &self.backend_of(at).servers[at.server];
+        let resolution = server.config.resolution.as_ref();
+        let resolution = resolution.filter(|own| !own.is_service() && !name.starts_with('_'))?;
+        let before = server.state.fitness().fqdn.replace(name.to_owned());
+        let before = before.unwrap_or_else(|| resolution.name.clone());
+        self.current.follow_names();
+        Some(before)
+    }
+
     /// Whether it has no state of its own, but another server's.
     #[must_use]
     pub fn tracks(&self, at: ServerAt) -> bool {
@@ -156,6 +168,20 @@ impl Proxy {
     pub fn is_checked(&self, at: ServerAt) -> bool {
         let server = &self.backend_of(at).servers[at.server];
         server.config.check.is_some()
+    }
+
+    /// Whether it is checked and no command had that rest.
+    #[must_use]
+    pub fn runs_checks(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        self.is_checked(at) && server.state.fitness().checks_enabled
+    }
+
+    /// Whether it has an agent and no command had that rest.
+    #[must_use]
+    pub fn asks_agent(&self, at: ServerAt) -> bool {
+        let server = &self.backend_of(at).servers[at.server];
+        self.has_agent(at) && server.state.fitness().agent_enabled
     }
 
     /// Whether it is checked at the port that its address has.

@@ -24,6 +24,8 @@ pub(crate) enum Cause<'a> {
     Check(&'a CheckOutcome),
     /// `set server ... health`.
     Command,
+    /// A restart took over what an earlier process wrote down.
+    Saved,
     /// The server that it tracks changed: this one, as `backend/server`.
     Tracked(&'a str),
     /// Nothing that a line would tell: administrative changes say themselves what they are.

@@ -206,6 +206,8 @@ pub(crate) struct Fitness {
     is_leader: bool,
     /// Where it is now: the file's address, a command's or a resolver's.
     pub(crate) address: ServerAddress,
+    /// The name that is followed, where a command says another than the file.
+    pub(crate) fqdn: Option<String>,
     /// What its check and its agent have of their own: the file's, or a command's.
     pub(crate) places: Places,
     pub(crate) standing: Standing,
@@ -245,6 +247,7 @@ impl Fitness {
             init_state: server.init_state,
             is_leader: server.track.is_none(),
             address: server.address.clone(),
+            fqdn: None,
             places: Places::of(server),
             standing: Standing::new(!server.disabled && !server.unresolved && is_up, now),
             said: Said::by(server),

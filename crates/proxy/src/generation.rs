@@ -4,13 +4,13 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use evenkeel_config as config;
 use evenkeel_config::rules::{BackendChoice, Fetch};
 use evenkeel_config::{BackendId, Bind, Config, RelayMethod, ServerAddress, Tracked};
-use evenkeel_health::{Beat, Machine, Spread, first_checks, watch, watch_agent};
+use evenkeel_health::{Beat, Machine, NameTally, Spread, first_checks, watch, watch_agent};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use crate::gate::Gate;
 use crate::kernel;
 use crate::listener::Listener;
 use crate::log::{self, Level, Sink};
-use crate::names;
+use crate::names::{self, Tallies};
 use crate::places::{asked_at, checked_at};
 use crate::relay::{Method, Terms};
 use crate::rules::World;
@@ -44,6 +44,8 @@ pub(crate) struct Carried {
     servers: HashMap<Identity, Arc<ServerState>>,
     /// The same by backend and name alone: what commands asked of a server outlives its address.
     names: HashMap<(String, String), Arc<ServerState>>,
+    /// The counters of name servers, by section and name.
+    name_tallies: HashMap<(String, String), Arc<NameTally>>,
 }
 
 /// What makes a server the same one over a reload.
@@ -104,6 +106,8 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     pub(crate) frontends: Vec<Arc<Frontend>>,
     pub(crate) backends: Vec<Arc<Backend>>,
+    /// The counters of each `resolvers` section's name servers, in their order.
+    pub(crate) name_tallies: Vec<Tallies>,
     sessions: TaskTracker,
     stop: CancellationToken,
     /// For each listening socket, what tells its accept loop to serve those who wait.
@@ -111,6 +115,8 @@ pub(crate) struct Generation {
     kill: Cut,
     /// The checks; ended when dropped.
     checks: Mutex<JoinSet<()>>,
+    /// Those who follow names; ended when dropped.
+    lookups: Mutex<JoinSet<()>>,
     shared: Arc<Shared>,
 }
 
@@ -144,7 +150,15 @@ impl Generation {
             .map(|index| new_frontend(index, &config, &world, shared, &kill, &stop))
             .collect();
         set_fullconn(&frontends, &backends);
+        let tallies = |section: &config::Resolvers| {
+            let known = |server: &config::Nameserver| {
+                let key = (section.name.clone(), server.name.clone());
+                carried.name_tallies.get(&key).cloned().unwrap_or_default()
+            };
+            section.nameservers.iter().map(known).collect()
+        };
         Self {
+            name_tallies: config.resolvers.iter().map(tallies).collect(),
             config,
             number: 0,
             frontends,
@@ -154,6 +168,7 @@ impl Generation {
             sweeps: Vec::new(),
             kill,
             checks: Mutex::default(),
+            lookups: Mutex::default(),
             shared: shared.clone(),
         }
     }
@@ -267,9 +282,16 @@ impl Generation {
         }
     }
 
-    fn follow_names(&self) {
+    /// Begins to follow the names of servers, or, as one has another now, does so anew.
+    pub(crate) fn follow_names(&self) {
+        let mut tasks = JoinSet::new();
         let sections = &self.config.resolvers;
-        names::start(sections, &self.backends, &mut self.checks());
+        names::start(sections, &self.name_tallies, &self.backends, &mut tasks);
+        *self.lookups() = tasks;
+    }
+
+    fn lookups(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to ask agents, and to judge clients' connects.
@@ -324,6 +346,12 @@ impl Generation {
     /// What the next generation takes over.
     pub(crate) fn carry(&self) -> Carried {
         let mut carried = Carried::default();
+        for (section, tallies) in self.config.resolvers.iter().zip(&self.name_tallies) {
+            for (server, tally) in section.nameservers.iter().zip(tallies) {
+                let key = (section.name.clone(), server.name.clone());
+                carried.name_tallies.insert(key, tally.clone());
+            }
+        }
         for frontend in &self.frontends {
             carried
                 .frontends
@@ -345,6 +373,7 @@ impl Generation {
     /// Stops checking: another generation does.
     pub(crate) fn stop_checks(&self) {
         self.checks().abort_all();
+        self.lookups().abort_all();
     }
 
     /// Stops accepting. Those who wait in the queue of a socket that `closes` are still served:

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use evenkeel_config::{Prefer, Resolution, Resolvers, ServerAddress};
-use evenkeel_health::{Found, Known, Target, follow, seat};
+use evenkeel_health::{Found, Known, NameTally, Target, follow, seat};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -20,8 +20,16 @@ struct Group {
     servers: Vec<usize>,
 }
 
-/// Starts to follow every name of `backends`, each once.
-pub(crate) fn start(sections: &[Resolvers], backends: &[Arc<Backend>], tasks: &mut JoinSet<()>) {
+/// The counters of a section's name servers, in their order.
+pub(crate) type Tallies = Vec<Arc<NameTally>>;
+
+/// Starts to follow every name of `backends`, each once; `tallies` are those of each section.
+pub(crate) fn start(
+    sections: &[Resolvers],
+    tallies: &[Tallies],
+    backends: &[Arc<Backend>],
+    tasks: &mut JoinSet<()>,
+) {
     let mut groups: BTreeMap<(usize, String, bool), Vec<Group>> = BTreeMap::new();
     for backend in backends {
         for server in &backend.servers {
@@ -29,7 +37,9 @@ pub(crate) fn start(sections: &[Resolvers], backends: &[Arc<Backend>], tasks: &m
                 continue;
             };
             let prefers_v6 = resolution.prefer == Prefer::V6;
-            let key = (resolution.resolvers, resolution.name.clone(), prefers_v6);
+            let name = server.state.fitness().fqdn.clone();
+            let name = name.unwrap_or_else(|| resolution.name.clone());
+            let key = (resolution.resolvers, name, prefers_v6);
             let groups = groups.entry(key).or_default();
             match groups.last_mut() {
                 Some(group) if Arc::ptr_eq(&group.backend, backend) => {
@@ -43,14 +53,20 @@ pub(crate) fn start(sections: &[Resolvers], backends: &[Arc<Backend>], tasks: &m
         }
     }
     for ((section, name, prefers_v6), groups) in groups {
+        let tallies = tallies[section].clone();
         let section = sections[section].clone();
         let prefer = if prefers_v6 { Prefer::V6 } else { Prefer::V4 };
         let is_known = groups.iter().any(Group::is_known);
         tasks.spawn(async move {
-            let by = section.name.clone();
-            match follow(section, name, prefer, is_known, |known| {
+            let by = section.clone();
+            match follow(section, tallies.clone(), name, prefer, is_known, |known| {
                 for group in &groups {
-                    group.take(&known, &by);
+                    let moves = group.take(&known, &by.name);
+                    if let (true, Known::Found(found)) = (moves, &known) {
+                        let mut servers = by.nameservers.iter().zip(&tallies);
+                        let server = servers.find(|(server, _)| *server.name == *found.by);
+                        server.inspect(|(_, tally)| tally.note_update());
+                    }
                 }
             })
             .await {}
@@ -67,7 +83,8 @@ impl Group {
         })
     }
 
-    fn take(&self, known: &Known, section: &str) {
+    /// Whether that moved a server.
+    fn take(&self, known: &Known, section: &str) -> bool {
         match known {
             Known::Found(found) => self.found(found, section),
             Known::Lost(missing) => {
@@ -78,11 +95,12 @@ impl Group {
                     };
                     self.lose(index, &why);
                 }
+                false
             }
         }
     }
 
-    fn found(&self, found: &Found, section: &str) {
+    fn found(&self, found: &Found, section: &str) -> bool {
         let current: Vec<Option<SocketAddr>> = self
             .servers
             .iter()
@@ -93,7 +111,7 @@ impl Group {
             .first()
             .and_then(|&index| self.resolution(index))
         else {
-            return;
+            return false;
         };
         let targets = &found.targets;
         let may_share = resolution.allows_duplicates;
@@ -116,6 +134,7 @@ impl Group {
                 None => self.lose(index, "No IP for server "),
             }
         }
+        !is_first
     }
 
     /// Has the server be at `target`; whether it was elsewhere.
@@ -154,7 +173,9 @@ impl Group {
             backend.set_weight(index, service.weight);
         }
         if is_unresolved {
-            let host = service.map_or(&*server.config.host, |service| &service.host);
+            let own = server.state.fitness().fqdn.clone();
+            let own = own.unwrap_or_else(|| server.config.host.clone());
+            let host = service.map_or(&*own, |service| &service.host);
             backend.set_resolved(index, true, "resolves again", host);
         }
         is_moved

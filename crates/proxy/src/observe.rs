@@ -10,6 +10,7 @@ use crate::backend::Backend;
 use crate::fitness::{Fitness, Health, Standing};
 use crate::generation::Generation;
 use crate::local::HttpStats;
+use crate::names::Tallies;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 use crate::server::Server;
@@ -40,6 +41,7 @@ impl Proxy {
                 .map(|f| frontend_snapshot(f, self.is_stopping, epoch, &self.sockets, &local))
                 .collect(),
             backends: used.map(|b| backend_snapshot(b, epoch, now)).collect(),
+            resolvers: self.current.resolvers(),
         }
     }
 
@@ -67,6 +69,22 @@ impl Proxy {
             held_bytes: self.shared.held.bytes() as u64,
             held_limit_reached_total: self.shared.held.reached(),
         }
+    }
+}
+
+impl Generation {
+    fn resolvers(&self) -> Vec<ResolversSnapshot> {
+        let sections = self.config.resolvers.iter().zip(&self.name_tallies);
+        let shown = |(section, tallies): (&evenkeel_config::Resolvers, &Tallies)| {
+            let servers = section.nameservers.iter().zip(tallies);
+            ResolversSnapshot {
+                name: section.name.clone(),
+                nameservers: servers
+                    .map(|(server, tally)| (server.name.clone(), tally.counts()))
+                    .collect(),
+            }
+        };
+        sections.map(shown).collect()
     }
 }
 
@@ -191,7 +209,8 @@ fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -
         id: config.id,
         name: config.name.clone(),
         address: fitness.address.clone(),
-        host: config.host.clone(),
+        host: fitness.fqdn.clone().unwrap_or_else(|| config.host.clone()),
+        is_host_set: fitness.fqdn.is_some(),
         status: status(&fitness),
         tracked: server.leader.get().cloned(),
         service: service_snapshot(

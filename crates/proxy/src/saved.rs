@@ -1,8 +1,10 @@
 //! What a restart takes over of a server.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use evenkeel_config::ServerAddress;
+use evenkeel_config::{CheckStatus, OwnPlace, ServerAddress};
+use evenkeel_health::CheckOutcome;
 
 use crate::change::Cause;
 use crate::fitness::Fitness;
@@ -23,6 +25,16 @@ pub struct SavedServer {
     pub last_change: Duration,
     /// Its port; `None`: the file's.
     pub port: Option<u16>,
+    /// What its last check found; `None`: there was none.
+    pub last_check: Option<CheckStatus>,
+    /// Whether a command had its checks, or its agent, rest.
+    pub rests: (bool, bool),
+    /// Where it was checked, and its agent asked, that was not where it was itself.
+    pub check_place: OwnPlace,
+    /// Likewise of its agent; a port of 0: the file's.
+    pub agent_place: (Option<IpAddr>, u16),
+    /// The name that a command had it follow.
+    pub fqdn: Option<String>,
 }
 
 /// What a server was fit for.
@@ -45,18 +57,22 @@ impl Generation {
                 continue;
             };
             if *server < backend.servers.len() {
-                backend.change(*server, Cause::Admin, |fitness| {
-                    restore(fitness, saved, now)
-                });
                 let state = &backend.servers[*server].state;
+                let has_agent = backend.servers[*server].config.agent.is_some();
+                backend.change(*server, Cause::Saved, |fitness| {
+                    restore(fitness, saved, has_agent)
+                });
                 let since = now.checked_sub(saved.last_change);
-                state.fitness().standing.began(since.unwrap_or(now));
+                let mut fitness = state.fitness();
+                if !fitness.admin.unresolved {
+                    fitness.standing.began(since.unwrap_or(now));
+                }
             }
         }
     }
 }
 
-fn restore(fitness: &mut Fitness, saved: &SavedServer, _: Instant) {
+fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
     fitness.admin.forced_maint = saved.is_maint;
     fitness.admin.forced_drain = saved.is_drain;
     let (weight, configured) = saved.weight;
@@ -66,9 +82,101 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, _: Instant) {
     if let (Some(port), ServerAddress::Inet(address)) = (saved.port, &mut fitness.address) {
         address.set_port(port);
     }
+    fitness.fqdn.clone_from(&saved.fqdn);
+    if has_agent {
+        fitness.agent_enabled = !saved.rests.1;
+        fitness.places.agent.ip = saved.agent_place.0;
+        if saved.agent_place.1 > 0 {
+            fitness.places.agent.port = saved.agent_place.1;
+        }
+    }
+    let is_checked = fitness.machine.is_some();
+    if is_checked {
+        fitness.checks_enabled = !saved.rests.0;
+        fitness.places.check = saved.check_place;
+        fitness.last_check = saved.last_check.map(|status| CheckOutcome {
+            status,
+            info: String::new(),
+            code: None,
+            duration: Duration::ZERO,
+        });
+    }
     fitness.is_stopping = saved.health == SavedHealth::Stopping;
     // In maintenance it is down whatever its checks found.
-    if !saved.is_maint && saved.health == SavedHealth::Down {
-        fitness.machine = fitness.machine.map(|machine| machine.surely(false));
+    if saved.is_maint {
+        return;
+    }
+    match saved.health {
+        // A check has to fail as often as before any of them did.
+        SavedHealth::Up if saved.last_check.is_some() => {
+            fitness.machine = fitness.machine.map(|machine| machine.surely(true));
+        }
+        SavedHealth::Up | SavedHealth::Stopping => {}
+        SavedHealth::Down => {
+            fitness.machine = fitness.machine.map(|machine| machine.surely(false));
+            fitness.is_forced_down = !is_checked;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn saved() -> SavedServer {
+        SavedServer {
+            health: SavedHealth::Up,
+            is_maint: false,
+            is_drain: false,
+            weight: (1, 1),
+            last_change: Duration::from_secs(9),
+            port: None,
+            last_check: Some(CheckStatus::L4Ok),
+            rests: (false, false),
+            check_place: OwnPlace::default(),
+            agent_place: (None, 0),
+            fqdn: None,
+        }
+    }
+
+    #[test]
+    fn what_was_known_of_a_server_is_known_again() {
+        let generation = testing::generation(
+            " server a 127.0.0.1:1 check port 2\n server b 127.0.0.1:2\n \
+             server c 127.0.0.1:3 check agent-check agent-port 9\n server d 127.0.0.1:4 check",
+        );
+        let down = SavedServer {
+            health: SavedHealth::Down,
+            ..saved()
+        };
+        let moved = SavedServer {
+            check_place: OwnPlace {
+                ip: None,
+                port: Some(77),
+            },
+            agent_place: (None, 78),
+            rests: (true, true),
+            ..saved()
+        };
+        generation.restore(&[
+            (0, 0, saved()),
+            (0, 1, down.clone()),
+            (0, 2, moved),
+            (0, 3, down),
+        ]);
+        let backend = &generation.backends[0];
+        let shown = |index| {
+            let now = Instant::now();
+            let server = crate::observe::server(backend, index, now);
+            (server.status_text(), server.service.last_change.as_secs())
+        };
+        assert_eq!(shown(0), ("UP".to_owned(), 9));
+        assert_eq!(shown(1).0, "DOWN");
+        assert_eq!(shown(2).0, "no check");
+        assert_eq!(shown(3).0, "DOWN");
+        let places = backend.servers[2].state.fitness().places.clone();
+        assert_eq!((places.check.port, places.agent.port), (Some(77), 78));
+        assert!(backend.servers[0].state.fitness().last_check.is_some());
     }
 }

@@ -18,6 +18,17 @@ pub struct Snapshot {
     pub frontends: Vec<FrontendSnapshot>,
     /// In file order.
     pub backends: Vec<BackendSnapshot>,
+    /// In file order.
+    pub resolvers: Vec<ResolversSnapshot>,
+}
+
+/// A section of name servers.
+#[derive(Clone, Debug)]
+pub struct ResolversSnapshot {
+    /// Its name.
+    pub name: String,
+    /// Its name servers, each with HAProxy's counters of it.
+    pub nameservers: Vec<(String, [(&'static str, u64); 15])>,
 }
 
 /// The process as a whole.
@@ -325,6 +336,8 @@ pub struct ServerSnapshot {
     pub address: ServerAddress,
     /// The name that was looked up for the address; empty when there was none.
     pub host: String,
+    /// Whether that name comes from a command.
+    pub is_host_set: bool,
     /// What it is fit for.
     pub status: ServerStatus,
     /// The server that it tracks, as `backend/server`.

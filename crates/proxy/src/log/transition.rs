@@ -143,6 +143,7 @@ impl Transition<'_> {
                 cause
             }
             Cause::Command => ", changed from CLI".to_owned(),
+            Cause::Saved => ", changed from server-state after a reload".to_owned(),
             Cause::Tracked(_) => self.via(),
             Cause::Admin | Cause::Resolution { .. } => String::new(),
         };
