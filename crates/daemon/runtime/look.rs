@@ -211,7 +211,8 @@ pub(super) fn ip_and_port(server: &ServerSnapshot) -> (String, u16) {
             ("-".to_owned(), address.port())
         }
         ServerAddress::Inet(address) => (address.ip().to_string(), address.port()),
-        ServerAddress::Mapped { ip, .. } => (ip.to_string(), 0),
+        // By how much it is moved, as HAProxy counts: in 16 bits.
+        ServerAddress::Mapped { ip, offset } => (ip.to_string(), offset.rem_euclid(1 << 16) as u16),
         ServerAddress::Unix(path) => (path.display().to_string(), 0),
         ServerAddress::Abstract(name) => (format!("abns@{}", String::from_utf8_lossy(name)), 0),
     }

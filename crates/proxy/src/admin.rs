@@ -188,7 +188,7 @@ impl Proxy {
     #[must_use]
     pub fn is_checked_at_its_port(&self, at: ServerAt) -> bool {
         let server = &self.backend_of(at).servers[at.server];
-        server.config.check.is_some() && server.state.fitness().places.check.port.is_none()
+        self.runs_checks(at) && server.state.fitness().places.check.port.is_none()
     }
 
     /// Whether it has an agent.
