@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{How, Outcome, State};
 
-/// Generations that are remembered; more than this would have to drain at once to be missed.
+/// Earlier generations that are remembered: more would have to drain at once for one to be missed.
 const MOST_GENERATIONS: usize = 256;
 /// Linux has no process id from here on (proc(5), pid_max), so that a script that signals what it
 /// took for an old worker hits nobody.
@@ -25,8 +25,9 @@ pub(crate) struct Reloads {
     attempts: u64,
     /// Since the last one that worked.
     failures: u64,
-    /// The newest last.
-    generations: VecDeque<Generation>,
+    current: Generation,
+    /// Those before it, the newest last.
+    earlier: VecDeque<Generation>,
     /// What the load under way, or else the last one, said.
     log: String,
     /// Who is told what comes of the load under way.
@@ -51,14 +52,18 @@ impl Reloads {
             started,
             attempts: 0,
             failures: 0,
-            generations: VecDeque::new(),
+            current: Generation {
+                number: 0,
+                began: started,
+                attempts: 0,
+            },
+            earlier: VecDeque::new(),
             log: String::new(),
             served: Vec::new(),
             waiting: Vec::new(),
         };
         reloads.open_log();
         reloads.note(warnings);
-        reloads.note_generation(0, started);
         reloads.say("NOTICE", "Loading success.");
         reloads
     }
@@ -92,7 +97,16 @@ impl Reloads {
     /// The load is in force as the generation `number`.
     pub(crate) fn succeed(&mut self, number: u64, now: Instant) {
         self.failures = 0;
-        self.note_generation(number, now);
+        let next = Generation {
+            number,
+            began: now,
+            attempts: self.attempts,
+        };
+        if self.earlier.len() == MOST_GENERATIONS {
+            self.earlier.pop_front();
+        }
+        self.earlier
+            .push_back(std::mem::replace(&mut self.current, next));
         self.say("NOTICE", "Loading success.");
         self.answer(true);
     }
@@ -120,14 +134,9 @@ impl Reloads {
     /// What is known now that `draining` generations still have sessions.
     pub(crate) fn state(&self, draining: impl Iterator<Item = u64>, now: Instant) -> State {
         let draining: Vec<u64> = draining.collect();
-        let (current, earlier) = match self.generations.iter().next_back() {
-            Some(current) => (current, self.generations.len() - 1),
-            None => unreachable!("the first generation is noted by the constructor"),
-        };
         let old: Vec<&Generation> = self
-            .generations
+            .earlier
             .iter()
-            .take(earlier)
             .filter(|generation| draining.contains(&generation.number))
             .collect();
         let mut text = row("#<PID>", "<type>", "<reloads>", "<uptime>", "<version>");
@@ -135,7 +144,7 @@ impl Reloads {
         let pid = self.pid.to_string();
         text.push_str(&self.process(&pid, "master", &reloads, now - self.started));
         text.push_str("# workers\n");
-        text.push_str(&self.generation(current, &pid, now));
+        text.push_str(&self.generation(&self.current, &pid, now));
         if !old.is_empty() {
             text.push_str("# old workers\n");
         }
@@ -147,7 +156,7 @@ impl Reloads {
             processes: text,
             log: self.log.clone(),
             has_failed: self.failures > 0,
-            current: current.began,
+            current: self.current.began,
             old: old.into_iter().map(|old| (name(old), old.began)).collect(),
         }
     }
@@ -159,17 +168,6 @@ impl Reloads {
 
     fn process(&self, name: &str, kind: &str, reloads: &str, uptime: Duration) -> String {
         row(name, kind, reloads, &ago(uptime), env!("CARGO_PKG_VERSION"))
-    }
-
-    fn note_generation(&mut self, number: u64, now: Instant) {
-        if self.generations.len() == MOST_GENERATIONS {
-            self.generations.pop_front();
-        }
-        self.generations.push_back(Generation {
-            number,
-            began: now,
-            attempts: self.attempts,
-        });
     }
 
     fn open_log(&mut self) {

@@ -97,8 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                 let is_refused = matches!(answer, Answer::Refusal(_));
                 let text = match answer {
                     Answer::Nothing | Answer::Sent => String::new(),
-                    Answer::Text(text) => text + "\n",
-                    Answer::Refusal(text) => text + "\n",
+                    Answer::Text(text) | Answer::Refusal(text) => text + "\n",
                 };
                 let text = text + &self.shown_prompt().await?;
                 self.send(text.as_bytes()).await?;
