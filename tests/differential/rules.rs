@@ -284,21 +284,26 @@ fn content_is_waited_for() {
     );
 }
 
-/// A ClientHello of TLS 1.2 for `name`, as OpenSSL would begin it.
-fn client_hello(name: &str) -> Vec<u8> {
+/// A ClientHello of TLS 1.2 for `name` that offers `protocols`, as OpenSSL would begin it.
+fn client_hello(name: &str, protocols: &[&str]) -> Vec<u8> {
     let with_length = |bytes: &[u8], length_bytes: usize| {
         let length = bytes.len().to_be_bytes();
         [&length[length.len() - length_bytes..], bytes].concat()
     };
     let host = [&[0][..], &with_length(name.as_bytes(), 2)].concat();
-    let server_name = [&[0, 0][..], &with_length(&with_length(&host, 2), 2)].concat();
+    let mut extensions = [&[0, 0][..], &with_length(&with_length(&host, 2), 2)].concat();
+    if !protocols.is_empty() {
+        let protocols = protocols.iter().map(|name| with_length(name.as_bytes(), 1));
+        let list = with_length(&protocols.collect::<Vec<_>>().concat(), 2);
+        extensions.extend([&[0, 16][..], &with_length(&list, 2)].concat());
+    }
     let body = [
         &[3, 3][..],
         &[7; 32],
         &with_length(&[], 1),
         &with_length(&[0xc0, 0x2f], 2),
         &with_length(&[0], 1),
-        &with_length(&server_name, 2),
+        &with_length(&extensions, 2),
     ]
     .concat();
     let message = [&[1][..], &with_length(&body, 3)].concat();
@@ -308,14 +313,14 @@ fn client_hello(name: &str) -> Vec<u8> {
 #[test]
 fn a_client_hello_chooses_the_backend_and_reaches_it_whole() {
     let seen = same("SNI", |lab| {
-        let hello = client_hello("api.example.com");
+        let hello = client_hello("api.example.com", &[]);
         let length = hello.len();
         let servers = ["one", "two"].map(|name| {
             lab.serving(move |mut peer| {
                 let got = peer.receive_exactly(length);
                 peer.send(format!(
                     "{name} {}\n",
-                    got == client_hello("api.example.com")
+                    got == client_hello("api.example.com", &[])
                 ));
             })
         });
@@ -350,6 +355,68 @@ backend two
     });
     if let Some((line, ..)) = seen {
         assert_eq!(line, "two true");
+    }
+}
+
+/// Which backend a client gets that offers these protocols, by conditions and by a name made of them.
+fn by_protocols(lab: &Lab, offered: &[&str]) -> [String; 3] {
+    let hello = client_hello("api.example.com", offered);
+    let length = hello.len();
+    let servers = ["default", "acme", "h2", "both", "long", "other"].map(|name| {
+        let server = lab.serving(move |mut peer| {
+            peer.receive_exactly(length);
+            peer.send(format!("{name}\n"));
+        });
+        (name, server)
+    });
+    let backends: String = servers
+        .iter()
+        .map(|(name, server)| format!("backend {name}\n    server s1 {}\n", server.address()))
+        .collect();
+    let fronts = [lab.address(), lab.address(), lab.address()];
+    let rules = [
+        "use_backend acme if { req.ssl_alpn acme }
+    use_backend both if { req.ssl_alpn h2,http/1.1 }
+    use_backend h2 if { req.ssl_alpn h2 }",
+        "use_backend long if { req.ssl_alpn,length gt 4 }
+    use_backend other if !{ req.ssl_alpn h2 }",
+        "use_backend %[req.ssl_alpn]",
+    ];
+    let frontends: String = std::iter::zip(fronts, rules)
+        .enumerate()
+        .map(|(index, (front, rules))| {
+            format!(
+                "frontend f{index}
+    bind {front}
+    tcp-request inspect-delay 5s
+    tcp-request content accept if {{ req.ssl_hello_type 1 }}
+    {rules}
+    default_backend default
+"
+            )
+        })
+        .collect();
+    let _lb = lab.start(&format!("{}\n{frontends}{backends}", lab.preamble()));
+    fronts.map(|front| {
+        let mut peer = Peer::connect(front);
+        peer.send(&hello);
+        peer.receive_line()
+    })
+}
+
+#[test]
+fn any_one_of_the_protocols_that_a_client_offers_chooses_the_backend() {
+    for (offered, expected) in [
+        (&["h2", "http/1.1"][..], ["h2", "long", "h2"]),
+        (&["http/1.1", "h2"], ["h2", "long", "default"]),
+        (&["acme", "h2"], ["acme", "default", "acme"]),
+        (&["http"], ["default", "other", "default"]),
+        (&[], ["default", "other", "default"]),
+    ] {
+        let seen = same(&format!("{offered:?}"), |lab| by_protocols(lab, offered));
+        if let Some(seen) = seen {
+            assert_eq!(seen, expected, "{offered:?}");
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub enum Content {
     ServerName,
     /// `req.ssl_ver`: the TLS version, major in the upper 16 bits.
     TlsVersion,
-    /// `req.ssl_alpn`: the protocols that a ClientHello offers, separated by commas.
+    /// `req.ssl_alpn`: the protocols that a ClientHello offers, one by one.
     Alpn,
 }
 

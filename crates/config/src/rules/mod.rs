@@ -110,6 +110,8 @@ pub enum Outcome {
 pub struct Found<'a> {
     /// `None`: there is nothing.
     pub sample: Option<Sample<'a>>,
+    /// What it found beside that: a test holds where it holds for any one of them.
+    pub others: Vec<Sample<'a>>,
     /// Whether it may be otherwise once the client has sent more.
     pub may_change: bool,
 }
@@ -120,6 +122,7 @@ impl<'a> Found<'a> {
     pub fn final_value(sample: impl Into<Option<Sample<'a>>>) -> Self {
         Self {
             sample: sample.into(),
+            others: Vec::new(),
             may_change: false,
         }
     }
@@ -129,6 +132,7 @@ impl<'a> Found<'a> {
     pub fn not_yet() -> Self {
         Self {
             sample: None,
+            others: Vec::new(),
             may_change: true,
         }
     }
@@ -215,20 +219,24 @@ impl Test {
                 let outcome = all(outcomes);
                 Found {
                     sample: Some(Sample::Bool(outcome == Outcome::Pass)),
+                    others: Vec::new(),
                     may_change: outcome == Outcome::Miss,
                 }
             }
             fetch => facts.find(fetch),
         };
-        let Found { sample, may_change } = found;
-        let converted = self
-            .converters
-            .iter()
-            .fold(sample, |sample, converter| converter.apply(sample?));
-        match converted {
-            Some(sample) if self.matcher.matches(&sample) => Outcome::Pass,
-            _ if may_change => Outcome::Miss,
-            _ => Outcome::Fail,
+        let convert = |sample| {
+            let mut converters = self.converters.iter();
+            converters.try_fold(sample, |sample, converter| converter.apply(sample))
+        };
+        let mut samples = found.sample.into_iter().chain(found.others);
+        if samples.any(|sample| convert(sample).is_some_and(|sample| self.matcher.matches(&sample)))
+        {
+            Outcome::Pass
+        } else if found.may_change {
+            Outcome::Miss
+        } else {
+            Outcome::Fail
         }
     }
 }

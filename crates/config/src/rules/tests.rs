@@ -123,6 +123,10 @@ impl Facts for Known {
             Fetch::Address(End::Source, _) => Found::final_value(Sample::Ip(self.source)),
             Fetch::Port(End::Destination, _) => Found::final_value(Sample::Int(self.port)),
             Fetch::Content(Content::WaitEnd) => Found::not_yet(),
+            Fetch::Content(Content::Alpn) => Found {
+                others: vec![Sample::text("http/1.1")],
+                ..Found::final_value(Sample::text("h2"))
+            },
             _ => Found::final_value(None),
         }
     }
@@ -212,6 +216,15 @@ fn no_more_is_asked_than_decides() {
     assert_eq!(judge(&acls, "if ten or other").1, 1);
     assert_eq!(judge(&acls, "if other ten").1, 1);
     assert_eq!(judge(&acls, "if TRUE").1, 0);
+}
+
+#[test]
+fn one_of_several_samples_is_enough() {
+    check("if { req.ssl_alpn h2 }", Outcome::Pass);
+    check("if { req.ssl_alpn http/1.1 }", Outcome::Pass);
+    check("if { req.ssl_alpn,length 8 }", Outcome::Pass);
+    check("if !{ req.ssl_alpn http/1.1 }", Outcome::Fail);
+    check("if { req.ssl_alpn h2,http/1.1 }", Outcome::Fail);
 }
 
 #[test]

@@ -23,8 +23,8 @@ pub(super) struct ClientHello {
     /// Major version in the upper 16 bits, as HAProxy has it: TLS 1.2 and later are 3.3.
     pub(super) version: i64,
     pub(super) server_name: Option<Vec<u8>>,
-    /// The offered protocols, separated by commas.
-    pub(super) protocols: Option<Vec<u8>>,
+    /// The protocols that it offers, in its order.
+    pub(super) protocols: Vec<Vec<u8>>,
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Hello {
@@ -103,14 +103,10 @@ fn client_hello(message: &[u8]) -> Option<ClientHello> {
             }
             APPLICATION_PROTOCOLS => {
                 let mut list = Reader(body.vector(2)?);
-                let mut protocols = Vec::new();
+                hello.protocols.clear();
                 while !list.0.is_empty() {
-                    if !protocols.is_empty() {
-                        protocols.push(b',');
-                    }
-                    protocols.extend_from_slice(list.vector(1)?);
+                    hello.protocols.push(list.vector(1)?.to_vec());
                 }
-                hello.protocols = Some(protocols);
             }
             _ => {}
         }
@@ -149,7 +145,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -160,7 +156,7 @@ mod tests {
     }
 
     /// A ClientHello for `name` that offers h2 and http/1.1, in records of at most `record` bytes.
-    fn hello(name: &str, record: usize) -> Vec<u8> {
+    pub(in crate::inspect) fn hello(name: &str, record: usize) -> Vec<u8> {
         let host = [&[0][..], &vector(2, name.as_bytes())].concat();
         let protocols = [vector(1, b"h2"), vector(1, b"http/1.1")].concat();
         let extension = |kind: u16, body: &[u8]| {
@@ -190,7 +186,7 @@ mod tests {
             let expected = ClientHello {
                 version: 0x3_0003,
                 server_name: Some(b"api.example.com".to_vec()),
-                protocols: Some(b"h2,http/1.1".to_vec()),
+                protocols: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             };
             assert_eq!(parse(&bytes), Hello::Client(expected));
             for end in 0..bytes.len() {

@@ -71,17 +71,13 @@ impl Sent {
     /// What `content` finds in it.
     pub(crate) fn find(&self, content: &Content) -> Found<'_> {
         let may_change = !self.is_final;
-        let known = |sample: Option<Sample<'static>>| Found {
-            sample,
-            may_change: false,
-        };
         let length = i64::try_from(self.bytes.len()).unwrap_or(i64::MAX);
         match content {
             Content::WaitEnd if may_change => Found::not_yet(),
-            Content::WaitEnd => known(Some(Sample::Bool(true))),
+            Content::WaitEnd => Found::final_value(Sample::Bool(true)),
             Content::Length => Found {
-                sample: Some(Sample::Int(length)),
                 may_change,
+                ..Found::final_value(Sample::Int(length))
             },
             Content::Payload { offset, length } => {
                 let end = match length {
@@ -90,22 +86,29 @@ impl Sent {
                 };
                 let part = self.bytes.get(*offset..end);
                 Found {
-                    sample: part.map(|part| Sample::Text(Cow::Borrowed(part))),
                     may_change: may_change && (part.is_none() || *length == 0),
+                    ..Found::final_value(part.map(|part| Sample::Text(Cow::Borrowed(part))))
                 }
             }
             content => match hello::parse(&self.bytes) {
                 Hello::Partial => Found {
-                    sample: None,
                     may_change,
+                    ..Found::final_value(None)
                 },
-                Hello::Other => known(None),
-                Hello::Client(hello) => known(match content {
-                    Content::HelloType => Some(Sample::Int(1)),
-                    Content::TlsVersion => Some(Sample::Int(hello.version)),
-                    Content::ServerName => hello.server_name.map(text),
-                    _ => hello.protocols.map(text),
-                }),
+                Hello::Other => Found::final_value(None),
+                Hello::Client(hello) => match content {
+                    Content::HelloType => Found::final_value(Sample::Int(1)),
+                    Content::TlsVersion => Found::final_value(Sample::Int(hello.version)),
+                    Content::ServerName => Found::final_value(hello.server_name.map(text)),
+                    _ => {
+                        let mut protocols = hello.protocols.into_iter().map(text);
+                        Found {
+                            sample: protocols.next(),
+                            others: protocols.collect(),
+                            may_change: false,
+                        }
+                    }
+                },
             },
         }
     }
@@ -136,8 +139,8 @@ mod tests {
     ) {
         let sent = sent(bytes, is_final);
         let expected = Found {
-            sample,
             may_change: more,
+            ..Found::final_value(sample)
         };
         assert_eq!(sent.find(content), expected, "{content:?}");
     }
@@ -161,6 +164,11 @@ mod tests {
         check(b"abc", true, &payload(1, 3), None, false);
         check(b"abc", false, &payload(1, 0), text("bc"), true);
         check(b"abc", true, &payload(9, usize::MAX), None, false);
+        let hello = hello::tests::hello("api.example.com", 99);
+        let hello = sent(&hello, true);
+        let found = hello.find(&Content::Alpn);
+        assert_eq!(found.sample, Some(Sample::text("h2")));
+        assert_eq!(found.others, [Sample::text("http/1.1")]);
         check(b"\x16\x03", false, &Content::HelloType, None, true);
         check(b"GET ", false, &Content::HelloType, None, false);
     }
