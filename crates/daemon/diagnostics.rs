@@ -1,10 +1,17 @@
 //! What the process says on its standard error, and how: lines for a person at a terminal, lines
 //! with a priority for the journal, nothing with `-q`.
+//!
+//! A process that serves never waits for whoever reads that, nor minds that nobody does: once
+//! threads may exist, a thread of its own writes what is said.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::{self, Write as _};
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use evenkeel_proxy::Stream;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -14,6 +21,10 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::cli::Verbosity;
 
 static QUIET: OnceLock<()> = OnceLock::new();
+/// What writes to the standard error while the process serves.
+static WRITER: OnceLock<Stream> = OnceLock::new();
+/// How long the end waits for what was said last to be read.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Installs the subscriber; to be called once, before anything is said.
 pub(crate) fn start(verbosity: Verbosity) {
@@ -30,18 +41,76 @@ pub(crate) fn start(verbosity: Verbosity) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
+        // What goes wrong here must not be written there as well: that would panic.
+        .log_internal_errors(false)
         .event_format(line)
-        .with_writer(io::stderr);
+        .with_writer(|| StandardError);
     // A second call finds one installed, which says the same things.
     let _ = subscriber.try_init();
+    std::panic::set_hook(Box::new(tell_of_panic));
+}
+
+/// From here on nobody waits for the standard error; not before threads may be started.
+pub(crate) fn hand_over(writer: Stream) {
+    let _ = WRITER.set(writer);
+}
+
+/// Waits, within bounds, until what was said is read. For the end of the process.
+pub(crate) fn finish() {
+    if let Some(writer) = WRITER.get() {
+        // Counted where it is lost, and nobody is left to ask.
+        let _ = writer.flush(LAST_WORDS);
+    }
+}
+
+/// A defect is told of like everything else, with `-q`, too.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let mut told = format!(
+        "defect in thread '{}': {panic}",
+        thread.name().unwrap_or("without a name")
+    )
+    .replace('\n', " ");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        told.push_str(&format!("\n{backtrace}"));
+    }
+    match QUIET.get() {
+        None => tracing::error!("{told}"),
+        Some(()) => put(&format!("{told}\n")),
+    }
+    // The process may end of it.
+    finish();
+}
+
+/// Writes a line, or has it written.
+fn put(line: &str) {
+    match WRITER.get() {
+        Some(writer) => writer.send(line.as_bytes()),
+        // Nobody is left to tell when the standard error is closed.
+        None => drop(io::stderr().write_all(line.as_bytes())),
+    }
+}
+
+/// Takes each event's line at once, as the subscriber hands it over.
+struct StandardError;
+
+impl io::Write for StandardError {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        put(&String::from_utf8_lossy(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Prints a line for the operator as it is, unless `-q`: configuration problems have their own
 /// shape, which editors understand.
 pub(crate) fn say(line: impl fmt::Display) {
     if QUIET.get().is_none() {
-        // Nobody is left to tell when the standard error is closed.
-        let _ = writeln!(io::stderr(), "{line}");
+        put(&format!("{line}\n"));
     }
 }
 

@@ -63,6 +63,7 @@ fn main() -> ExitCode {
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
         Err(mistake) => misused(&mistake),
     };
+    diagnostics::finish();
     match exit {
         Exit::Code(code) => ExitCode::from(code),
         Exit::Signal(signal) => die_of(signal),

@@ -27,7 +27,8 @@ use crate::rights::{self, Rights};
 use crate::runtime::{Ask, Facts, Request};
 use crate::signals::{Signals, Wish};
 use crate::{
-    Exit, bind_report, files, foreign, http, inherit, limits, notify, port_owner, prepare, runtime,
+    Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, port_owner,
+    prepare, runtime,
 };
 
 /// How often recorded metrics are sorted into their buckets.
@@ -160,6 +161,9 @@ impl Control {
             saved,
         } = prepared;
         let (mut keeper, doors) = kept.unzip();
+        let logs = Logs::through(doors.clone())
+            .map_err(|error| format!("cannot deliver logs: {error}"))?;
+        diagnostics::hand_over(logs.standard_error());
         if let Some(keeper) = &mut keeper {
             keeper
                 .listen()
@@ -168,8 +172,6 @@ impl Control {
         let facts = Arc::new(Facts::new(&loaded));
         let began = Instant::now();
         let reloads = Reloads::new(std::process::id(), began, &loaded.warnings);
-        let logs = Logs::through(doors.clone())
-            .map_err(|error| format!("cannot deliver logs: {error}"))?;
         let settings = Settings {
             logs: logs.clone(),
             maxconn: limits.maxconn,
@@ -328,8 +330,9 @@ impl Control {
             tracing::warn!("a thread does not end; the process does");
         }
         let flush = tokio::task::spawn_blocking(move || logs.flush(LAST_WORDS));
-        if !flush.await.unwrap_or(false) {
-            tracing::warn!("nobody reads the last log lines");
+        let lost = flush.await.unwrap_or(0);
+        if lost > 0 {
+            tracing::warn!("nobody reads the last log lines: {lost} are lost");
         }
     }
 

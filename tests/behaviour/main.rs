@@ -33,6 +33,7 @@ mod runtime;
 mod server_states;
 mod slow_reader;
 mod source;
+mod standard_error;
 mod start;
 mod timeouts;
 mod weights;

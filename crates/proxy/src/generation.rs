@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::Shared;
 use crate::backend::{Backend, BackendState};
 use crate::cut::Cut;
+use crate::essential;
 use crate::gate::Gate;
 use crate::kernel;
 use crate::listener::Listener;
@@ -200,8 +201,13 @@ impl Generation {
                 sweep,
                 sessions,
             };
+            let what = format!("accepting for '{}'", listener.frontend.config.name);
             let listener = self.sessions.track_future(listener.run());
-            drop(workers.handle(thread % threads).spawn(listener));
+            let worker = workers.handle(thread % threads);
+            let accepting = worker.spawn(listener);
+            let logs = self.shared.logs.clone();
+            let end = move || essential::end(&logs);
+            drop(worker.spawn(essential::watch(accepting, what, end)));
         }
         self.start_checks();
         self.follow_names();

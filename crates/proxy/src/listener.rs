@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Waker};
@@ -144,7 +145,9 @@ impl Listener {
     fn serve(&self, accepted: Accepted) {
         let mut session = Box::pin(serve(accepted, self.sessions.token()));
         let mut at_once = Context::from_waker(Waker::noop());
-        if session.as_mut().poll(&mut at_once).is_pending() {
+        // A defect costs one client here, too, as in a task of its own; the hook has told of it.
+        let polled = catch_unwind(AssertUnwindSafe(|| session.as_mut().poll(&mut at_once)));
+        if polled.is_ok_and(|polled| polled.is_pending()) {
             drop(tokio::spawn(session));
         }
     }

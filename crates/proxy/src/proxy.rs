@@ -78,7 +78,7 @@ impl Proxy {
         });
         let threads = settings.threads.max(1);
         let spinning = Arc::new(Spinning::new(&config.global));
-        let mut workers = Workers::new(spinning.clone(), shared.alarm.clone());
+        let mut workers = Workers::new(spinning.clone(), shared.alarm.clone(), shared.logs.clone());
         workers.grow(threads)?;
         let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);

@@ -13,6 +13,8 @@ use tracing::error;
 
 use crate::cut::Alarm;
 use crate::engine::Driver;
+use crate::essential;
+use crate::log::Logs;
 use crate::reactor;
 use crate::spin::Spinning;
 
@@ -26,6 +28,7 @@ pub(crate) struct Workers {
     stop: CancellationToken,
     spinning: Arc<Spinning>,
     alarm: Alarm,
+    logs: Logs,
 }
 
 #[derive(Debug)]
@@ -37,12 +40,13 @@ struct Worker {
 }
 
 impl Workers {
-    pub(crate) fn new(spinning: Arc<Spinning>, alarm: Alarm) -> Self {
+    pub(crate) fn new(spinning: Arc<Spinning>, alarm: Alarm, logs: Logs) -> Self {
         Self {
             workers: Vec::new(),
             stop: CancellationToken::new(),
             spinning,
             alarm,
+            logs,
         }
     }
 
@@ -58,10 +62,10 @@ impl Workers {
             let handle = runtime.handle().clone();
             let epoll = reactor::new_epoll()?;
             let (stop, spinning) = (self.stop.clone(), self.spinning.clone());
-            let alarm = self.alarm.clone();
+            let (alarm, logs) = (self.alarm.clone(), self.logs.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("data-{}", self.workers.len() + 1))
-                .spawn(move || runtime.block_on(work(epoll, spinning, alarm, stop)))?;
+                .spawn(move || runtime.block_on(work(epoll, spinning, alarm, logs, stop)))?;
             let answered = Arc::new(AtomicBool::new(true));
             self.workers.push(Worker {
                 handle,
@@ -103,7 +107,13 @@ impl Workers {
 
 /// What a data-plane thread does until it is stopped. Without what drives its sessions it is of no
 /// use, and neither is a process that goes on without it.
-async fn work(epoll: OwnedFd, spinning: Arc<Spinning>, alarm: Alarm, stop: CancellationToken) {
+async fn work(
+    epoll: OwnedFd,
+    spinning: Arc<Spinning>,
+    alarm: Alarm,
+    logs: Logs,
+    stop: CancellationToken,
+) {
     let driving = tokio::spawn(async move { Driver::new(epoll, spinning)?.run(&alarm).await });
     let failed = tokio::select! {
         () = stop.cancelled() => return,
@@ -114,7 +124,7 @@ async fn work(epoll: OwnedFd, spinning: Arc<Spinning>, alarm: Alarm, stop: Cance
         Ok(Err(error)) => error!(%error, "a data-plane thread cannot go on"),
         Err(error) => error!(%error, "a data-plane thread cannot go on"),
     }
-    std::process::abort();
+    essential::end(&logs);
 }
 
 impl Drop for Workers {

@@ -1,7 +1,7 @@
 //! Delivers log lines to syslog sockets and output streams, and words them as HAProxy does.
 //!
 //! A data thread never waits here: a datagram that the kernel does not take at once is dropped and
-//! counted, and lines for streams go through a writer thread with a bounded buffer.
+//! counted, and lines for streams go through writer threads with bounded buffers.
 
 mod clock;
 mod custom;
@@ -67,8 +67,8 @@ struct Delivery {
 }
 
 impl Logs {
-    /// Gets what sending takes. The writer thread for streams starts with the first sink that
-    /// needs it.
+    /// Gets what sending takes. A stream's writer thread starts with the first sink that needs
+    /// it.
     pub fn start() -> io::Result<Self> {
         Self::through(None)
     }
@@ -123,10 +123,41 @@ impl Logs {
         self.0.dropped.load(Relaxed) + self.0.streams.dropped()
     }
 
-    /// Waits until the streams took every line, at most so long; says whether they did. For the
-    /// end of the process.
-    pub fn flush(&self, patience: Duration) -> bool {
+    /// Waits until the streams took every line, at most so long; what they did not take is given
+    /// up and counted. Returns how many lines that were. For the end of the process.
+    pub fn flush(&self, patience: Duration) -> u64 {
         self.0.streams.flush(patience)
+    }
+
+    /// The standard error, for what the process says of itself.
+    #[must_use]
+    pub fn standard_error(&self) -> Stream {
+        Stream {
+            delivery: self.0.clone(),
+            writer: self.0.streams.writer(2),
+        }
+    }
+}
+
+/// A descriptor that lines are written to without waiting for who reads it.
+#[derive(Debug)]
+pub struct Stream {
+    delivery: Arc<Delivery>,
+    writer: Writer,
+}
+
+impl Stream {
+    /// Has a line written, with the newline that it ends with; one that there is no room for is
+    /// dropped and counted.
+    pub fn send(&self, line: &[u8]) {
+        if !self.writer.send(line) {
+            self.delivery.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// As [`Logs::flush`], of this descriptor alone.
+    pub fn flush(&self, patience: Duration) -> u64 {
+        self.writer.flush(patience)
     }
 }
 

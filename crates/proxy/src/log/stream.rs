@@ -1,10 +1,11 @@
-//! Lines for stdout, stderr and inherited descriptors: a writer thread takes them from a bounded
-//! buffer, so that a pipe that nobody reads holds up this thread alone.
+//! Lines for stdout, stderr and inherited descriptors: each has a writer thread of its own that
+//! takes them from a bounded buffer, so that a pipe that nobody reads holds up this thread alone.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,13 +15,14 @@ use tracing::warn;
 /// connections makes while the reader of a pipe is busy; lines past it are dropped and counted.
 const WAITING_BYTES: usize = 1 << 20;
 
-/// The writer thread, once a target needs it.
+/// The descriptors that are written to.
 #[derive(Debug, Default)]
-pub(super) struct Streams(OnceLock<Arc<Shared>>);
+pub(super) struct Streams(Mutex<BTreeMap<i32, Arc<Shared>>>);
 
+/// What a writer thread and those who have lines for it share.
 #[derive(Debug, Default)]
 struct Shared {
-    queues: Mutex<Queues>,
+    queue: Mutex<Queue>,
     /// Lines wait, or the thread is to end.
     filled: Condvar,
     /// Everything was written.
@@ -28,83 +30,69 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Queues {
-    queues: Vec<Queue>,
-    dropped: u64,
-    is_writing: bool,
-    is_over: bool,
-}
-
-#[derive(Debug)]
 struct Queue {
-    number: i32,
-    file: Arc<File>,
     waiting: Vec<u8>,
+    /// How many lines wait, and how many are being written.
     lines: u64,
+    in_hand: u64,
+    dropped: u64,
+    is_over: bool,
 }
 
 /// Where one target's lines go.
 #[derive(Debug)]
-pub(super) struct Writer(Option<(Arc<Shared>, usize)>);
+pub(super) struct Writer(Option<Arc<Shared>>);
 
 impl Streams {
     /// The writer for a descriptor of this process; one that cannot be opened is told about, and
     /// its lines are dropped.
     pub(super) fn writer(&self, number: i32) -> Writer {
-        let shared = self.0.get_or_init(spawn);
-        let mut queues = shared.lock();
-        if let Some(known) = queues
-            .queues
-            .iter()
-            .position(|queue| queue.number == number)
-        {
-            return Writer(Some((shared.clone(), known)));
-        }
-        match open(number) {
-            Ok(file) => {
-                let file = Arc::new(file);
-                queues.queues.push(Queue {
-                    number,
-                    file,
-                    waiting: Vec::new(),
-                    lines: 0,
-                });
-                Writer(Some((shared.clone(), queues.queues.len() - 1)))
+        let found = {
+            let mut streams = self.lock();
+            match streams.get(&number) {
+                Some(known) => Ok(known.clone()),
+                None => open(number)
+                    .and_then(|file| start(number, file))
+                    .map(|new| {
+                        streams.insert(number, new.clone());
+                        new
+                    }),
             }
-            Err(error) => {
-                warn!("log messages are lost: cannot write to descriptor {number}: {error}");
-                Writer(None)
-            }
+        };
+        // Told without the lock: what is told may be such a line itself.
+        if let Err(error) = &found {
+            warn!("log messages are lost: cannot write to descriptor {number}: {error}");
         }
+        Writer(found.ok())
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        self.0.get().map_or(0, |shared| shared.lock().dropped)
+        let all = self.all();
+        all.iter().map(|shared| shared.lock().dropped).sum()
     }
 
-    pub(super) fn flush(&self, patience: Duration) -> bool {
-        let Some(shared) = self.0.get() else {
-            return true;
-        };
+    /// Waits until everything is written, at most so long in all; what is not is given up and
+    /// counted. How many lines that were.
+    pub(super) fn flush(&self, patience: Duration) -> u64 {
         let deadline = Instant::now() + patience;
-        let mut queues = shared.lock();
-        while !queues.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            let waited = shared.emptied.wait_timeout(queues, left);
-            queues = waited.expect("no panic while the queues are locked").0;
-        }
-        true
+        let all = self.all();
+        all.iter().map(|shared| shared.flush(deadline)).sum()
+    }
+
+    fn all(&self) -> Vec<Arc<Shared>> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Arc<Shared>>> {
+        self.0.lock().expect("no panic while the list is locked")
     }
 }
 
 impl Drop for Streams {
-    /// The thread writes what waits and ends. Nobody waits for it here: a pipe that is not read
+    /// The threads write what waits and end. Nobody waits for them here: a pipe that is not read
     /// would hold up the end of the process (see [`flush`](Self::flush)).
     fn drop(&mut self) {
-        if let Some(shared) = self.0.get() {
+        for shared in self.all() {
             shared.lock().is_over = true;
             shared.filled.notify_one();
         }
@@ -114,50 +102,58 @@ impl Drop for Streams {
 impl Writer {
     /// Whether the line may wait for its turn.
     pub(super) fn send(&self, line: &[u8]) -> bool {
-        let Some((shared, index)) = &self.0 else {
+        let Some(shared) = &self.0 else {
             return false;
         };
-        let mut queues = shared.lock();
-        let queue = &mut queues.queues[*index];
+        let mut queue = shared.lock();
         if queue.waiting.len() + line.len() > WAITING_BYTES {
             return false;
         }
         queue.waiting.extend_from_slice(line);
         queue.lines += 1;
-        drop(queues);
+        drop(queue);
         shared.filled.notify_one();
         true
+    }
+
+    /// As [`Streams::flush`], of this descriptor alone.
+    pub(super) fn flush(&self, patience: Duration) -> u64 {
+        let deadline = Instant::now() + patience;
+        self.0.as_ref().map_or(0, |shared| shared.flush(deadline))
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queues> {
-        self.queues
-            .lock()
-            .expect("no panic while the queues are locked")
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no panic while a queue is locked")
+    }
+
+    fn flush(&self, deadline: Instant) -> u64 {
+        let mut queue = self.lock();
+        while !queue.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return queue.give_up();
+            }
+            let waited = self.emptied.wait_timeout(queue, left);
+            queue = waited.expect("no panic while a queue is locked").0;
+        }
+        0
     }
 }
 
-impl Queues {
+impl Queue {
     fn is_empty(&self) -> bool {
-        !self.is_writing && self.queues.iter().all(|queue| queue.waiting.is_empty())
+        self.lines == 0 && self.in_hand == 0
     }
 
-    /// The lines of a queue that has some, how many, and where they go.
-    fn take(&mut self, spare: Vec<u8>) -> Result<(Vec<u8>, u64, Arc<File>), Vec<u8>> {
-        let Some(queue) = self
-            .queues
-            .iter_mut()
-            .find(|queue| !queue.waiting.is_empty())
-        else {
-            return Err(spare);
-        };
-        let lines = std::mem::take(&mut queue.lines);
-        Ok((
-            std::mem::replace(&mut queue.waiting, spare),
-            lines,
-            queue.file.clone(),
-        ))
+    /// Drops what waits, and counts what is being written as dropped, too: how much of it arrives
+    /// cannot be told.
+    fn give_up(&mut self) -> u64 {
+        let lost = std::mem::take(&mut self.lines) + std::mem::take(&mut self.in_hand);
+        self.waiting.clear();
+        self.dropped += lost;
+        lost
     }
 }
 
@@ -171,6 +167,44 @@ fn open(number: i32) -> io::Result<File> {
         _ => OpenOptions::new()
             .append(true)
             .open(format!("/proc/self/fd/{number}")),
+    }
+}
+
+fn start(number: i32, file: File) -> io::Result<Arc<Shared>> {
+    let shared = Arc::new(Shared::default());
+    let own = shared.clone();
+    std::thread::Builder::new()
+        .name(format!("log-writer-{number}"))
+        .spawn(move || write(&own, &file))?;
+    Ok(shared)
+}
+
+fn write(shared: &Shared, file: &File) {
+    let mut bytes = Vec::new();
+    let mut queue = shared.lock();
+    loop {
+        if queue.lines == 0 {
+            shared.emptied.notify_all();
+            if queue.is_over {
+                return;
+            }
+            queue = shared
+                .filled
+                .wait(queue)
+                .expect("no panic while a queue is locked");
+            continue;
+        }
+        std::mem::swap(&mut queue.waiting, &mut bytes);
+        queue.in_hand = std::mem::take(&mut queue.lines);
+        drop(queue);
+        let written = write_all(file, &bytes);
+        bytes.clear();
+        queue = shared.lock();
+        // None where they were given up meanwhile.
+        let lines = std::mem::take(&mut queue.in_hand);
+        if written.is_err() {
+            queue.dropped += lines;
+        }
     }
 }
 
@@ -189,48 +223,4 @@ fn write_all(mut file: &File, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn spawn() -> Arc<Shared> {
-    let shared = Arc::new(Shared::default());
-    let own = shared.clone();
-    let spawned = std::thread::Builder::new()
-        .name("log-writer".into())
-        .spawn(move || write(&own));
-    if let Err(error) = spawned {
-        warn!("log messages to streams will be lost: cannot start their writer: {error}");
-    }
-    shared
-}
-
-fn write(shared: &Shared) {
-    let mut spare = Vec::new();
-    let mut queues = shared.lock();
-    loop {
-        match queues.take(spare) {
-            Ok((mut bytes, lines, file)) => {
-                queues.is_writing = true;
-                drop(queues);
-                let written = write_all(&file, &bytes);
-                bytes.clear();
-                spare = bytes;
-                queues = shared.lock();
-                queues.is_writing = false;
-                if written.is_err() {
-                    queues.dropped += lines;
-                }
-            }
-            Err(unused) => {
-                spare = unused;
-                shared.emptied.notify_all();
-                if queues.is_over {
-                    return;
-                }
-                queues = shared
-                    .filled
-                    .wait(queues)
-                    .expect("no panic while the queues are locked");
-            }
-        }
-    }
 }
