@@ -1,6 +1,6 @@
 //! The commands that change what runs. Every one of them is done on the control thread.
 
-use evenkeel_proxy::{AdminState, Counters, FrontendStatus, Proxy, ServerAt};
+use evenkeel_proxy::{AdminState, Counters, FixedWeight, FrontendStatus, Proxy, ServerAt};
 
 use super::{Reply, Request};
 
@@ -119,13 +119,12 @@ pub(super) fn set_weight_of(proxy: &mut Proxy, at: ServerAt, word: &str) -> Chan
         }
         _ => return Err(Reply::refused("Trailing garbage in weight string")),
     };
-    let is_all_or_nothing = matches!(word, "0%" | "100%");
-    if !proxy.weighs_anew(at) && !is_all_or_nothing {
-        return Err(Reply::refused(
+    let weight = u16::try_from(weight).unwrap_or_default();
+    proxy.set_weight(at, weight).map_err(|FixedWeight| {
+        Reply::refused(
             "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.",
-        ));
-    }
-    proxy.set_weight(at, u16::try_from(weight).unwrap_or_default());
+        )
+    })?;
     Ok(Reply::Done)
 }
 

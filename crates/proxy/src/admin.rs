@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use evenkeel_config::ServerAddress;
 
 use crate::backend::Backend;
+use crate::change::FixedWeight;
 use crate::fitness::{AdminState, Health};
 use crate::log::Level;
 use crate::proxy::Proxy;
@@ -135,15 +136,11 @@ impl Proxy {
     }
 
     /// `set server ... weight`: 0 to 256.
-    pub fn set_weight(&mut self, at: ServerAt, weight: u16) {
-        self.backend_of(at).set_weight(at.server, weight);
-    }
-
-    /// Whether its backend's algorithm takes weights into account as they change.
-    #[must_use]
-    pub fn weighs_anew(&self, at: ServerAt) -> bool {
-        let config = &self.backend_of(at).config;
-        !config.balance.is_static(&config.hashing)
+    ///
+    /// # Errors
+    /// Where the balance algorithm takes no weight but the file's, and none.
+    pub fn set_weight(&mut self, at: ServerAt, weight: u16) -> Result<(), FixedWeight> {
+        self.backend_of(at).set_weight(at.server, weight)
     }
 
     /// `set maxconn server`; `None`: no limit.

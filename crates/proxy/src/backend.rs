@@ -221,14 +221,18 @@ impl Backend {
             is_listen: AtomicBool::new(false),
             scale: AtomicU16::new(scale),
         };
-        backend.note_standing(now);
         let backend = Arc::new(backend);
         let mut members = backend.state.members();
         members.retain(|member| member.strong_count() > 0);
         members.push(Arc::downgrade(&backend));
         drop(members);
-        backend.adopt_queue();
         backend
+    }
+
+    /// Begins to serve those who wait for a server, now that all of its servers are as they are.
+    pub(crate) fn begin(self: &Arc<Self>, now: Instant) {
+        self.note_standing(now);
+        self.adopt_queue();
     }
 
     pub(crate) fn picker(&self) -> MutexGuard<'_, Picker> {

@@ -39,6 +39,10 @@ pub(crate) enum Cause<'a> {
     },
 }
 
+/// The balance algorithm takes no other weight than the file's, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedWeight;
+
 impl Backend {
     /// Changes the state of the server at `index`; everything else follows from what `change`
     /// does to its [`Fitness`].
@@ -50,7 +54,7 @@ impl Backend {
     ) -> T {
         let now = Instant::now();
         let server = &self.servers[index];
-        let (result, leader) = {
+        let result = {
             let _in_order = self
                 .state
                 .changing
@@ -81,6 +85,8 @@ impl Backend {
             }
             if !before.is_usable()
                 && view.is_usable()
+                && !server.config.backup
+                && after.weight > 0
                 && server.config.on_marked_up == OnMarkedUp::ShutdownBackupSessions
             {
                 self.shutdown_backup_sessions();
@@ -93,9 +99,9 @@ impl Backend {
                 };
                 self.announce(server, &transition, requeued, now);
             }
-            (result, after)
+            result
         };
-        self.tell_followers(server, &leader);
+        self.tell_followers(server);
         result
     }
 
@@ -172,8 +178,10 @@ impl Backend {
         }
     }
 
-    /// Has the servers that track this one do as it does.
-    fn tell_followers(&self, server: &Server, leader: &Fitness) {
+    /// Has the servers that track this one do as it does. They look at it rather than hear of a
+    /// change, so that the last of several tellers, in whatever order they come, tells the last
+    /// state.
+    fn tell_followers(&self, server: &Server) {
         let followers = server.followers.get().map_or(&[][..], Vec::as_slice);
         if followers.is_empty() {
             return;
@@ -182,7 +190,8 @@ impl Backend {
         for follower in followers {
             if let Some(backend) = follower.backend.upgrade() {
                 backend.change(follower.index, Cause::Tracked(&name), |fitness| {
-                    fitness.follow(leader);
+                    // Nobody tracks in circles, so no two wait for each other.
+                    fitness.follow(&server.state.fitness());
                 });
             }
         }
@@ -190,9 +199,7 @@ impl Backend {
 
     /// Has the servers that track this one do as it does now.
     pub(crate) fn tell_followers_again(&self, index: usize) {
-        let server = &self.servers[index];
-        let fitness = server.state.fitness().clone();
-        self.tell_followers(server, &fitness);
+        self.tell_followers(&self.servers[index]);
     }
 
     /// `set server ... state`, `enable server`, `disable server`, and what an agent says.
@@ -215,9 +222,16 @@ impl Backend {
         self.change(index, Cause::Admin, |fitness| change(&mut fitness.places));
     }
 
-    /// `set weight`, and what an agent says (0-256).
-    pub(crate) fn set_weight(&self, index: usize, weight: u16) {
+    /// `set weight`, and what an agent or a resolver says (0-256). An algorithm that has its
+    /// servers laid out at start takes but the file's weight, and none.
+    pub(crate) fn set_weight(&self, index: usize, weight: u16) -> Result<(), FixedWeight> {
+        let configured = self.servers[index].state.fitness().configured_weight();
+        let is_fixed = self.config.balance.is_static(&self.config.hashing);
+        if is_fixed && weight != 0 && weight != configured {
+            return Err(FixedWeight);
+        }
         self.change(index, Cause::Admin, |fitness| fitness.weight = weight);
+        Ok(())
     }
 
     /// `set maxconn server`, and what an agent says; `None`: no limit.
@@ -261,7 +275,7 @@ impl Backend {
 mod tests {
     use std::time::Duration;
 
-    use evenkeel_health::{CheckOutcome, CheckStatus};
+    use evenkeel_health::{AgentReport, CheckOutcome, CheckStatus, parse_agent};
 
     use super::*;
     use crate::generation::Generation;
@@ -410,8 +424,13 @@ mod tests {
             fresh,
             4,
         );
-        check("no weight", &|| backend.set_weight(3, 0), fresh, 3);
-        check("some weight", &|| backend.set_weight(3, 9), fresh, 4);
+        check("no weight", &|| backend.set_weight(3, 0).unwrap(), fresh, 3);
+        check(
+            "some weight",
+            &|| backend.set_weight(3, 9).unwrap(),
+            fresh,
+            4,
+        );
         let unchecked = ["no check"; 4];
         check(
             "not checked",
@@ -446,6 +465,169 @@ mod tests {
         assert_eq!(status(1), "no check");
     }
 
+    /// What an agent reports that says whether its server is up.
+    fn agent_says(is_up: bool) -> AgentReport {
+        let line: &[u8] = if is_up { b"up\n" } else { b"down\n" };
+        let said = parse_agent(line);
+        let (status, info) = said.health.clone().unwrap();
+        AgentReport {
+            said,
+            outcome: Some(CheckOutcome {
+                status,
+                info,
+                ..outcome(true)
+            }),
+        }
+    }
+
+    #[test]
+    fn what_an_agent_said_outlasts_maintenance_and_is_forgotten_once_it_is_disabled() {
+        let generation = testing::generation(
+            " server a 127.0.0.1:1 check agent-check agent-port 9\n \
+             server b 127.0.0.1:2 agent-check agent-port 9",
+        );
+        let backend = &generation.backends[0];
+        let status = |index| server(&generation, index).status_text();
+        for index in [0, 1] {
+            backend.take_agent(index, &agent_says(false));
+            backend.set_admin(index, AdminState::Maint);
+            backend.set_admin(index, AdminState::Ready);
+            assert_eq!(status(index), "DOWN (agent)");
+            backend.enable_agent(index, false);
+            assert_eq!(status(index), "DOWN");
+        }
+        backend.take(0, &outcome(true));
+        assert_eq!(status(0), "UP");
+        backend.set_health(1, Health::Up);
+        assert_eq!(status(1), "no check");
+    }
+
+    #[test]
+    fn the_agent_of_a_server_that_tracks_another_speaks_for_it_alone() {
+        let generation = testing::generation(
+            " server a 127.0.0.1:1 check agent-check agent-port 9\n \
+             server b 127.0.0.1:2 track a agent-check agent-port 9\n \
+             server c 127.0.0.1:3 track b",
+        );
+        let backend = &generation.backends[0];
+        let check = |change: &dyn Fn(), expected: [&str; 3]| {
+            change();
+            assert_eq!(statuses(&generation).0, expected);
+        };
+        let (by_agent, up) = ("DOWN (agent)", "UP");
+        check(
+            &|| {
+                backend.take(0, &outcome(true));
+            },
+            [up; 3],
+        );
+        check(
+            &|| backend.take_agent(1, &agent_says(false)),
+            [up, by_agent, by_agent],
+        );
+        check(&|| backend.take_agent(0, &agent_says(false)), [by_agent; 3]);
+        check(&|| backend.take_agent(1, &agent_says(true)), [by_agent; 3]);
+        check(&|| backend.take_agent(0, &agent_says(true)), [up; 3]);
+    }
+
+    #[test]
+    fn backups_are_relieved_by_a_server_that_takes_their_clients_alone() {
+        let generation = testing::generation(
+            " default-server on-marked-up shutdown-backup-sessions\n server a 127.0.0.1:1\n \
+             server b 127.0.0.1:2 backup\n server c 127.0.0.1:3 weight 0\n \
+             server d 127.0.0.1:4 backup",
+        );
+        let backend = &generation.backends[0];
+        let is_relieved_by = |index| {
+            let sessions = backend.servers[1].signals().sessions;
+            backend.set_admin(index, AdminState::Maint);
+            backend.set_admin(index, AdminState::Ready);
+            sessions.is_cut()
+        };
+        assert!(is_relieved_by(0));
+        assert!(!is_relieved_by(2));
+        assert!(!is_relieved_by(3));
+    }
+
+    #[test]
+    fn a_static_algorithm_takes_no_weight_but_the_files_from_an_agent_too() {
+        let weight = |algorithm: &str, said: &[u8]| {
+            let generation = testing::generation(&format!(
+                " balance {algorithm}\n server a 127.0.0.1:1 weight 8 agent-check agent-port 9"
+            ));
+            let report = AgentReport {
+                said: parse_agent(said),
+                outcome: None,
+            };
+            generation.backends[0].take_agent(0, &report);
+            server(&generation, 0).weight
+        };
+        assert_eq!(weight("source", b"50%\n"), 8);
+        assert_eq!(weight("source", b"0%\n"), 0);
+        assert_eq!(weight("static-rr", b"50%\n"), 8);
+        assert_eq!(weight("roundrobin", b"50%\n"), 4);
+    }
+
+    #[test]
+    fn maintenance_ends_a_drain() {
+        let generation = testing::generation(SERVERS);
+        let backend = &generation.backends[0];
+        backend.set_admin(0, AdminState::Drain);
+        backend.set_admin(0, AdminState::Maint);
+        assert!(!server(&generation, 0).admin.forced_drain);
+    }
+
+    #[test]
+    fn a_reload_leaves_servers_that_track_others_as_they_were() {
+        let shared = testing::shared();
+        let start = |text: &str, old: Option<&Generation>| {
+            let carried = old.map_or_else(Default::default, Generation::carry);
+            Generation::new(testing::config(text), &carried, &shared)
+        };
+        let lines = " server a 127.0.0.1:1 check\n server b 127.0.0.1:2 track a";
+        let first = start(lines, None);
+        for _ in 0..3 {
+            first.backends[0].take(0, &outcome(false));
+        }
+        let downs = |generation: &Generation| server(generation, 1).service.down_total;
+        assert_eq!(downs(&first), 1);
+        let second = start(lines, Some(&first));
+        assert_eq!(
+            (statuses(&second).0, downs(&second)),
+            (vec!["DOWN".to_owned(); 2], 1)
+        );
+        second.backends[0].set_admin(0, AdminState::Maint);
+        let third = start(lines, Some(&second));
+        assert_eq!(server(&third, 1).status_text(), "MAINT (via be/a)");
+        assert_eq!(downs(&third), 1);
+        // On its own feet it is what it is itself.
+        let fourth = start(
+            " server a 127.0.0.1:1 check\n server b 127.0.0.1:2",
+            Some(&third),
+        );
+        assert_eq!(server(&fourth, 1).status_text(), "no check");
+    }
+
+    #[test]
+    fn a_server_that_a_command_took_down_comes_up_by_checks_that_a_reload_brings() {
+        let shared = testing::shared();
+        let first = Generation::new(
+            testing::config(" server a 127.0.0.1:1"),
+            &Default::default(),
+            &shared,
+        );
+        first.backends[0].set_health(0, Health::Down);
+        let second = Generation::new(
+            testing::config(" server a 127.0.0.1:1 check"),
+            &first.carry(),
+            &shared,
+        );
+        assert_eq!(server(&second, 0).status_text(), "DOWN");
+        second.backends[0].take(0, &outcome(true));
+        second.backends[0].take(0, &outcome(true));
+        assert_eq!(server(&second, 0).status_text(), "UP");
+    }
+
     #[test]
     fn where_a_check_goes_moves_it_and_lasts_until_the_file_says_otherwise() {
         let generation = testing::generation(" server a 127.0.0.1:1 check port 2");
@@ -455,7 +637,7 @@ mod tests {
         backend.set_places(0, |places| places.check.port = Some(3));
         assert!(moves.has_changed().unwrap());
         moves.mark_unchanged();
-        backend.set_weight(0, 7);
+        backend.set_weight(0, 7).unwrap();
         assert!(!moves.has_changed().unwrap());
         state.adapt(&backend.servers[0].config, Instant::now());
         assert_eq!(state.fitness().places.check.port, Some(3));
@@ -490,7 +672,7 @@ mod tests {
         let first = start(" server a 127.0.0.1:1 weight 5 maxconn 7", None);
         let backend = &first.backends[0];
         backend.set_admin(0, AdminState::Drain);
-        backend.set_weight(0, 20);
+        backend.set_weight(0, 20).unwrap();
         backend.set_maxconn(0, Some(3));
         let second = start(" server a 127.0.0.1:1 weight 5 maxconn 7", Some(&first));
         assert_eq!(facts(&second), ("DRAIN".to_owned(), 20, Some(3)));

@@ -9,10 +9,10 @@ use evenkeel_health::{
     AgentAdmin, AgentReport, CheckOutcome, CheckStatus, Machine, Record, has_connected,
 };
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::backend::Backend;
-use crate::change::Cause;
+use crate::change::{Cause, FixedWeight};
 use crate::fitness::{AdminState, Fitness, Health};
 use crate::log::{CheckChange, Level};
 
@@ -93,19 +93,25 @@ impl Backend {
             }
         });
         let machine = self.change(index, self.cause(outcome), |fitness| {
-            let machine = fitness.machine.as_mut()?;
-            if !passed && machine.health() > 0 {
+            let before = fitness.machine()?;
+            if !passed && before.health() > 0 {
                 fitness.check_failures += 1;
             }
             fitness.record.note(passed, now);
-            fitness.is_held = is_open && !is_refuted && !passed && machine.falls_next();
-            if !fitness.is_held {
+            fitness.is_held = is_open && !is_refuted && !passed && before.falls_next();
+            let is_held = fitness.is_held;
+            let machine = fitness.machine_mut()?;
+            if !is_held {
                 machine.on(passed);
+            }
+            let machine = *machine;
+            if passed {
+                fitness.forget_disabled_agent();
             }
             fitness.is_stopping = fitness.is_stopping && !passed
                 || outcome.status == CheckStatus::L7OkConditional && machine.is_up();
             fitness.last_check = Some(outcome.clone());
-            fitness.machine
+            Some(machine)
         });
         if self.config.health.fail_open {
             self.note_fail_open();
@@ -180,7 +186,7 @@ impl Backend {
         let (machine, last) = {
             let fitness = server.state.fitness();
             match source {
-                CheckSource::Check => (fitness.machine, fitness.last_check.clone()),
+                CheckSource::Check => (fitness.machine(), fitness.last_check.clone()),
                 CheckSource::Agent => (fitness.agent, fitness.last_agent.clone()),
             }
         };
@@ -230,7 +236,14 @@ impl Backend {
             let configured = self.servers[index].state.fitness().configured_weight();
             let weight = u32::from(configured).saturating_mul(percent) / 100;
             let weight = weight.min(MOST_WEIGHT) as u16;
-            self.set_weight(index, weight);
+            if let Err(FixedWeight) = self.set_weight(index, weight) {
+                let server = &self.servers[index].config.name;
+                debug!(
+                    "backend {}: the agent of server {server} asks for {percent}% of its weight, \
+                     which its balance algorithm cannot give",
+                    self.config.name
+                );
+            }
         }
         if let Some(maxconn) = said.maxconn {
             self.set_maxconn(index, Some(maxconn).filter(|maxconn| *maxconn > 0));
@@ -261,7 +274,7 @@ impl Backend {
     /// Takes in that `errors` connects of clients in a row failed.
     pub(crate) fn take_errors(&self, index: usize, observation: Observation, errors: u32) {
         let server = &self.servers[index];
-        let machine = server.state.fitness().machine;
+        let machine = server.state.fitness().machine();
         let Some(machine) = machine.filter(Machine::is_up) else {
             return;
         };
@@ -285,7 +298,9 @@ impl Backend {
                 *machine = after
             });
             self.change(index, self.cause(&outcome), |fitness| {
-                fitness.machine = fitness.machine.map(|_| after);
+                if let Some(machine) = fitness.machine_mut() {
+                    *machine = after;
+                }
                 fitness.check_failures += 1;
                 fitness.is_held = false;
                 fitness.last_check = Some(outcome.clone());
@@ -300,7 +315,7 @@ impl Backend {
     pub(crate) fn state_header(&self, index: usize) -> String {
         let server = &self.servers[index];
         let fitness = server.state.fitness().clone();
-        let state = match fitness.machine {
+        let state = match fitness.machine() {
             None => "no check".to_owned(),
             Some(machine) => progress(machine, fitness.health()),
         };

@@ -165,11 +165,51 @@ impl Said {
     }
 }
 
+/// What a server's health rests on beside its agent.
+#[derive(Clone, Copy, Debug)]
+enum Footing {
+    /// Its checks.
+    Checks(Machine),
+    /// Nothing: it is up unless `set server health down` says otherwise.
+    Faith { is_down: bool },
+    /// The server that it tracks, as far as it was told of it.
+    Leader(Inherited),
+}
+
+/// What a server has from the one that it tracks.
+#[derive(Clone, Copy, Debug)]
+struct Inherited {
+    health: Health,
+    /// How far that one is from another state.
+    machine: Option<Machine>,
+    /// An agent is why it is down.
+    is_down_by_agent: bool,
+    checks_enabled: bool,
+}
+
+impl Footing {
+    /// As it is before anything is known.
+    fn new(server: &config::Server) -> Self {
+        match &server.check {
+            _ if server.track.is_some() => Self::Leader(Inherited {
+                health: Health::Up,
+                machine: None,
+                is_down_by_agent: false,
+                checks_enabled: true,
+            }),
+            Some(check) => {
+                let machine = Machine::new(check.rise, check.fall);
+                Self::Checks(machine.starting(server.init_state))
+            }
+            None => Self::Faith { is_down: false },
+        }
+    }
+}
+
 /// What is known of a server's fitness so far, and what was asked of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fitness {
-    /// The checks' verdict; `None`: not checked.
-    pub(crate) machine: Option<Machine>,
+    footing: Footing,
     pub(crate) last_check: Option<CheckOutcome>,
     pub(crate) check_failures: u64,
     /// Whether checks run, as far as commands decide (`disable health`).
@@ -189,8 +229,6 @@ pub(crate) struct Fitness {
     pub(crate) agent_enabled: bool,
     /// A check or a command said that it takes no new clients (HAProxy's NOLB).
     pub(crate) is_stopping: bool,
-    /// `set server health down` of a server without checks.
-    pub(crate) is_forced_down: bool,
     pub(crate) admin: Admin,
     /// The weight in force, before slowstart: the file's, a command's or the agent's.
     pub(crate) weight: u16,
@@ -202,8 +240,6 @@ pub(crate) struct Fitness {
     pub(crate) starting: Option<Instant>,
     /// What it is taken for before a check.
     init_state: InitState,
-    /// Whether it has a state of its own rather than follow another server's.
-    is_leader: bool,
     /// Where it is now: the file's address, a command's or a resolver's.
     pub(crate) address: ServerAddress,
     /// The name that is followed, where a command says another than the file.
@@ -216,13 +252,13 @@ pub(crate) struct Fitness {
 
 impl Fitness {
     pub(crate) fn new(server: &config::Server, now: Instant) -> Self {
-        let machine = server
-            .check
-            .as_ref()
-            .map(|check| Machine::new(check.rise, check.fall).starting(server.init_state));
-        let is_up = machine.is_none_or(|machine| machine.is_up());
+        let footing = Footing::new(server);
+        let is_up = match footing {
+            Footing::Checks(machine) => machine.is_up(),
+            _ => true,
+        };
         Self {
-            machine,
+            footing,
             last_check: None,
             check_failures: 0,
             checks_enabled: true,
@@ -234,7 +270,6 @@ impl Fitness {
             observed_failures: 0,
             agent_enabled: true,
             is_stopping: false,
-            is_forced_down: false,
             admin: Admin {
                 forced_maint: server.disabled,
                 unresolved: server.unresolved,
@@ -245,7 +280,6 @@ impl Fitness {
             load: server.load,
             starting: None,
             init_state: server.init_state,
-            is_leader: server.track.is_none(),
             address: server.address.clone(),
             fqdn: None,
             places: Places::of(server),
@@ -256,17 +290,27 @@ impl Fitness {
 
     /// Fits what is carried over to a configuration that may have changed.
     pub(crate) fn adapt(&mut self, server: &config::Server, now: Instant) {
-        self.machine = server.check.as_ref().map(|check| match self.machine {
-            Some(machine) => machine.with_thresholds(check.rise, check.fall),
-            None => Machine::new(check.rise, check.fall).starting(server.init_state),
-        });
+        let is_down = self.health_beside_agent() == Health::Down;
+        self.footing = match (Footing::new(server), self.footing) {
+            (Footing::Checks(fresh), Footing::Checks(machine)) => {
+                Footing::Checks(machine.with_thresholds(fresh.rise(), fresh.fall()))
+            }
+            // What is known to be down is so until a check passes.
+            (Footing::Checks(fresh), _) if is_down => Footing::Checks(fresh.surely(false)),
+            (Footing::Faith { .. }, faith @ Footing::Faith { .. }) => faith,
+            // Whom it tracks says at once how it is; until then it is as it was.
+            (Footing::Leader(_), leader @ Footing::Leader(_)) => leader,
+            (Footing::Leader(_), _) => Footing::Leader(self.as_inherited()),
+            (fresh, _) => fresh,
+        };
         self.agent = server
             .agent
             .as_ref()
             .map(|_| self.agent.unwrap_or_else(|| Machine::new(1, 1)));
         self.obey(server);
-        // Links are made anew; `follow` says what is inherited then.
-        (self.admin.inherited_maint, self.admin.inherited_drain) = (false, false);
+        if server.track.is_none() {
+            (self.admin.inherited_maint, self.admin.inherited_drain) = (false, false);
+        }
         self.standing.turn(self.view().is_up(), now);
     }
 
@@ -311,7 +355,6 @@ impl Fitness {
         self.said = says;
         self.load = server.load;
         self.init_state = server.init_state;
-        self.is_leader = server.track.is_none();
         if server.load.slowstart.is_none() {
             self.starting = None;
         }
@@ -337,14 +380,80 @@ impl Fitness {
         self.said.disabled
     }
 
+    /// The verdict of its own checks; `None`: it has none.
+    pub(crate) fn machine(&self) -> Option<Machine> {
+        match self.footing {
+            Footing::Checks(machine) => Some(machine),
+            Footing::Faith { .. } | Footing::Leader(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn machine_mut(&mut self) -> Option<&mut Machine> {
+        match &mut self.footing {
+            Footing::Checks(machine) => Some(machine),
+            Footing::Faith { .. } | Footing::Leader(_) => None,
+        }
+    }
+
+    /// The verdict of the checks that decide: its own, or those of the server that it tracks.
+    pub(crate) fn deciding_machine(&self) -> Option<Machine> {
+        match self.footing {
+            Footing::Leader(inherited) => inherited.machine,
+            _ => self.machine(),
+        }
+    }
+
+    /// Whether the checks that decide run, as far as commands decide.
+    pub(crate) fn is_checked_now(&self) -> bool {
+        match self.footing {
+            Footing::Leader(inherited) => inherited.checks_enabled,
+            _ => self.checks_enabled,
+        }
+    }
+
+    /// Whether it is an agent that says it is down, its own or that of the server that it tracks.
+    pub(crate) fn is_down_by_agent(&self) -> bool {
+        let inherited = match self.footing {
+            Footing::Leader(inherited) => inherited.is_down_by_agent,
+            _ => false,
+        };
+        inherited || self.agent_enabled && self.is_agent_down()
+    }
+
+    fn is_agent_down(&self) -> bool {
+        self.agent.is_some_and(|agent| !agent.is_up())
+    }
+
+    /// What its checks, commands and the server that it tracks make of it.
+    fn health_beside_agent(&self) -> Health {
+        let health = match self.footing {
+            Footing::Checks(machine) if !machine.is_up() => Health::Down,
+            Footing::Faith { is_down: true } => Health::Down,
+            Footing::Leader(inherited) => inherited.health,
+            Footing::Checks(_) | Footing::Faith { .. } => Health::Up,
+        };
+        match health {
+            Health::Up if self.is_stopping => Health::Stopping,
+            health => health,
+        }
+    }
+
     pub(crate) fn health(&self) -> Health {
-        let is_down = |machine: &Option<Machine>| machine.is_some_and(|machine| !machine.is_up());
-        if self.is_forced_down || is_down(&self.machine) || is_down(&self.agent) {
+        if self.is_agent_down() {
             Health::Down
-        } else if self.is_stopping {
-            Health::Stopping
         } else {
-            Health::Up
+            self.health_beside_agent()
+        }
+    }
+
+    /// What a server that tracks this one has from it.
+    fn as_inherited(&self) -> Inherited {
+        Inherited {
+            health: self.health(),
+            machine: self.deciding_machine(),
+            is_down_by_agent: self.is_down_by_agent(),
+            checks_enabled: self.is_checked_now(),
         }
     }
 
@@ -365,16 +474,22 @@ impl Fitness {
         match state {
             AdminState::Ready => (admin.forced_maint, admin.forced_drain) = (false, false),
             AdminState::Drain => (admin.forced_maint, admin.forced_drain) = (false, true),
-            AdminState::Maint => admin.forced_maint = true,
+            AdminState::Maint => (admin.forced_maint, admin.forced_drain) = (true, false),
         }
     }
 
     /// What `set server health` says, as if its checks did.
     pub(crate) fn set_health(&mut self, health: Health) {
         self.is_stopping = health == Health::Stopping;
-        let is_down = health == Health::Down;
-        self.is_forced_down = is_down && self.machine.is_none();
-        self.machine = self.machine.map(|machine| machine.surely(!is_down));
+        let says_down = health == Health::Down;
+        match &mut self.footing {
+            Footing::Checks(machine) => *machine = machine.surely(!says_down),
+            Footing::Faith { is_down } => *is_down = says_down,
+            Footing::Leader(_) => {}
+        }
+        if !says_down {
+            self.forget_disabled_agent();
+        }
     }
 
     /// What `set server agent` says, as if its agent did.
@@ -385,7 +500,17 @@ impl Fitness {
 
     /// An agent's word counts for a server that nothing else checks.
     pub(crate) fn take_agent_word(&mut self, is_up: bool) {
-        self.is_forced_down &= !is_up;
+        if let Footing::Faith { is_down } = &mut self.footing {
+            *is_down &= !is_up;
+        }
+    }
+
+    /// What an agent said last that is no longer asked: it holds until something else speaks for
+    /// the server.
+    pub(crate) fn forget_disabled_agent(&mut self) {
+        if !self.agent_enabled {
+            self.agent = self.agent.map(|agent| agent.surely(true));
+        }
     }
 
     /// The share of weight and limit that slowstart leaves it, in percent.
@@ -400,26 +525,29 @@ impl Fitness {
 
     /// Follows the server that it tracks.
     pub(crate) fn follow(&mut self, leader: &Self) {
-        self.machine = leader.machine;
-        self.agent = leader.agent;
-        self.checks_enabled = leader.checks_enabled;
-        self.is_stopping = leader.is_stopping;
-        self.is_forced_down = leader.is_forced_down;
+        let inherited = leader.as_inherited();
+        self.footing = Footing::Leader(inherited);
+        if inherited.health != Health::Down {
+            self.forget_disabled_agent();
+        }
         self.admin.inherited_maint = leader.admin.is_maint();
         self.admin.inherited_drain = leader.admin.is_drain();
     }
 
     /// Comes back from maintenance: up until a check says otherwise, or as `init-state` has it.
+    /// What its agent said holds, as it is asked in maintenance too.
     pub(crate) fn start_over(&mut self) {
-        // One that follows another has its state from there.
-        if !self.is_leader {
-            return;
-        }
-        for machine in [&mut self.machine, &mut self.agent].into_iter().flatten() {
-            *machine = Machine::new(machine.rise(), machine.fall()).starting(self.init_state);
+        match &mut self.footing {
+            Footing::Checks(machine) => {
+                let fresh = Machine::new(machine.rise(), machine.fall());
+                *machine = fresh.starting(self.init_state);
+            }
+            Footing::Faith { is_down } => *is_down = false,
+            // One that follows another has its state from there.
+            Footing::Leader(_) => return,
         }
         self.is_stopping = false;
-        self.is_forced_down = false;
+        self.forget_disabled_agent();
     }
 }
 

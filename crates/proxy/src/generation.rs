@@ -132,7 +132,16 @@ impl Generation {
             .iter()
             .map(|backend| new_backend(backend, carried, shared, &kill, now))
             .collect();
+        for backend in &backends {
+            let mut frontends = config.frontends.iter();
+            if frontends.any(|frontend| frontend.id == backend.config.id) {
+                backend.note_listen();
+            }
+        }
         link_followers(&config, &backends);
+        for backend in &backends {
+            backend.begin(now);
+        }
         let stats = config.frontends.iter().map(|frontend| {
             let limit = frontend.maxconn.unwrap_or(shared.stats.gate.limit());
             match carried.frontends.get(&frontend.name) {
@@ -253,7 +262,7 @@ impl Generation {
                 let mut hurried = None;
                 loop {
                     state.checks_run(true).await;
-                    let machine = state.fitness().machine;
+                    let machine = state.fitness().machine();
                     let machine = machine.unwrap_or_else(|| Machine::new(check.rise, check.fall));
                     let mut moves = state.moves();
                     let server = &backend.servers[index];
@@ -569,12 +578,6 @@ fn link_followers(config: &Config, backends: &[Arc<Backend>]) {
 /// the frontends that lead there may have, unless the file says.
 pub(crate) fn set_fullconn(frontends: &[Arc<Frontend>], backends: &[Arc<Backend>]) {
     for backend in backends {
-        if frontends
-            .iter()
-            .any(|own| own.config.id == backend.config.id)
-        {
-            backend.note_listen();
-        }
         let fullconn = backend.config.queueing.fullconn.unwrap_or_else(|| {
             let reaching = frontends
                 .iter()

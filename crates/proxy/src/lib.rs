@@ -50,6 +50,7 @@ mod workers;
 
 pub use accounts::{group_id, user_id};
 pub use admin::{Counters, SaidHealth, ServerAt};
+pub use change::FixedWeight;
 pub use fitness::{Admin, AdminState};
 pub use kernel::remember;
 pub use local::{Answer, Line, Service, Verdict, Visit};

@@ -170,7 +170,8 @@ impl Group {
                 .is_some_and(|own| !own.ignores_weight)
         };
         if let Some(service) = service.filter(counts).filter(|one| one.weight != weight) {
-            backend.set_weight(index, service.weight);
+            // A static algorithm keeps to the file's.
+            let _ = backend.set_weight(index, service.weight);
         }
         if is_unresolved {
             let own = server.state.fitness().fqdn.clone();

@@ -201,7 +201,7 @@ pub(crate) fn server(backend: &Backend, index: usize, now: Instant) -> ServerSna
 fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -> ServerSnapshot {
     let (config, stats) = (&server.config, &server.state.stats);
     let fitness = server.state.fitness().clone();
-    let machine = fitness.machine;
+    let machine = fitness.deciding_machine();
     // One that tracks another has that one's verdict, which is not its own agent's.
     let agent = config.agent.as_ref();
     let agent = agent.and_then(|_| agent_snapshot(&fitness));
@@ -232,7 +232,7 @@ fn server_snapshot(server: &Server, queue: &Queue, epoch: Epoch, now: Instant) -
         admin: fitness.admin,
         is_disabled_by_file: fitness.is_disabled_by_file(),
         is_checked: config.check.is_some(),
-        checks_enabled: fitness.checks_enabled,
+        checks_enabled: fitness.is_checked_now(),
         last_check: fitness.last_check,
         check_failures_total: fitness.check_failures,
         check_place: fitness.places.check,
@@ -304,20 +304,18 @@ fn status(fitness: &Fitness) -> ServerStatus {
     } else if admin.unresolved {
         return ServerStatus::MaintUnresolved;
     }
-    let machine = fitness.machine;
+    let machine = fitness.deciding_machine();
     let is_sure = machine.is_none_or(|machine| machine.health() == machine.top());
     match fitness.health() {
-        Health::Down if fitness.agent.is_some_and(|agent| !agent.is_up()) => {
-            ServerStatus::DownByAgent
-        }
-        Health::Down if machine.is_some_and(|machine| machine.health() > 0) => {
+        Health::Down if fitness.is_down_by_agent() => ServerStatus::DownByAgent,
+        Health::Down if machine.is_some_and(|machine| !machine.is_up() && machine.health() > 0) => {
             ServerStatus::GoingUp
         }
         Health::Down => ServerStatus::Down,
         Health::Stopping => ServerStatus::Stopping,
         Health::Up if admin.is_drain() && fitness.agent.is_some() => ServerStatus::DrainByAgent,
         Health::Up if admin.is_drain() => ServerStatus::Drain,
-        Health::Up if machine.is_none() || !fitness.checks_enabled => ServerStatus::NoCheck,
+        Health::Up if machine.is_none() || !fitness.is_checked_now() => ServerStatus::NoCheck,
         Health::Up if is_sure => ServerStatus::Up,
         Health::Up => ServerStatus::GoingDown,
     }

@@ -7,7 +7,7 @@ use evenkeel_config::{CheckStatus, OwnPlace, ServerAddress};
 use evenkeel_health::CheckOutcome;
 
 use crate::change::Cause;
-use crate::fitness::Fitness;
+use crate::fitness::{Fitness, Health};
 use crate::generation::Generation;
 
 /// What was known of a server when an earlier process wrote it down.
@@ -90,7 +90,7 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
             fitness.places.agent.port = saved.agent_place.1;
         }
     }
-    let is_checked = fitness.machine.is_some();
+    let is_checked = fitness.machine().is_some();
     if is_checked {
         fitness.checks_enabled = !saved.rests.0;
         fitness.places.check = saved.check_place;
@@ -108,14 +108,9 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
     }
     match saved.health {
         // A check has to fail as often as before any of them did.
-        SavedHealth::Up if saved.last_check.is_some() => {
-            fitness.machine = fitness.machine.map(|machine| machine.surely(true));
-        }
+        SavedHealth::Up if saved.last_check.is_some() => fitness.set_health(Health::Up),
         SavedHealth::Up | SavedHealth::Stopping => {}
-        SavedHealth::Down => {
-            fitness.machine = fitness.machine.map(|machine| machine.surely(false));
-            fitness.is_forced_down = !is_checked;
-        }
+        SavedHealth::Down => fitness.set_health(Health::Down),
     }
 }
 
