@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::support::balancer::temporary_directory;
+use crate::support::checked;
 use crate::support::cli::ask;
 use crate::support::{Balancer, Lab, Origin};
 
@@ -176,4 +177,28 @@ fn commands_are_answered_and_logged_in_haproxys_words() {
             "{event:?}"
         );
     }
+}
+
+/// What a first check of each kind of server is logged as.
+#[test]
+fn checks_are_logged_in_haproxys_words() {
+    let lab = Lab::new();
+    let servers = checked::servers(&lab);
+    let _lb = lab.start(&checked::config(&lab, &servers, "rise 1 fall 2"));
+    let known = facts("checks.txt");
+    for line in &known {
+        let about = line
+            .split(' ')
+            .take(6)
+            .skip(1)
+            .collect::<Vec<_>>()
+            .join(" ");
+        let message = lab.syslog.containing(&format!("{about} "));
+        assert_eq!(message.level, 5, "notice: {message:?}");
+        let (head, tail) = message.text.split_once("check duration: ").unwrap();
+        let (_, tail) = tail.split_once("ms").unwrap();
+        let text = format!("{head}check duration: Nms{tail}");
+        assert_eq!(format!("notice {text}"), *line);
+    }
+    assert!(known.len() > 30, "only {} checks", known.len());
 }

@@ -12,6 +12,7 @@
 )]
 
 pub(crate) mod balancer;
+pub(crate) mod checked;
 pub(crate) mod cli;
 pub(crate) mod dns;
 pub(crate) mod http;
