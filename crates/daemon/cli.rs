@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
+#[allow(
     clippy::large_enum_variant,
     reason = "there is one of them, for as long as the start takes"
 )]
