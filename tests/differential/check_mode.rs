@@ -824,3 +824,41 @@ fn docs_compatibility_md_is_printed_by_the_command() {
         "write docs/compatibility.md anew with EVENKEEL_BLESS=1"
     );
 }
+
+/// What tests/vectors/operators says of HAProxy's verdict on each file is what HAProxy says.
+#[test]
+fn the_vectors_of_operators_files_are_haproxys_verdicts() {
+    let Some(oracle) = Program::oracle_for("tests/vectors/operators") else {
+        return;
+    };
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/operators");
+    let directory = temporary_directory();
+    let mut files = Vec::new();
+    for (verdict, loads) in [("loads", true), ("refused", false)] {
+        for entry in std::fs::read_dir(vectors.join(verdict)).unwrap() {
+            files.push((entry.unwrap().path(), loads));
+        }
+    }
+    let base = std::fs::read_to_string(vectors.join("base.txt")).unwrap();
+    let variations = std::fs::read_to_string(vectors.join("variations.txt")).unwrap();
+    for variation in variations.split("=== ").skip(1) {
+        let (head, lines) = variation.split_once('\n').unwrap();
+        let words: Vec<&str> = head.split(' ').collect();
+        let text = base.replace(&format!("@{}\n", words[2]), lines);
+        let text = text.split_inclusive('\n');
+        let text: String = text.filter(|line| !line.starts_with('@')).collect();
+        let file = directory.join(format!("{}.cfg", words[0]));
+        std::fs::write(&file, text).unwrap();
+        files.push((file, words[1] == "loads"));
+    }
+    let mut wrong = Vec::new();
+    for (file, loads) in &files {
+        let code = check(&oracle, file, &[]).code();
+        if matches!(code, 0 | 2) != *loads {
+            wrong.push(format!("{}: exit {code}", file.display()));
+        }
+    }
+    std::fs::remove_dir_all(directory).unwrap();
+    assert!(files.len() > 250, "{}", files.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

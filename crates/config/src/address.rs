@@ -4,6 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use crate::slips::slip;
+
 /// An address whose host may still be a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Address {
@@ -143,12 +145,21 @@ fn inet(family: Family, text: &str, whole: &str) -> Result<Address, String> {
                 ));
             }
             Err(_) if host.contains(':') => {
-                return Err(format!("'{host}' is not an IPv6 address in '{whole}'"));
+                let slip = slip(whole);
+                return Err(format!(
+                    "'{host}' is not an IPv6 address in '{whole}'{slip}"
+                ));
+            }
+            Err(_) if is_out_of_range(host) => {
+                return Err(format!(
+                    "'{host}' is not an IPv4 address in '{whole}': each of its numbers is 0 to 255"
+                ));
             }
             Err(_) if looks_like_a_name(host) => Host::Name(host.to_owned()),
             Err(_) => {
+                let slip = slip(host);
                 return Err(format!(
-                    "'{host}' is neither an address nor a host name in '{whole}'"
+                    "'{host}' is neither an address nor a host name in '{whole}'{slip}"
                 ));
             }
         },
@@ -158,6 +169,14 @@ fn inet(family: Family, text: &str, whole: &str) -> Result<Address, String> {
         host,
         port: parse_port(port, whole)?,
     })
+}
+
+/// Four numbers that look like an address, and are none.
+fn is_out_of_range(host: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let too_big = |part: &str| part.parse::<u8>().is_err();
+    let parts: Vec<&str> = host.split('.').collect();
+    parts.len() == 4 && parts.iter().all(|part| is_number(part)) && parts.into_iter().any(too_big)
 }
 
 fn looks_like_a_name(host: &str) -> bool {

@@ -15,6 +15,7 @@ mod model;
 mod problem;
 mod resolve;
 pub mod rules;
+mod slips;
 mod toml;
 mod units;
 mod words;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Reader, condition, lexer};
 use crate::Place;
 use crate::draft::Spanned;
-use crate::resolve::did_you_mean;
+use crate::resolve::{did_you_mean, or_slip};
 
 /// One open `.if`.
 pub(super) struct Block {
@@ -77,7 +77,7 @@ impl Reader<'_> {
                 let known = [
                     ".if", ".elif", ".else", ".endif", ".notice", ".warning", ".alert", ".diag",
                 ];
-                let hint = did_you_mean(name, known.into_iter());
+                let hint = or_slip(did_you_mean(name, known.into_iter()), name, "");
                 self.error(place, format!("unknown directive '{name}'{hint}"));
             }
         }

@@ -5,7 +5,7 @@ use super::section::{HttpLine, Kind, Verdict};
 use super::{Line, Reader, Section, local};
 use crate::Place;
 use crate::draft::Spanned;
-use crate::resolve::did_you_mean;
+use crate::resolve::{did_you_mean, or_slip};
 
 impl Reader<'_> {
     /// A keyword of `global` or of a proxy.
@@ -131,7 +131,11 @@ impl Reader<'_> {
             let word = &line.words[known];
             let mut hint = did_you_mean(&word.text, candidates.iter().copied());
             if hint.is_empty() {
-                hint = format!("; write one of '{}'", candidates.join("', '"));
+                // More names than this are read by no one.
+                hint = match candidates.len() {
+                    ..=12 => format!("; write one of '{}'", candidates.join("', '")),
+                    _ => LISTED.to_owned(),
+                };
             }
             let message = format!("unknown {prefix} '{}'{hint}", word.text);
             return self.error(line.place(word), message);
@@ -151,7 +155,19 @@ impl Reader<'_> {
         let known = keywords::first_words(global)
             .chain(keywords::SECTIONS)
             .chain(keywords::OTHER_SECTIONS.iter().map(|(name, _)| *name));
-        let hint = did_you_mean(texts[0], known);
+        let belongs = keywords::find(!global, texts)
+            .map(|found| found.row.scope.text())
+            .or_else(|| {
+                let others = keywords::continuations(!global, texts[0]);
+                (!others.is_empty()).then_some(match global {
+                    true => keywords::Scope::Any.text(),
+                    false => keywords::Scope::Global.text(),
+                })
+            });
+        let hint = match belongs {
+            Some(sections) => format!("; it belongs to {sections}"),
+            None => or_slip(did_you_mean(texts[0], known), texts[0], LISTED),
+        };
         self.error(
             line.here(),
             format!(
@@ -294,6 +310,8 @@ impl Reader<'_> {
         self.draft.without_effect.push(Spanned::new(text, place));
     }
 }
+
+const LISTED: &str = "; 'evenkeel keywords' lists those that are known";
 
 fn quoted(name: &str) -> String {
     format!("'{name}'")

@@ -57,7 +57,7 @@ impl Scope {
         matches!(self, Self::Any | Self::Back | Self::Named | Self::NamedBack)
     }
 
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Global => "global",
             Self::Any => "defaults, frontend, listen, backend",

@@ -34,7 +34,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::draft::{Draft, ResolversDraft, Spanned};
-use crate::resolve::did_you_mean;
+use crate::resolve::{did_you_mean, or_slip};
+use crate::slips::slip;
 use crate::{Environment, Place, Problem, Source};
 
 pub use condition::evaluate_condition;
@@ -71,6 +72,7 @@ pub(crate) fn read(sources: &[&Source], environment: &Environment<'_>) -> Draft 
         sections: 0,
         tls: options::TlsDefaults::default(),
         others: others::Others::default(),
+        is_outside: false,
         in_userlist: false,
         environment_hidden: false,
         notices: HashMap::new(),
@@ -148,6 +150,8 @@ pub(crate) struct Reader<'a> {
     sections: usize,
     /// What holds for the TLS of every server.
     tls: options::TlsDefaults,
+    /// Whether it was said that lines stand outside of any section.
+    is_outside: bool,
     /// What is known of sections that are read over.
     others: others::Others,
     /// Whether the section that is read over is a `userlist`, of which only the lines count.
@@ -191,7 +195,23 @@ impl Reader<'_> {
         let text = String::from_utf8_lossy(&source.text);
         let mut blocks: Vec<blocks::Block> = Vec::new();
         let mut number = 0;
-        for line in text.split_inclusive('\n') {
+        let begin = Place {
+            file: Arc::clone(&file),
+            line: 1,
+            column: 1,
+        };
+        if text.contains('\r') && !text.contains('\n') {
+            let message = "every line ends with a carriage return alone, so that the file is one line; \
+                           end lines with a line feed";
+            return self.error(begin, message);
+        }
+        let unmarked = text.strip_prefix('\u{feff}');
+        if unmarked.is_some() {
+            let message = "the file begins with a byte order mark, which HAProxy refuses, too; save it as \
+                           UTF-8 without one";
+            self.error(begin, message);
+        }
+        for line in unmarked.unwrap_or(&text).split_inclusive('\n') {
             number += 1;
             if !line.ends_with('\n') {
                 let column = u32::try_from(line.chars().count()).unwrap_or(u32::MAX);
@@ -291,8 +311,12 @@ impl Reader<'_> {
                         self.draft.without_effect.push(Spanned::new(text, place));
                     }
                 }
+                // The lines that follow are of the same section, whatever it was to be.
+                Section::None if self.is_outside => {}
                 Section::None => {
+                    self.is_outside = true;
                     let hint = did_you_mean(name, keywords::SECTIONS.into_iter());
+                    let hint = or_slip(hint, name, "; begin one with 'global' or 'listen NAME'");
                     self.error(
                         place,
                         format!("keyword '{name}' outside of any section{hint}"),
@@ -468,7 +492,8 @@ impl Reader<'_> {
                 None
             }
             Err(_) => {
-                let message = format!("'{name}' needs a whole number, not '{}'", word.text);
+                let slip = slip(&word.text);
+                let message = format!("'{name}' needs a whole number, not '{}'{slip}", word.text);
                 self.error(line.place(word), message);
                 None
             }
@@ -486,7 +511,8 @@ impl Reader<'_> {
             Ok(time) => Some(line.spanned(word, time)),
             Err(message) => {
                 let Some((taken, time)) = crate::units::parse_beginning(&word.text) else {
-                    self.error(line.place(word), format!("'{name}': {message}"));
+                    let slip = slip(&word.text);
+                    self.error(line.place(word), format!("'{name}': {message}{slip}"));
                     return None;
                 };
                 // As HAProxy does until its next release.

@@ -7,7 +7,7 @@ use super::lexer::{self, Word};
 use super::{Line, Reader, health, load, net, privileges};
 use crate::check::{TlsDraft, TlsVersion};
 use crate::draft::{AccessDraft, BindDraft, BindNet, InitAddr, Maybe, ServerOptions, Spanned};
-use crate::resolve::did_you_mean;
+use crate::resolve::{did_you_mean, or_slip};
 use crate::words::Word as _;
 use crate::{IpVersions, NodeKey, OnMarkedDown, Place};
 
@@ -404,7 +404,12 @@ fn each_option(
         }
         let Some((row, name)) = keywords::find_option(table, &word.text) else {
             let known = table.iter().flat_map(|row| row.names.iter().copied());
-            let hint = did_you_mean(&word.text, known);
+            let is_number = word.text.bytes().all(|b| b.is_ascii_digit());
+            let otherwise = match is_number {
+                true => "; a port follows its address behind a colon, as in 10.0.1.11:6443",
+                false => "; 'evenkeel keywords' lists those that are known",
+            };
+            let hint = or_slip(did_you_mean(&word.text, known), &word.text, otherwise);
             let message = format!("unknown {} option '{}'{hint}", line.name, word.text);
             // What follows may be its argument: guessing on would report it, too.
             return reader.error(line.place(word), message);

@@ -409,8 +409,12 @@ impl Resolver<'_> {
         };
         let (first, last) = match port {
             Port::Missing => {
+                let as_in = match !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+                    true => format!(":{text}"),
+                    false => format!("{text}:6443"),
+                };
                 return Err(format!(
-                    "missing port in '{text}'; write it after a colon, as in {text}:6443"
+                    "missing port in '{text}'; write it after a colon, as in {as_in}"
                 ));
             }
             Port::Offset(_) => {
@@ -521,12 +525,29 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a 
     const MOST_CANDIDATES: usize = 1000;
     // Beyond a slip in every four characters, a guess only confuses.
     let slips = 1 + word.chars().count() / 4;
+    // Most keywords are written small.
+    let small = word.to_ascii_lowercase();
+    let distance = |candidate: &str| {
+        strsim::osa_distance(word, candidate).min(strsim::osa_distance(&small, candidate))
+    };
     candidates
         .take(MOST_CANDIDATES)
-        .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
+        .map(|candidate| (distance(candidate), candidate))
         .filter(|(distance, candidate)| *distance <= slips && *distance < candidate.chars().count())
         .min()
         .map_or_else(String::new, |(_, candidate)| {
             format!("; did you mean '{candidate}'?")
         })
+}
+
+/// `hint`, or what is odd about `word`, or what to do otherwise.
+pub(crate) fn or_slip(hint: String, word: &str, otherwise: &str) -> String {
+    let slip = match hint.is_empty() {
+        true => crate::slips::slip(word),
+        false => hint,
+    };
+    match slip.is_empty() {
+        true => otherwise.to_owned(),
+        false => slip,
+    }
 }

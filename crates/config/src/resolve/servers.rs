@@ -173,8 +173,8 @@ impl Resolver<'_> {
             Host::Ip(ip) => (ip, String::new(), false),
             Host::Wildcard => {
                 return Err(format!(
-                    "missing address in '{text}'; connecting to the client's own destination is \
-                     not supported"
+                    "missing address in '{text}'; if a variable stands for it, it has no value here \
+                     (connecting to the client's own destination is not supported)"
                 ));
             }
             Host::Name(name) => {

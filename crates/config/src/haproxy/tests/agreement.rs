@@ -286,3 +286,51 @@ proptest! {
         let _ = load_all(&[("lb.cfg", &bytes)]);
     }
 }
+
+/// Files as operators paste them, and one change each to a usual one: HAProxy 3.0's verdict is ours. The
+/// comparison with HAProxy itself is in tests/differential.
+#[test]
+fn operators_files_load_as_in_haproxy() {
+    let directory = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/vectors/operators/"
+    );
+    let mut judged = Vec::new();
+    for (verdict, loads) in [("loads", true), ("refused", false)] {
+        for entry in std::fs::read_dir(format!("{directory}{verdict}")).unwrap() {
+            let path = entry.unwrap().path();
+            judged.push((
+                path.display().to_string(),
+                std::fs::read(&path).unwrap(),
+                loads,
+            ));
+        }
+    }
+    let read = |name: &str| std::fs::read_to_string(format!("{directory}{name}")).unwrap();
+    let base = read("base.txt");
+    for variation in read("variations.txt").split("=== ").skip(1) {
+        let (head, lines) = variation.split_once('\n').unwrap();
+        let [name, verdict, section] = head.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("{head}");
+        };
+        let text = base.replace(&format!("@{section}\n"), lines);
+        let text: String = text
+            .split_inclusive('\n')
+            .filter(|line| !line.starts_with('@'))
+            .collect();
+        judged.push((name.to_owned(), text.into_bytes(), verdict == "loads"));
+    }
+    assert!(judged.len() > 250, "{}", judged.len());
+    for (name, text, loads) in judged {
+        let found = load_anywhere(&name, &text);
+        let is_loaded = found.is_ok();
+        let problems = found.map_or_else(|problems| problems, |loaded| loaded.warnings);
+        assert_eq!(is_loaded, loads, "{name}\n{}", lines(&problems));
+        for problem in problems.iter().filter(|_| !is_loaded) {
+            assert!(
+                problem.place.line > 0 && problem.place.column > 0,
+                "{problem}"
+            );
+        }
+    }
+}

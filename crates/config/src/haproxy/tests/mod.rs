@@ -249,7 +249,12 @@ fn typos_are_named_with_what_was_meant() {
         "default_backend ff",
         &["8:18: frontend 'f': there is no backend 'ff' for default_backend"],
     );
-    check_line("qqq", &["8:2: unknown keyword 'qqq' in 'listen' section"]);
+    check_line(
+        "qqq",
+        &[
+            "8:2: unknown keyword 'qqq' in 'listen' section; 'evenkeel keywords' lists those that are known",
+        ],
+    );
     check_line(
         "option",
         &["8:2: 'option' needs a word after it, such as 'redispatch'"],
@@ -303,7 +308,7 @@ fn values_that_are_none() {
     check_line(
         "server s :6443",
         &[
-            "8:11: server 's': missing address in ':6443'; connecting to the client's own destination is not supported",
+            "8:11: server 's': missing address in ':6443'; if a variable stands for it, it has no value here (connecting to the client's own destination is not supported)",
         ],
     );
     check_line(
@@ -395,13 +400,14 @@ fn all_problems_of_all_files_at_once_in_their_order() {
         lines(&problems),
         "b.cfg:2:10: 'maxconn' needs a whole number, not 'x'\n\
          b.cfg:3:16: 'spread-checks' must be between 0 and 50, not 60\n\
-         b.cfg:4:2: unknown keyword 'foo' in 'global' section\n\
+         b.cfg:4:2: unknown keyword 'foo' in 'global' section; 'evenkeel keywords' lists those \
+         that are known\n\
          b.cfg:5:2: warning: 'noepoll' has no effect: it concerns HAProxy's own event loop and \
          diagnostics\n\
          a.cfg:1:10: warning: missing timeouts for frontend 'f': set 'timeout client' to a \
          non-zero value, lest idle peers are kept for ever\n\
-         a.cfg:2:7: 'bind': could not resolve address '10.0.0.300' (no such name); write an IP \
-         address or add the name to /etc/hosts\n\
+         a.cfg:2:7: 'bind': '10.0.0.300' is not an IPv4 address in '10.0.0.300:1': each of its \
+         numbers is 0 to 255\n\
          a.cfg:3:18: frontend 'f': there is no backend 'g' for default_backend\n"
     );
 }

@@ -165,3 +165,78 @@ fn an_operator_before_a_range_counts_for_nothing() {
         "{TIMEOUTS}frontend f\n bind :1\n acl a dst_port gt 5:7\n"
     ));
 }
+
+#[test]
+fn what_was_copied_from_elsewhere_is_told() {
+    for (text, expected) in [
+        (
+            "\u{feff}global\n maxconn 5\n",
+            "1:1: the file begins with a byte order mark, which HAProxy refuses, too; save it as UTF-8 without one",
+        ),
+        (
+            "global\r maxconn 5\r",
+            "1:1: every line ends with a carriage return alone, so that the file is one line; end lines with a line feed",
+        ),
+        (
+            "<global>\n maxconn 5\n log x\n",
+            "1:1: keyword '<global>' outside of any section; did you mean 'global'?",
+        ),
+        (
+            "maxconn 5\nlog x\n",
+            "1:1: keyword 'maxconn' outside of any section; begin one with 'global' or 'listen NAME'",
+        ),
+        (
+            "global\n timeout connect 5s\n",
+            "2:2: unknown keyword 'timeout' in 'global' section; it belongs to defaults, listen, backend",
+        ),
+        (
+            "defaults\n chroot /tmp\n",
+            "2:2: unknown keyword 'chroot' in 'defaults' section; it belongs to global",
+        ),
+        (
+            "global\n...\n",
+            "2:1: unknown directive '...'; it stands for lines that were left out, remove it",
+        ),
+        (
+            "global\n {% if x %}\n",
+            "2:2: unknown keyword '{%' in 'global' section; it is part of a template, which is to be filled in first",
+        ),
+        (
+            "global\n MAXCONN 5\n",
+            "2:2: unknown keyword 'MAXCONN' in 'global' section; did you mean 'maxconn'?",
+        ),
+    ] {
+        check(text, &[expected]);
+    }
+    for (words, expected) in [
+        (
+            "https://10.0.0.1:6443",
+            "7:11: server 's': 'https://10.0.0.1' is not an IPv6 address in 'https://10.0.0.1:6443'; it is a URL, write HOST:PORT",
+        ),
+        (
+            "10.0.0.256:6443",
+            "7:11: server 's': '10.0.0.256' is not an IPv4 address in '10.0.0.256:6443': each of its numbers is 0 to 255",
+        ),
+        (
+            "10.0.0.1 6443",
+            "7:20: unknown server option '6443'; a port follows its address behind a colon, as in 10.0.1.11:6443",
+        ),
+        (
+            "10.0.0.1:1 weight “10”",
+            "7:29: 'weight' needs a whole number, not '“10”'; '“' is not the character of programs, write \"",
+        ),
+        (
+            "10.0.0.1:1 –weight 1",
+            "7:22: unknown server option '–weight'; did you mean 'weight'?",
+        ),
+        (
+            "10.0.0.1:1 \\",
+            "7:22: unknown server option '\\'; lines are not continued by a backslash, write all of it in one line",
+        ),
+    ] {
+        check(
+            &format!("{TIMEOUTS}backend b\n server s {words}\n"),
+            &[expected],
+        );
+    }
+}
