@@ -204,7 +204,11 @@ impl Answers {
 async fn statistics_page(wanted: &str, view: View) -> Response<Full<Bytes>> {
     let wanted = stats_page::Wanted::parse(wanted);
     let page = stats_page::at(STATISTICS);
-    let Some(shown) = stats_page::print(&page, "", wanted, view).await else {
+    let by = stats_page::By {
+        section: "",
+        is_admin: false,
+    };
+    let Some(shown) = stats_page::print(&page, by, wanted, view).await else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     };
     let mut response = Response::new(Full::new(Bytes::from(shown.text)));

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::columns::View;
 use crate::exposition;
+use crate::http::stats_admin::{Form, Outcome};
 use crate::recorder::Recorder;
 
 /// Requests for a view that may wait for the control loop; more wait to ask.
@@ -14,8 +15,13 @@ pub(crate) const MOST_QUESTIONS: usize = 64;
 /// How long an answer may take before its visitor is sent away: the control loop never takes long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A request for a view, with the place for the answer.
-pub(crate) type Question = oneshot::Sender<View>;
+/// What is asked of the control loop, with the place for the answer.
+pub(crate) enum Question {
+    /// A view of the moment.
+    View(oneshot::Sender<View>),
+    /// To do what a form asks for.
+    Change(Form, oneshot::Sender<Outcome>),
+}
 
 /// Knows what to show; clones share it.
 #[derive(Clone)]
@@ -29,6 +35,17 @@ impl Desk {
     pub(crate) async fn view(&self) -> Option<View> {
         let asked = async {
             let (question, answer) = oneshot::channel();
+            self.questions.send(Question::View(question)).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    /// Has what `form` asks for done; `None` when the control loop has ended.
+    pub(crate) async fn change(&self, form: Form) -> Option<Outcome> {
+        let asked = async {
+            let (question, answer) = oneshot::channel();
+            let question = Question::Change(form, question);
             self.questions.send(question).await.ok()?;
             answer.await.ok()
         };

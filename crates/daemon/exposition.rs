@@ -219,7 +219,11 @@ pub(crate) mod tests {
 
     use super::*;
 
-    fn server(name: &str, status: ServerStatus, last_check: Option<CheckStatus>) -> ServerSnapshot {
+    pub(crate) fn server(
+        name: &str,
+        status: ServerStatus,
+        last_check: Option<CheckStatus>,
+    ) -> ServerSnapshot {
         let outcome = |status| CheckOutcome {
             status,
             info: String::new(),

@@ -18,7 +18,7 @@ use crate::background::Parent;
 use crate::bind_report::Moment;
 use crate::cli::Options;
 use crate::columns::View;
-use crate::desk::{self, Desk};
+use crate::desk::{self, Desk, Question};
 use crate::keeper::{Fetched, Keeper};
 use crate::master::{self, How, Master, Reloads};
 use crate::prepare::Prepared;
@@ -71,8 +71,7 @@ pub(crate) async fn serve(
                 Wish::Bury => control.bury(),
             },
             Some(question) = questions.recv() => {
-                // A visitor that left meanwhile needs no answer.
-                let _ = question.send(control.view());
+                control.answer(question);
             }
             Some(ask) = commands.recv() => control.obey(ask),
             loaded = loaded(&mut control.loading) => control.finish_reload(loaded),
@@ -255,6 +254,14 @@ impl Control {
         }
         self._master = Some(Master::serve(listeners, &self.command, self.began)?);
         Ok(())
+    }
+
+    /// A visitor that left meanwhile needs no answer.
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::View(answer) => drop(answer.send(self.view())),
+            Question::Change(form, answer) => drop(answer.send(form.apply(&mut self.proxy))),
+        }
     }
 
     /// Does what a command asks.

@@ -3,6 +3,8 @@
 
 use crate::compare::same;
 use crate::support::Lab;
+use crate::support::balancer::temporary_directory;
+use crate::support::cli::ask as command;
 use crate::support::http::{ask, exchange, status};
 
 /// The first line and what else an automaton may look at, in an order of its own.
@@ -151,4 +153,79 @@ backend none
     if let Some(answers) = answers {
         assert_eq!(answers[0].1[0], "HTTP/1.1 200 OK");
     }
+}
+
+#[test]
+fn forms_of_the_statistics_page_change_servers_alike() {
+    same("forms_of_the_statistics_page_change_servers_alike", |lab| {
+        let socket = temporary_directory().join("cli");
+        let (admin, plain) = (lab.address(), lab.address());
+        let _lb = lab.start(&format!(
+            "
+global
+    maxconn 1000
+    stats socket {socket} level admin
+{defaults}
+frontend admin
+    mode http
+    bind {admin}
+    stats enable
+    stats uri /stats
+    stats admin if TRUE
+frontend plain
+    mode http
+    bind {plain}
+    stats enable
+    stats uri /stats
+backend be
+    server a 192.0.2.1:1
+    server b 192.0.2.1:1 disabled
+",
+            socket = socket.display(),
+            defaults = lab.defaults(),
+        ));
+        let send = |to, target: &str, form: &str| {
+            let length = form.len();
+            let answer = exchange(
+                to,
+                &format!(
+                    "POST {target} HTTP/1.1\r\nHost: lb\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{form}"
+                ),
+            );
+            let state = command(&socket, "show servers state be");
+            let admin = |line: &str| line.split(' ').nth(6).map(str::to_owned);
+            (
+                essence(&answer),
+                state.lines().map(admin).collect::<Vec<_>>(),
+            )
+        };
+        let mut seen = vec![
+            send(plain, "/stats", "s=a&action=drain&b=be"),
+            send(admin, "/stats;up?scope=be", "s=a&action=drain&b=be"),
+        ];
+        for form in [
+            "",
+            "s=a&b=be",
+            "action=ready&b=be",
+            "s=a&action=ready&b=%234",
+            "b=be&action=maint&s=a&s=b",
+            "s=a&s=nobody&action=drain&b=be",
+            "s=nobody&action=drain&b=be",
+            "s=a&action=dance&b=be",
+            "s=a&action=ready&b=nowhere",
+            "s=a&action=ready&b=%2399",
+            "s=a&action=start&b=be",
+            "s=a&action=stop&b=be",
+            "s=a&action=stop&b=be",
+            "s=b&action=enable&b=be",
+            "s=b&action=enable&b=be",
+            "s=b&action=disable&b=be",
+            "s=a&action=ehlth&b=be",
+            "s=a&action=adown&b=be",
+            "s=a&action=shutdown&b=be",
+        ] {
+            seen.push(send(admin, "/stats", form));
+        }
+        seen
+    });
 }

@@ -1,11 +1,13 @@
 //! From a request to its answer: health questions first, then what the frontend's section says,
 //! then its backend's.
 
+use std::time::Duration;
+
 use evenkeel_config::{
     HttpAction, HttpRule, HttpStage, LocalHttp, Redirect, Reply as Fixed, StatsPage, User,
 };
 use evenkeel_proxy::Verdict;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
@@ -17,6 +19,7 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use super::error_page;
 use super::facts::Scene;
 use super::meter::{Meter, Sent};
+use super::stats_admin::{self, Form, Outcome};
 use super::{exporter, stats_page};
 use crate::desk::Desk;
 
@@ -58,12 +61,13 @@ pub(super) async fn answer(
     let frontend = visit.frontend();
     let nothing = LocalHttp::default();
     let http = frontend.http.as_deref().unwrap_or(&nothing);
-    let target = request.uri().path_and_query();
+    let (request, mut body) = request.into_parts();
+    let target = request.uri.path_and_query();
     let asked = Asked {
-        method: request.method(),
+        method: &request.method,
         target: target.map_or("*", |target| target.as_str()),
-        headers: request.headers(),
-        version: match request.version() {
+        headers: &request.headers,
+        version: match request.version {
             Version::HTTP_10 => "1.0",
             _ => "1.1",
         },
@@ -80,7 +84,7 @@ pub(super) async fn answer(
         }
         Reply::page(if is_fit { 200 } else { 503 })
     } else {
-        match by_stages(&mut scene, desk).await {
+        match by_stages(&mut scene, &mut body, desk).await {
             Some((stage, reply)) => {
                 backend = stage;
                 reply
@@ -105,17 +109,12 @@ pub(super) async fn answer(
         server: reply.server,
         status: reply.status,
         end: reply.end,
-        request: format!(
-            "{} {} {:?}",
-            request.method(),
-            request.uri(),
-            request.version()
-        ),
+        request: format!("{} {} {:?}", request.method, request.uri, request.version),
         is_served: reply.server != NOBODY,
         tells_head: has_backend || reply.verdict != Verdict::Unserved,
         tells_answer: reply.tells_answer,
         is_logged: !(is_monitor || http.skip_normal && reply.is_normal()),
-        least: match *request.method() {
+        least: match request.method {
             Method::HEAD => 0,
             _ => reply.body.len() as u64,
         },
@@ -124,7 +123,11 @@ pub(super) async fn answer(
 }
 
 /// The first stage that answers, and its answer.
-async fn by_stages<'h>(scene: &mut Scene<'h>, desk: &Desk) -> Option<(&'h str, Reply)> {
+async fn by_stages<'h>(
+    scene: &mut Scene<'h>,
+    body: &mut Incoming,
+    desk: &Desk,
+) -> Option<(&'h str, Reply)> {
     let (asked, http) = (scene.asked, scene.http);
     for stage in &http.stages {
         if let Some(reply) = by_rules(&stage.rules, &stage.name, scene, desk).await {
@@ -134,7 +137,8 @@ async fn by_stages<'h>(scene: &mut Scene<'h>, desk: &Desk) -> Option<(&'h str, R
             && asked.target.starts_with(&page.uri)
             && matches!(*asked.method, Method::GET | Method::HEAD | Method::POST)
         {
-            return Some((&stage.name, statistics(page, stage, scene, desk).await));
+            let reply = statistics(page, stage, scene, body, desk).await;
+            return Some((&stage.name, reply));
         }
     }
     None
@@ -198,6 +202,7 @@ async fn statistics(
     page: &StatsPage,
     stage: &HttpStage,
     scene: &mut Scene<'_>,
+    body: &mut Incoming,
     desk: &Desk,
 ) -> Reply {
     let asked = scene.asked;
@@ -208,8 +213,27 @@ async fn statistics(
         return Reply::ask_who(&page.realm).served_by(STATS).unanswered();
     }
     let wanted = stats_page::Wanted::parse(&asked.target[page.uri.len()..]);
+    let mut is_admin = false;
+    for condition in &page.admin {
+        is_admin = is_admin || scene.holds(Some(condition), desk).await;
+    }
+    if *asked.method == Method::POST {
+        let may = is_admin && !stats_admin::is_foreign(asked.headers);
+        let outcome = match may {
+            false => Some(Outcome::Denied),
+            true => change(body, desk).await,
+        };
+        return match outcome {
+            Some(outcome) => Reply::see(&wanted.after(page, outcome)).served_by(STATS),
+            None => Reply::page(503),
+        };
+    }
+    let by = stats_page::By {
+        section: &stage.name,
+        is_admin,
+    };
     let shown = match desk.view().await {
-        Some(view) => stats_page::print(page, &stage.name, wanted, view).await,
+        Some(view) => stats_page::print(page, by, wanted, view).await,
         None => None,
     };
     let Some(shown) = shown else {
@@ -221,6 +245,22 @@ async fn statistics(
         (HeaderName::from_static("refresh"), seconds)
     }));
     reply
+}
+
+/// How long a form may take to come.
+const LONGEST_FORM: Duration = Duration::from_secs(10);
+/// How long a form may be: what HAProxy's buffer has room for.
+const LONGEST_FORM_BYTES: usize = 16 * 1024;
+
+/// Does what the form in `body` asks for; `None` when the process ends.
+async fn change(body: &mut Incoming, desk: &Desk) -> Option<Outcome> {
+    let form = Limited::new(body, LONGEST_FORM_BYTES).collect();
+    match tokio::time::timeout(LONGEST_FORM, form).await {
+        Ok(Ok(form)) => desk.change(Form::parse(&form.to_bytes())).await,
+        Ok(Err(_)) => Some(Outcome::TooLong),
+        // One that does not come asks for nothing.
+        Err(_) => Some(Outcome::None),
+    }
 }
 
 /// Whether the request says who asks, and it is one of `users` with the right password. Takes as
@@ -329,6 +369,16 @@ impl Reply {
             end: "LR",
             ..Self::page(200)
         }
+    }
+
+    /// Sends a browser there, to look what became of its form.
+    fn see(location: &str) -> Self {
+        let mut reply = Self::of("text/plain", String::new());
+        reply.status = 303;
+        let location = HeaderValue::from_str(location).ok();
+        let location = location.map(|location| (LOCATION, location));
+        reply.headers.extend(location);
+        reply
     }
 
     fn redirect(status: u16, target: &Redirect, asked: &Asked<'_>) -> Self {

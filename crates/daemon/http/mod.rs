@@ -8,6 +8,7 @@ mod error_page;
 mod exporter;
 mod facts;
 mod meter;
+pub(crate) mod stats_admin;
 pub(crate) mod stats_page;
 
 use std::sync::Arc;

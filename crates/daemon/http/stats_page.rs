@@ -1,4 +1,4 @@
-//! The statistics page: what a browser shows of every proxy, one table each. Plain HTML, readable
+//! Long for its columns. The statistics page: what a browser shows of every proxy, one table each. Plain HTML, readable
 //! in a terminal's browser too.
 
 use std::fmt::Write;
@@ -10,6 +10,7 @@ use evenkeel_proxy::{
     ServiceSnapshot,
 };
 
+use super::stats_admin::{ACTIONS, Outcome};
 use crate::columns::View;
 use crate::{desk, stat};
 
@@ -35,6 +36,15 @@ pub(crate) struct Wanted {
     hides_maint: bool,
     /// `scope=`: only proxies with this in their name.
     scope: String,
+    /// `;st=DONE`: what became of a form.
+    outcome: Option<Outcome>,
+}
+
+/// Which section shows the page, and whether whoever asked may change servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By<'a> {
+    pub(crate) section: &'a str,
+    pub(crate) is_admin: bool,
 }
 
 /// In which form.
@@ -72,10 +82,30 @@ impl Wanted {
                 ("up", _) => wanted.hides_down = true,
                 ("no-maint", _) => wanted.hides_maint = true,
                 ("scope", scope) => wanted.scope = scope.to_owned(),
+                ("st", word) => wanted.outcome = Outcome::parse(word),
                 _ => {}
             }
         }
         wanted
+    }
+
+    /// Where a browser is sent that sent a form, as HAProxy writes it.
+    pub(super) fn after(&self, page: &StatsPage, outcome: Outcome) -> String {
+        let mut address = format!("{};st={}", page.uri, outcome.word());
+        for (is_set, word) in [
+            (self.hides_down, ";up"),
+            (self.hides_maint, ";no-maint"),
+            (self.stays && page.refresh.is_some(), ";norefresh"),
+        ] {
+            if is_set {
+                address.push_str(word);
+            }
+        }
+        if !self.scope.is_empty() {
+            address.push_str("?scope=");
+            address.push_str(&self.scope);
+        }
+        address
     }
 
     /// The options again, with one put in or taken out, for a link.
@@ -124,22 +154,23 @@ impl Wanted {
     }
 }
 
-/// What `wanted` asks of `page`, which the section `own` shows; `None` when the process ends.
+/// What `wanted` asks of `page`, shown as `by` says; `None` when the process ends.
 pub(crate) async fn print(
     page: &StatsPage,
-    own: &str,
+    by: By<'_>,
     wanted: Wanted,
     view: View,
 ) -> Option<Shown> {
+    let By { section, is_admin } = by;
     let refresh = page.refresh.filter(|_| !wanted.stays);
-    let (page, view) = (page.clone(), wanted.view(page, own, view));
+    let (page, view) = (page.clone(), wanted.view(page, section, view));
     let form = wanted.form;
     let rows = stat::Wanted {
         shows_details: page.shows_legends,
         ..stat::Wanted::ALL
     };
     let text = desk::print(move || match form {
-        Form::Html => html(&page, &wanted, &view),
+        Form::Html => html(&page, is_admin, &wanted, &view),
         Form::Csv => stat::csv(&view.proxy, &rows),
         Form::Typed => stat::typed(&view.proxy, &rows, false),
         Form::Json => stat::json(&view.proxy, &rows),
@@ -169,17 +200,18 @@ pub(crate) fn at(uri: &str) -> StatsPage {
 }
 
 const STYLE: &str = "\
-body { font: 13px/1.4 system-ui, sans-serif; color: #1b1f23; background: #fff; margin: 1em; }
+body { font: 12px/1.35 system-ui, sans-serif; color: #1b1f23; background: #fff; margin: 1em; }
 h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.1em; margin: 1.2em 0 .3em; }
 p { margin: .2em 0; } a { color: #0b57a4; }
-table { border-collapse: collapse; } td, th { border: 1px solid #b7bdc4; padding: 1px 5px; }
+table { border-collapse: collapse; } td, th { border: 1px solid #b7bdc4; padding: 1px 3px; }
 td { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-th { background: #e7ebef; font-weight: 600; } td:first-child, td.text { text-align: left; }
+th { background: #e7ebef; font-size: 11px; font-weight: 600; } td.name, td.text { text-align: left; }
+td.text { white-space: normal; min-width: 8em; } .outcome { padding: .4em; margin: .6em 0; }
 .scroll { overflow-x: auto; } .legend td { text-align: left; }
 .total { background: #f0f1e4; }
 .up { background: #c9efc9; } .going-down { background: #fdf3a8; } .going-up { background: #ffd98a; }
 .down { background: #ffb3ad; } .maint { background: #d9b08c; } .drain { background: #a9d3f5; }
-.no-check { background: #e4e6e8; } .backup td:first-child::after { content: ' (backup)'; }
+.no-check { background: #e4e6e8; } .backup td.name::after { content: ' (backup)'; }
 @media (prefers-color-scheme: dark) {
  body { color: #dde1e5; background: #15181b; } a { color: #7db7ee; }
  th { background: #2a2f34; } td, th { border-color: #474d53; } .total { background: #24261d; }
@@ -219,7 +251,7 @@ const COLUMNS: [(&str, &[&str]); 8] = [
     ),
 ];
 
-fn html(page: &StatsPage, wanted: &Wanted, view: &View) -> String {
+fn html(page: &StatsPage, is_admin: bool, wanted: &Wanted, view: &View) -> String {
     let mut text = String::new();
     let process = &view.proxy.process;
     let version = if page.shows_version {
@@ -254,6 +286,15 @@ fn html(page: &StatsPage, wanted: &Wanted, view: &View) -> String {
         total = process.connections_total,
     )
     .expect(INFALLIBLE);
+    if let Some(outcome) = wanted.outcome {
+        let (class, message) = outcome.message();
+        let link = wanted.link(&page.uri, |_| {});
+        writeln!(
+            text,
+            "<p class=\"outcome {class}\">{message} <a href=\"{link}\">OK</a></p>"
+        )
+        .expect(INFALLIBLE);
+    }
     links(&mut text, page, wanted);
     text.push_str("<table class=\"legend\"><tr>");
     for (class, meaning) in LEGEND {
@@ -261,7 +302,12 @@ fn html(page: &StatsPage, wanted: &Wanted, view: &View) -> String {
     }
     text.push_str("</tr></table>\n");
     for (name, frontend, backend) in proxies(view) {
-        proxy(&mut text, name, frontend, backend, page.shows_legends);
+        let section = Section {
+            name,
+            frontend,
+            backend,
+        };
+        section.print(&mut text, page.shows_legends, is_admin);
     }
     text.push_str("</body></html>\n");
     text
@@ -321,26 +367,70 @@ fn proxies(view: &View) -> Vec<(&str, Option<&FrontendSnapshot>, Option<&Backend
         .collect()
 }
 
-fn proxy(
-    text: &mut String,
-    name: &str,
-    frontend: Option<&FrontendSnapshot>,
-    backend: Option<&BackendSnapshot>,
-    shows_legends: bool,
-) {
-    let name = escaped(name);
-    writeln!(text, "<h2 id=\"{name}\">{name}</h2>").expect(INFALLIBLE);
-    if shows_legends {
-        let addresses = frontend.iter().flat_map(|frontend| &frontend.addresses);
-        let addresses: Vec<String> = addresses.map(|bound| bound.address.to_string()).collect();
-        let mode = match frontend.and_then(|frontend| frontend.http) {
-            Some(_) => "mode http",
-            None => "mode tcp",
-        };
-        let legend = [&[mode.to_owned()], &addresses[..]].concat().join(", ");
-        writeln!(text, "<p>{}</p>", escaped(&legend)).expect(INFALLIBLE);
+/// What one table shows.
+struct Section<'a> {
+    name: &'a str,
+    frontend: Option<&'a FrontendSnapshot>,
+    backend: Option<&'a BackendSnapshot>,
+}
+
+impl Section<'_> {
+    /// Prints it; where servers may be changed, within a form with a box for each.
+    fn print(&self, text: &mut String, shows_legends: bool, is_admin: bool) {
+        let Self {
+            frontend, backend, ..
+        } = *self;
+        let name = escaped(self.name);
+        writeln!(text, "<h2 id=\"{name}\">{name}</h2>").expect(INFALLIBLE);
+        if shows_legends {
+            let addresses = frontend.iter().flat_map(|frontend| &frontend.addresses);
+            let addresses: Vec<String> = addresses.map(|bound| bound.address.to_string()).collect();
+            let mode = match frontend.and_then(|frontend| frontend.http) {
+                Some(_) => "mode http",
+                None => "mode tcp",
+            };
+            let legend = [&[mode.to_owned()], &addresses[..]].concat().join(", ");
+            writeln!(text, "<p>{}</p>", escaped(&legend)).expect(INFALLIBLE);
+        }
+        let changed = backend.filter(|_| is_admin);
+        if changed.is_some() {
+            text.push_str("<form method=\"post\">");
+        }
+        heads(text, changed.is_some());
+        let blank = if changed.is_some() { "<td></td>" } else { "" };
+        if let Some(frontend) = frontend {
+            row(text, "total", blank, "Frontend", &frontend_cells(frontend));
+        }
+        for server in backend.iter().flat_map(|backend| &backend.servers) {
+            let backup = if server.backup { " backup" } else { "" };
+            let class = format!("{}{backup}", state(server));
+            let choice = match changed {
+                Some(_) => format!(
+                    "<td><input type=\"checkbox\" name=\"s\" value=\"{0}\" aria-label=\"{0}\"></td>",
+                    escaped(&server.name)
+                ),
+                None => String::new(),
+            };
+            let cells = server_cells(server, shows_legends);
+            row(text, &class, &choice, &server.name, &cells);
+        }
+        if let Some(backend) = backend {
+            row(text, "total", blank, "Backend", &backend_cells(backend));
+        }
+        text.push_str("</table></div>\n");
+        if let Some(backend) = changed {
+            choices(text, backend);
+        }
     }
-    text.push_str("<div class=\"scroll\"><table>\n<tr><th rowspan=\"2\"></th>");
+}
+
+/// The heads of the columns, after that of the boxes where there are any.
+fn heads(text: &mut String, has_boxes: bool) {
+    text.push_str("<div class=\"scroll\"><table>\n<tr>");
+    if has_boxes {
+        text.push_str("<th rowspan=\"2\"></th>");
+    }
+    text.push_str("<th rowspan=\"2\"></th>");
     for (group, columns) in COLUMNS {
         write!(text, "<th colspan=\"{}\">{group}</th>", columns.len()).expect(INFALLIBLE);
     }
@@ -349,23 +439,21 @@ fn proxy(
         write!(text, "<th>{column}</th>").expect(INFALLIBLE);
     }
     text.push_str("</tr>\n");
-    if let Some(frontend) = frontend {
-        row(text, "total", "Frontend", &frontend_cells(frontend));
+}
+
+/// What can be done with the servers that are chosen.
+fn choices(text: &mut String, backend: &BackendSnapshot) {
+    text.push_str("<p><label>Put the chosen servers <select name=\"action\"><option></option>");
+    for (action, name, _) in ACTIONS.iter().filter(|(_, name, _)| !name.is_empty()) {
+        write!(text, "<option value=\"{action}\">{name}</option>").expect(INFALLIBLE);
     }
-    for server in backend.iter().flat_map(|backend| &backend.servers) {
-        let backup = if server.backup { " backup" } else { "" };
-        let class = format!("{}{backup}", state(server));
-        row(
-            text,
-            &class,
-            &server.name,
-            &server_cells(server, shows_legends),
-        );
-    }
-    if let Some(backend) = backend {
-        row(text, "total", "Backend", &backend_cells(backend));
-    }
-    text.push_str("</table></div>\n");
+    writeln!(
+        text,
+        "</select></label> <input type=\"hidden\" name=\"b\" value=\"#{}\">\
+         <button>Apply</button></p></form>",
+        backend.id
+    )
+    .expect(INFALLIBLE);
 }
 
 /// The class of a server's row, by its state.
@@ -385,10 +473,21 @@ fn state(server: &ServerSnapshot) -> &'static str {
     }
 }
 
-fn row(text: &mut String, class: &str, name: &str, cells: &[String]) {
-    write!(text, "<tr class=\"{class}\"><td>{}</td>", escaped(name)).expect(INFALLIBLE);
-    for cell in cells {
-        write!(text, "<td>{}</td>", escaped(cell)).expect(INFALLIBLE);
+fn row(text: &mut String, class: &str, choice: &str, name: &str, cells: &[String]) {
+    let name = escaped(name);
+    write!(
+        text,
+        "<tr class=\"{class}\">{choice}<td class=\"name\">{name}</td>"
+    )
+    .expect(INFALLIBLE);
+    for (at, cell) in cells.iter().enumerate() {
+        // These say more than a number, and may take several lines.
+        let class = if TEXTS.contains(&at) {
+            " class=\"text\""
+        } else {
+            ""
+        };
+        write!(text, "<td{class}>{}</td>", escaped(cell)).expect(INFALLIBLE);
     }
     text.push_str("</tr>\n");
 }
@@ -437,6 +536,8 @@ fn frontend_cells(frontend: &FrontendSnapshot) -> Vec<String> {
 
 /// How many cells a row has.
 const WIDTH: usize = 30;
+/// Which of them say what a server is and what its last check found.
+const TEXTS: std::ops::Range<usize> = 21..23;
 
 /// What servers and backends have alike, from the queue to the warnings.
 fn service_cells(service: &ServiceSnapshot, limits: [String; 2]) -> Vec<String> {
@@ -598,6 +699,7 @@ mod tests {
             hides_down: true,
             hides_maint: true,
             scope: "kube".to_owned(),
+            outcome: None,
         };
         assert_eq!(wanted, expected);
         assert_eq!(Wanted::parse("foo").form, Form::Html);
@@ -606,7 +708,12 @@ mod tests {
 
     #[test]
     fn names_mean_nothing_to_html() {
-        let text = html(&page(), &Wanted::parse(";scope=<b>"), &view(Vec::new()));
+        let text = html(
+            &page(),
+            false,
+            &Wanted::parse(";scope=<b>"),
+            &view(Vec::new()),
+        );
         assert!(
             text.contains("lb&lt;1&gt;") && text.contains("kube &quot;be&quot;"),
             "{text}"
@@ -634,11 +741,42 @@ mod tests {
 
     #[test]
     fn every_row_has_every_cell() {
-        let text = html(&page(), &Wanted::default(), &view(Vec::new()));
+        let text = html(&page(), false, &Wanted::default(), &view(Vec::new()));
         let rows = text.lines().filter(|line| line.starts_with("<tr class="));
         for row in rows {
             assert_eq!(row.matches("<td").count(), WIDTH + 1, "{row}");
         }
+    }
+
+    #[test]
+    fn a_page_that_may_change_servers_has_a_form_for_each_backend() {
+        let shown = view(vec![crate::exposition::tests::server(
+            "s<1>",
+            evenkeel_proxy::ServerStatus::NoCheck,
+            None,
+        )]);
+        let wanted = Wanted::parse(";st=PART");
+        let text = html(&page(), true, &wanted, &shown);
+        assert!(text.contains("name=\"s\" value=\"s&lt;1&gt;\""), "{text}");
+        assert!(text.contains("name=\"b\" value=\"#3\""), "{text}");
+        assert!(text.contains("<option value=\"drain\">"), "{text}");
+        assert!(text.contains("class=\"outcome going-down\""), "{text}");
+        assert_eq!(text.matches("<form method=\"post\">").count(), 1);
+        let plain = html(&page(), false, &Wanted::default(), &shown);
+        assert!(
+            !plain.contains("post") && !plain.contains("class=\"outcome"),
+            "{plain}"
+        );
+    }
+
+    #[test]
+    fn a_browser_is_sent_back_to_what_it_looked_at() {
+        let after = |rest: &str| Wanted::parse(rest).after(&page(), Outcome::Done);
+        assert_eq!(after(""), "/<stats>;st=DONE");
+        assert_eq!(
+            after(";st=NONE;up;norefresh?scope=be"),
+            "/<stats>;st=DONE;up;norefresh?scope=be"
+        );
     }
 
     #[test]

@@ -51,6 +51,20 @@ impl Proxy {
         backends.position(|backend| backend.config.name == name)
     }
 
+    /// The backend with this number (HAProxy's `iid`).
+    #[must_use]
+    pub fn backend_numbered(&self, id: u32) -> Option<usize> {
+        let mut backends = self.current.backends.iter();
+        backends.position(|backend| backend.config.id == id)
+    }
+
+    /// Whether a command, or the file, has a server in maintenance, and in drain.
+    #[must_use]
+    pub fn admin(&self, at: ServerAt) -> (bool, bool) {
+        let fitness = self.backend_of(at).servers[at.server].state.fitness();
+        (fitness.admin.forced_maint, fitness.admin.forced_drain)
+    }
+
     /// The server of this name in the backend at `backend`.
     #[must_use]
     pub fn server_named(&self, backend: usize, name: &str) -> Option<ServerAt> {

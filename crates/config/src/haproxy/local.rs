@@ -175,7 +175,6 @@ impl Reader<'_> {
                                        a condition";
                         self.error(line.place.clone(), message);
                     } else if self.is_conditional(line, 0) {
-                        self.no_effect(line, "servers are changed through the stats socket");
                         draft.conditions.push((Slot::Admin(at), condition(line, 0)));
                     }
                 }
