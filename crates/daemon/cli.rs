@@ -8,10 +8,6 @@ use std::path::PathBuf;
 
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one of them, for as long as the start takes"
-)]
 pub(crate) enum Request {
     /// Load the files, then check or run them.
     Load(Options),
