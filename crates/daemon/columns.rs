@@ -338,7 +338,8 @@ pub(crate) const COLUMNS: &[Column] = &[
         .frontend(|f| {
             OneOf(
                 FRONTEND_STATES,
-                Some(up_or_down(f.status == FrontendStatus::Open)),
+                // One that only pauses is up, as in HAProxy.
+                Some(up_or_down(f.status != FrontendStatus::Stop)),
             )
         })
         .backend(|b| OneOf(FRONTEND_STATES, Some(up_or_down(b.is_up))))
@@ -833,7 +834,7 @@ pub(crate) fn listeners(view: &View) -> u64 {
         .proxy
         .frontends
         .iter()
-        .filter(|f| f.status == FrontendStatus::Open);
+        .filter(|f| f.status != FrontendStatus::Stop);
     open.map(|f| f.addresses.len() as u64).sum()
 }
 

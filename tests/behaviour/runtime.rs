@@ -4,7 +4,7 @@
 use crate::support::balancer::temporary_directory;
 use crate::support::cli::ask;
 use crate::support::lab::visit;
-use crate::support::{Lab, Peer};
+use crate::support::{Lab, Peer, Signal, until};
 
 #[test]
 fn a_server_in_maintenance_gets_no_clients_until_it_is_ready() {
@@ -30,7 +30,7 @@ fn a_disabled_frontend_accepts_nobody_until_it_is_enabled() {
     let lab = Lab::new();
     let (only, front) = (lab.origin("only"), lab.address());
     let socket = temporary_directory().join("cli");
-    let _lb = lab.start(&format!(
+    let lb = lab.start(&format!(
         "global\n    stats socket {} level admin\n{}\nlisten be\n    bind {front}\n    server s {}\n",
         socket.display(),
         lab.defaults(),
@@ -43,10 +43,17 @@ fn a_disabled_frontend_accepts_nobody_until_it_is_enabled() {
         "All sockets are already disabled.\n\n"
     );
     assert!(ask(&socket, "show stat be 1 -1").contains(",PAUSED,"));
-    let waiting = std::thread::spawn(move || visit(front));
+    assert!(std::net::TcpStream::connect(front).is_err());
     assert_eq!(ask(&socket, "enable frontend be"), "\n");
-    assert_eq!(waiting.join().unwrap(), "only");
+    assert_eq!(visit(front), "only");
     assert!(ask(&socket, "show stat be 1 -1").contains(",OPEN,"));
+    // A reload ends it, too.
+    assert_eq!(ask(&socket, "disable frontend be"), "\n");
+    lb.signal(Signal::USR2);
+    until("it listens again", || {
+        std::net::TcpStream::connect(front).ok()
+    });
+    assert_eq!(visit(front), "only");
 }
 
 #[test]

@@ -131,3 +131,54 @@ fn what_servers_are_is_shown_alike() {
         assert!(columns.len() >= 4, "{columns:?}");
     }
 }
+
+#[test]
+fn a_disabled_frontend_refuses_until_it_is_enabled() {
+    let seen = same("a_disabled_frontend_refuses", |lab| {
+        let socket = crate::support::balancer::temporary_directory().join("cli");
+        let [origin] = lab.origins(["a"]);
+        let front = lab.address();
+        let _lb = lab.start(&format!(
+            "
+global
+    maxconn 1000
+    stats socket {socket} level admin
+{defaults}
+frontend fe
+    bind {front}
+    default_backend be
+backend be
+    server s1 {origin}
+",
+            socket = socket.display(),
+            defaults = lab.defaults(),
+            origin = origin.address(),
+        ));
+        let visit = || {
+            std::net::TcpStream::connect(front)
+                .map_err(|error| error.kind())
+                .is_ok()
+        };
+        let status = || {
+            let stat = ask(&socket, "show stat fe 1 -1");
+            stat.lines()
+                .nth(1)
+                .map(|line| line.split(',').nth(17).map(str::to_owned))
+        };
+        let mut seen = vec![(String::new(), visit(), status())];
+        for command in [
+            "disable frontend fe",
+            "enable frontend fe",
+            "disable frontend fe",
+            "enable frontend fe",
+        ] {
+            let answer = ask(&socket, command);
+            seen.push((answer, visit(), status()));
+        }
+        seen
+    });
+    if let Some(seen) = seen {
+        let let_in: Vec<bool> = seen.iter().map(|(_, is_let_in, _)| *is_let_in).collect();
+        assert_eq!(let_in, [true, false, true, false, true]);
+    }
+}

@@ -36,7 +36,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["clear", "counters"], "clear counters [all]", "set the highest values back, or all counters", Operator, Change(change::clear_counters)),
     command(&["del", "server"], "del server <bk>/<srv>", "refused: servers go with the configuration", Admin, Change(change::no_dynamic_servers)),
     command(&["disable", "agent"], "disable agent <bk>/<srv>", "stop asking a server's agent", Admin, Change(change::disable_agent)),
-    command(&["disable", "frontend"], "disable frontend <frontend>", "accept nobody for now; sockets stay open", Admin, Change(change::disable_frontend)),
+    command(&["disable", "frontend"], "disable frontend <frontend>", "refuse who comes for now; sockets stay bound", Admin, Change(change::disable_frontend)),
     command(&["disable", "health"], "disable health <bk>/<srv>", "stop checking a server", Admin, Change(change::disable_health)),
     command(&["disable", "server"], "disable server <bk>/<srv>", "put a server in maintenance (as set server state maint)", Admin, Change(change::disable_server)),
     command(&["enable", "agent"], "enable agent <bk>/<srv>", "ask a server's agent again", Admin, Change(change::enable_agent)),

@@ -251,11 +251,21 @@ impl Proxy {
         frontend.cloned()
     }
 
-    /// `enable frontend`, `disable frontend`: until the next reload. Its sockets stay open, and
-    /// who comes meanwhile waits in the kernel's queue.
+    /// `enable frontend`, `disable frontend`: until the next reload. Its sockets stay bound, and
+    /// who comes meanwhile is refused.
     pub fn let_accept(&mut self, name: &str, accepts: bool) {
         if let Some(frontend) = self.frontend(name) {
+            if accepts {
+                for bind in &frontend.config.binds {
+                    self.sockets.resume(&self.current.config, bind);
+                }
+            }
             frontend.accepts.send_replace(accepts);
+            if !accepts {
+                for bind in &frontend.config.binds {
+                    self.sockets.pause(bind);
+                }
+            }
             let what = if accepts { "Resumed" } else { "Paused" };
             let mut backends = self.current.config.backends.iter();
             let kind = match backends.any(|backend| backend.id == frontend.config.id) {

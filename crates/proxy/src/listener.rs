@@ -130,6 +130,8 @@ impl Listener {
                 Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                     return Ok(Batch::NoDescriptor(errno));
                 }
+                // Paused meanwhile: nobody waits on a socket that does not listen.
+                Err(Errno::INVAL) if !*self.frontend.accepts.borrow() => return Ok(Batch::Empty),
                 Err(errno @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
                     return Err(errno.into());
                 }

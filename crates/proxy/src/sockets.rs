@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -288,6 +288,33 @@ impl Sockets {
     pub(crate) fn retain(&mut self, config: &Config) {
         let wanted: Vec<Key> = binds(config).map(|wanted| Key::from(wanted.bind)).collect();
         self.open.retain(|key, _| wanted.contains(key));
+    }
+
+    /// Has the sockets of `bind` refuse who comes, until [`resume`](Self::resume) or the next
+    /// configuration: bound, but not listened on. Who waits in their queue is refused as well.
+    pub(crate) fn pause(&self, bind: &Bind) {
+        // A port that the system chose would be lost, and a Unix socket cannot listen again: who
+        // comes there waits.
+        let keeps_its_port = matches!(bind.address, BindAddress::Inet(at) if at.port() > 0);
+        let sockets = self.open.get(&Key::from(bind));
+        for socket in sockets.into_iter().flatten().filter(|_| keeps_its_port) {
+            // One that refuses keeps who comes waiting.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Has them listen again.
+    pub(crate) fn resume(&self, config: &Config, bind: &Bind) {
+        for wanted in binds(config).filter(|wanted| wanted.bind == bind) {
+            for socket in self.open.get(&Key::from(bind)).into_iter().flatten() {
+                if let Err(error) = listen(socket, &wanted) {
+                    tracing::error!(
+                        "cannot listen on {} again: {error}",
+                        describe(&bind.address)
+                    );
+                }
+            }
+        }
     }
 
     /// Closes the sockets of `bind`.
