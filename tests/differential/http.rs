@@ -229,3 +229,159 @@ backend be
         seen
     });
 }
+
+/// Tests that hold in a frontend of mode http, one for each thing that can be asked of a connection,
+/// a proxy and the process.
+const HOLDING: &[&str] = &[
+    "src 127.0.0.0/8",
+    "dst 127.0.0.0/8",
+    "src_port gt 0",
+    "dst_port gt 0",
+    "src_is_local",
+    "dst_is_local",
+    "fc_src 127.0.0.0/8",
+    "fc_dst 127.0.0.0/8",
+    "fc_src_port gt 0",
+    "fc_dst_port gt 0",
+    "fc_src_is_local",
+    "fc_dst_is_local",
+    "fc_rcvd_proxy,not",
+    "dst_conn gt 0",
+    "so_id eq 7",
+    "so_name -m str door",
+    "fe_conn gt 0",
+    "fe_conn(idle) lt 1",
+    "fe_sess_rate ge 0",
+    "fe_sess_rate(idle) lt 1",
+    "fe_id eq 11",
+    "fe_name -m str all",
+    "fe_defbe -m str own",
+    "fe_client_timeout eq 5000",
+    "be_conn(b) lt 1",
+    "be_conn_free(b) eq 5",
+    "be_sess_rate(b) lt 1",
+    "nbsrv(b) eq 1",
+    "nbsrv(backups) eq 2",
+    "connslots(b) gt 0",
+    "queue(b) lt 1",
+    "avg_queue(b) lt 1",
+    "srv_conn(b/s1) lt 1",
+    "srv_conn_free(b/s1) eq 5",
+    "srv_is_up(b/s1)",
+    "srv_queue(b/s1) lt 1",
+    "srv_sess_rate(b/s1) lt 1",
+    "srv_weight(b/s1) eq 3",
+    "srv_iweight(b/s1) eq 3",
+    "srv_uweight(b/s1) eq 3",
+    "act_conn gt 0",
+    "stopping,not",
+    "thread ge 0",
+    "rand(10) ge 0",
+    "date gt 0",
+    "date_us gt 0",
+    "accept_date gt 0",
+    "uuid -m found",
+    "pid gt 0",
+    "hostname -m found",
+    "wait_end",
+    "method GET",
+    "req.proto_http",
+    "acl(local)",
+];
+
+/// And in a backend that such a frontend sends its requests to.
+const HOLDING_BEHIND: &[&str] = &[
+    "be_id eq 12",
+    "be_name -m str own",
+    "be_server_timeout eq 5000",
+    "be_tunnel_timeout eq 7000",
+    "nbsrv lt 1",
+    "be_conn(b) lt 1",
+];
+
+#[test]
+fn conditions_of_http_see_what_those_of_tcp_do() {
+    let denied = same("conditions_of_http_see_what_those_of_tcp_do", |lab| {
+        let (all, listen, idle) = (lab.address(), lab.address(), lab.address());
+        let failing: Vec<_> = HOLDING.iter().map(|_| lab.address()).collect();
+        let rules = |tests: &[&str], path: &str| -> String {
+            let rules = tests.iter().enumerate().map(|(at, test)| {
+                format!("    http-request deny if {{ path /{path}{at} }} {{ {test} }}\n")
+            });
+            rules.collect()
+        };
+        let monitors: String = (HOLDING.iter().zip(&failing).enumerate())
+            .filter(|(_, (test, _))| !test.starts_with("fe_") || test.contains('('))
+            .map(|(at, (test, address))| {
+                format!(
+                    "frontend m{at}\n    bind {address} id 7 name door\n    acl local src 127.0.0.0/8\n    \
+                     monitor-uri /healthz\n    monitor fail if {{ {test} }}\n"
+                )
+            })
+            .collect();
+        let _lb = lab.start(&format!(
+            "
+defaults
+    mode http
+    timeout connect 2s
+    timeout client 5s
+    timeout server 5s
+    timeout tunnel 7s
+frontend all
+    id 11
+    bind {all} id 7 name door
+    acl local src 127.0.0.0/8
+{}
+    http-request return status 200 if {{ path_beg /f }}
+    default_backend own
+backend own
+    id 12
+    acl dead nbsrv lt 1
+{}
+    http-request deny if {{ path /dead }} dead
+    http-request return status 200
+listen two
+    id 13
+    bind {listen}
+    http-request deny if {{ be_name -m str two }} {{ fe_name -m str two }} {{ be_id eq 13 }}
+    http-request return status 200
+{monitors}
+frontend idle
+    mode tcp
+    bind {idle}
+    default_backend b
+backend b
+    mode tcp
+    server s1 127.0.0.1:9 maxconn 5 maxqueue 5 weight 3
+backend backups
+    mode tcp
+    option allbackups
+    server s1 127.0.0.1:9 backup
+    server s2 127.0.0.1:9 backup
+",
+            rules(HOLDING, "f"),
+            rules(HOLDING_BEHIND, "b"),
+        ));
+        let mut denied = Vec::new();
+        let mut seek = |what: String, address, target: &str| {
+            let code = status(&ask(address, "GET", target, "Connection: close\r\n"));
+            denied.push((what, code));
+        };
+        for (at, test) in HOLDING.iter().enumerate() {
+            seek(format!("deny if {test}"), all, &format!("/f{at}"));
+            if !test.starts_with("fe_") || test.contains('(') {
+                seek(format!("fail if {test}"), failing[at], "/healthz");
+            }
+        }
+        for (at, test) in HOLDING_BEHIND.iter().enumerate() {
+            seek(format!("deny if {test}"), all, &format!("/b{at}"));
+        }
+        seek("deny if dead".to_owned(), all, "/dead");
+        seek("deny in a listen".to_owned(), listen, "/");
+        denied
+    });
+    for (what, code) in denied.into_iter().flatten() {
+        let expected = if what.starts_with("deny") { 403 } else { 503 };
+        assert_eq!(code, expected, "{what}");
+    }
+}

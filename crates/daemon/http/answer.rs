@@ -72,7 +72,7 @@ pub(super) async fn answer(
             _ => "1.1",
         },
     };
-    let mut scene = Scene::new(&asked, visit, http);
+    let scene = Scene::new(&asked, visit, http);
     let monitor = http.monitor.as_ref();
     let monitor = monitor.filter(|monitor| monitor.uri == asked.target);
     let is_monitor = monitor.is_some();
@@ -80,11 +80,11 @@ pub(super) async fn answer(
     let reply = if let Some(monitor) = monitor {
         let mut is_fit = true;
         for fail in &monitor.fail {
-            is_fit &= !scene.holds(Some(fail), desk).await;
+            is_fit &= !scene.holds(Some(fail), http.stages.first());
         }
         Reply::page(if is_fit { 200 } else { 503 })
     } else {
-        match by_stages(&mut scene, &mut body, desk).await {
+        match by_stages(&scene, &mut body, desk).await {
             Some((stage, reply)) => {
                 backend = stage;
                 reply
@@ -124,13 +124,13 @@ pub(super) async fn answer(
 
 /// The first stage that answers, and its answer.
 async fn by_stages<'h>(
-    scene: &mut Scene<'h>,
+    scene: &Scene<'h>,
     body: &mut Incoming,
     desk: &Desk,
 ) -> Option<(&'h str, Reply)> {
     let (asked, http) = (scene.asked, scene.http);
     for stage in &http.stages {
-        if let Some(reply) = by_rules(&stage.rules, &stage.name, scene, desk).await {
+        if let Some(reply) = by_rules(&stage.rules, &stage.name, stage, scene, desk).await {
             return Some((&stage.name, reply));
         }
         if let Some(page) = &stage.stats
@@ -148,11 +148,12 @@ async fn by_stages<'h>(
 async fn by_rules(
     rules: &[HttpRule],
     realm: &str,
-    scene: &mut Scene<'_>,
+    stage: &HttpStage,
+    scene: &Scene<'_>,
     desk: &Desk,
 ) -> Option<Reply> {
     for rule in rules {
-        if !scene.holds(rule.condition.as_ref(), desk).await {
+        if !scene.holds(rule.condition.as_ref(), Some(stage)) {
             continue;
         }
         return Some(match &rule.action {
@@ -201,12 +202,12 @@ async fn metrics(asked: &Asked<'_>, desk: &Desk) -> Reply {
 async fn statistics(
     page: &StatsPage,
     stage: &HttpStage,
-    scene: &mut Scene<'_>,
+    scene: &Scene<'_>,
     body: &mut Incoming,
     desk: &Desk,
 ) -> Reply {
     let asked = scene.asked;
-    if let Some(reply) = by_rules(&page.rules, &page.realm, scene, desk).await {
+    if let Some(reply) = by_rules(&page.rules, &page.realm, stage, scene, desk).await {
         return reply.served_by(STATS).unanswered();
     }
     if !page.users.is_empty() && !knows(asked.headers, &page.users) {
@@ -215,7 +216,7 @@ async fn statistics(
     let wanted = stats_page::Wanted::parse(&asked.target[page.uri.len()..]);
     let mut is_admin = false;
     for condition in &page.admin {
-        is_admin = is_admin || scene.holds(Some(condition), desk).await;
+        is_admin = is_admin || scene.holds(Some(condition), Some(stage));
     }
     if *asked.method == Method::POST {
         let may = is_admin && !stats_admin::is_foreign(asked.headers);

@@ -1,102 +1,34 @@
-//! What conditions find in a request, and around it: of the process, what the control loop's view
-//! says.
+//! What conditions find in a request; of what is around it they find what rules on connections do.
 
 use std::borrow::Cow;
 
-use evenkeel_config::rules::{
-    BackendFact, Condition, End, Facts, Fetch, Found, FrontendFact, Http, Outcome, Sample,
-    ServerFact,
-};
-use evenkeel_config::{LocalHttp, Member, UserList};
-use evenkeel_proxy::{BackendSnapshot, Visit};
+use evenkeel_config::rules::{Condition, Facts, Fetch, Found, Http, Outcome, Sample};
+use evenkeel_config::{HttpStage, LocalHttp, Member, UserList};
+use evenkeel_proxy::Visit;
 use hyper::header::{COOKIE, HOST};
 
 use super::answer::{Asked, credentials, same};
-use crate::columns::View;
-use crate::desk::Desk;
 
-/// A request and what is known of its visit.
+/// A request and the visit that it is of.
 pub(super) struct Scene<'a> {
     pub(super) asked: &'a Asked<'a>,
     pub(super) visit: &'a Visit,
     pub(super) http: &'a LocalHttp,
-    /// Asked for once a condition needs it.
-    view: Option<View>,
 }
 
 impl<'a> Scene<'a> {
     pub(super) fn new(asked: &'a Asked<'a>, visit: &'a Visit, http: &'a LocalHttp) -> Self {
-        Self {
-            asked,
-            visit,
-            http,
-            view: None,
-        }
+        Self { asked, visit, http }
     }
 
-    /// Whether `condition` holds; without one, it does.
-    pub(super) async fn holds(&mut self, condition: Option<&Condition>, desk: &Desk) -> bool {
-        let Some(condition) = condition else {
-            return true;
+    /// Whether `condition` of a rule of this stage holds; without one, it does.
+    pub(super) fn holds(&self, condition: Option<&Condition>, stage: Option<&HttpStage>) -> bool {
+        let backend = stage.filter(|stage| stage.is_backend);
+        let asked = Asking {
+            scene: self,
+            backend: backend.map(|backend| backend.name.as_str()),
         };
-        if self.view.is_none() && condition.tests().any(|test| concerns_process(&test.fetch)) {
-            self.view = desk.view().await;
-        }
-        condition.judge(self) == Outcome::Pass
-    }
-
-    fn backend(&self, index: usize) -> Option<&BackendSnapshot> {
-        let name = self.http.backends.get(index)?;
-        let mut all = self.view.as_ref()?.proxy.backends.iter();
-        all.find(|backend| backend.name == *name)
-    }
-
-    fn sample<'f>(&'f self, fetch: &'f Fetch) -> Option<Sample<'f>> {
-        let address = |end: End| match end {
-            End::Source => self.visit.peer(),
-            End::Destination => self.visit.local(),
-        };
-        Some(match fetch {
-            Fetch::Constant(sample) => sample.clone(),
-            Fetch::Address(end, _) => Sample::Ip(address(*end)?.ip().to_canonical()),
-            Fetch::Port(end, _) => Sample::Int(address(*end)?.port().into()),
-            Fetch::IsLocal(end, _) => {
-                let ip = address(*end)?.ip();
-                let own = self.visit.local().is_some_and(|local| local.ip() == ip);
-                Sample::Bool(ip.is_loopback() || own)
-            }
-            Fetch::Frontend(FrontendFact::Name, None) => Sample::text(&self.visit.frontend().name),
-            Fetch::Frontend(FrontendFact::Id, None) => Sample::Int(self.visit.frontend().id.into()),
-            Fetch::Frontend(FrontendFact::Connections, None) => {
-                let mut all = self.view.as_ref()?.proxy.frontends.iter();
-                let own = all.find(|frontend| frontend.name == self.visit.frontend().name)?;
-                Sample::Int(own.current_sessions.into())
-            }
-            Fetch::Backend(fact, Some(id)) => Sample::Int(backend_fact(*fact, self.backend(id.0))?),
-            Fetch::Server(fact, id) => {
-                let server = self.backend(id.backend.0)?.servers.get(id.index)?;
-                let service = &server.service;
-                Sample::Int(match fact {
-                    ServerFact::IsUp => {
-                        i64::from(!server.status.is_down() && !server.status.is_maint())
-                    }
-                    ServerFact::Connections => service.current_sessions.into(),
-                    ServerFact::Queue => service.current_queue.into(),
-                    ServerFact::SessionRate => service.session_rate.into(),
-                    ServerFact::InitialWeight => server.configured_weight.into(),
-                    ServerFact::Weight | ServerFact::UserWeight => server.weight.into(),
-                    ServerFact::FreeConnections => server.session_limit.map_or(-1, |most| {
-                        i64::from(most) - i64::from(service.current_sessions)
-                    }),
-                })
-            }
-            Fetch::Connections => {
-                Sample::Int(self.view.as_ref()?.proxy.process.current_connections.into())
-            }
-            Fetch::IsStopping => Sample::Bool(self.view.as_ref()?.proxy.process.stopping),
-            Fetch::Http(http) => return self.http_sample(http),
-            _ => return None,
-        })
+        condition.is_none_or(|condition| condition.judge(&asked) == Outcome::Pass)
     }
 
     fn http_sample<'f>(&'f self, http: &'f Http) -> Option<Sample<'f>> {
@@ -179,43 +111,20 @@ impl<'a> Scene<'a> {
     }
 }
 
-impl Facts for Scene<'_> {
+/// A request as the rules of one section see it.
+struct Asking<'a> {
+    scene: &'a Scene<'a>,
+    /// The section, if it is a backend's.
+    backend: Option<&'a str>,
+}
+
+impl Facts for Asking<'_> {
     fn find<'f>(&'f self, fetch: &'f Fetch) -> Found<'f> {
-        Found::final_value(self.sample(fetch))
+        match fetch {
+            Fetch::Http(http) => Found::final_value(self.scene.http_sample(http)),
+            fetch => self.scene.visit.find(fetch, self.backend),
+        }
     }
-}
-
-/// Whether it takes a view of the process to find it.
-fn concerns_process(fetch: &Fetch) -> bool {
-    matches!(
-        fetch,
-        Fetch::Backend(..)
-            | Fetch::Server(..)
-            | Fetch::Frontend(..)
-            | Fetch::Connections
-            | Fetch::IsStopping
-    )
-}
-
-/// What is known of a backend; of one that is disabled, that no server of it is usable.
-fn backend_fact(fact: BackendFact, backend: Option<&BackendSnapshot>) -> Option<i64> {
-    let Some(backend) = backend else {
-        return (fact == BackendFact::UsableServers).then_some(0);
-    };
-    let service = &backend.service;
-    let usable = match backend.active_servers {
-        0 => backend.backup_servers.min(1),
-        active => active,
-    };
-    Some(match fact {
-        BackendFact::UsableServers => usable.into(),
-        BackendFact::Connections => service.current_sessions.into(),
-        BackendFact::SessionRate => service.session_rate.into(),
-        BackendFact::Queue => service.current_queue.into(),
-        BackendFact::AverageQueue => i64::from(service.current_queue) / i64::from(usable.max(1)),
-        BackendFact::Id => backend.id.into(),
-        _ => return None,
-    })
 }
 
 /// The value of this number: from 1, or from -1 at the end; without one, the last.

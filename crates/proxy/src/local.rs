@@ -12,13 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use evenkeel_config as config;
+use evenkeel_config::rules::{Facts, Fetch, Found, Sample};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::inspect::Sent;
 use crate::log::{Counts, HttpRecord, Level, Peer};
 use crate::relay::Stream;
-use crate::session::Place;
+use crate::rules::{Arrival, Scene};
+use crate::session::{Guest, Place};
 use crate::stats::Rate;
 
 /// What serves the visits of frontends that answer by themselves. Runs on the data thread that
@@ -58,8 +61,12 @@ pub type Line = Either<TcpStream, UnixStream>;
 pub struct Visit {
     stream: Option<Stream>,
     peer: Option<SocketAddr>,
+    /// Where it said it went to.
+    told: Option<SocketAddr>,
+    /// Where its connection comes from, and to where; `None`: over a Unix socket.
+    source: Option<SocketAddr>,
     local: Option<SocketAddr>,
-    is_inet: bool,
+    accepted: SystemTime,
     began: Instant,
     place: Place,
     _tracked: TaskTrackerToken,
@@ -120,15 +127,17 @@ pub enum Verdict {
 impl Visit {
     pub(crate) fn new(
         stream: Stream,
-        (peer, told): (Option<SocketAddr>, Option<SocketAddr>),
+        guest: &Guest,
         place: Place,
         tracked: TaskTrackerToken,
     ) -> Self {
         Self {
-            local: told.or_else(|| stream.local_address()),
-            is_inet: stream.local_address().is_some(),
+            local: stream.local_address(),
             stream: Some(stream),
-            peer,
+            peer: guest.peer,
+            told: guest.told,
+            source: guest.source,
+            accepted: guest.accepted,
             began: Instant::now(),
             place,
             _tracked: tracked,
@@ -141,16 +150,33 @@ impl Visit {
         &self.place.frontend().config
     }
 
-    /// The client's address; `None`: it came over a Unix socket.
+    /// What is known of the connection and the process: what rules on connections find. `backend`
+    /// is the section whose rule asks, if it is a backend's. What is within a request whoever
+    /// reads it knows himself.
     #[must_use]
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
-    }
-
-    /// The address that the client came to.
-    #[must_use]
-    pub fn local(&self) -> Option<SocketAddr> {
-        self.local
+    pub fn find(&self, fetch: &Fetch, backend: Option<&str>) -> Found<'static> {
+        let frontend = self.place.frontend();
+        let asks_for_own = matches!(fetch, Fetch::Backend(_, None));
+        let backend = backend.filter(|_| asks_for_own);
+        // Requests are read as they come: nobody waits for more of what is looked at.
+        let sent = Sent::default();
+        let scene = Scene {
+            frontend,
+            bind: self.place.bind,
+            arrival: Arrival::Known(self.local),
+            peer: self.peer,
+            told: self.told,
+            source: self.source,
+            accepted: self.accepted,
+            sent: &sent,
+            backend: backend.and_then(|name| frontend.backend_named(name)),
+        };
+        let found = scene.find(fetch);
+        Found {
+            sample: found.sample.map(Sample::into_owned),
+            may_change: found.may_change,
+            others: found.others.into_iter().map(Sample::into_owned).collect(),
+        }
     }
 
     /// When it was accepted.
@@ -167,7 +193,7 @@ impl Visit {
     pub fn open(&mut self) -> io::Result<Line> {
         let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
         let fd: OwnedFd = stream.into_fd();
-        Ok(if self.is_inet {
+        Ok(if self.local.is_some() {
             Either::Left(TcpStream::from_std(fd.into())?)
         } else {
             Either::Right(UnixStream::from_std(fd.into())?)

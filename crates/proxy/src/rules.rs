@@ -33,7 +33,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) frontend: &'a Frontend,
     /// Which `bind` of the frontend it came in by.
     pub(crate) bind: usize,
-    pub(crate) stream: &'a Stream,
+    pub(crate) arrival: Arrival<'a>,
     /// The client, as a PROXY protocol header names it, if there was one.
     pub(crate) peer: Option<SocketAddr>,
     /// Where it went, as that header says.
@@ -45,6 +45,24 @@ pub(crate) struct Scene<'a> {
     pub(crate) sent: &'a Sent,
     /// Once it is chosen.
     pub(crate) backend: Option<&'a Backend>,
+}
+
+/// Where a connection came to.
+#[derive(Clone, Copy)]
+pub(crate) enum Arrival<'a> {
+    /// To where this one is bound, which is asked for once a rule wants to know.
+    At(&'a Stream),
+    /// There; `None`: it is no place of the network.
+    Known(Option<SocketAddr>),
+}
+
+impl Arrival<'_> {
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::At(stream) => stream.local_address(),
+            Self::Known(address) => address,
+        }
+    }
 }
 
 /// What the first rule that applies does, and whether one before it wants a PROXY protocol header;
@@ -179,11 +197,10 @@ impl Scene<'_> {
             }
             Fetch::AcceptDate(unit) => Sample::Int(unit.count(since_1970(self.accepted))),
             Fetch::Uuid => Sample::Text(Cow::Owned(uuid().into_bytes())),
-            Fetch::Content(_)
-            | Fetch::Http(_)
-            | Fetch::Absent
-            | Fetch::Acls(_)
-            | Fetch::Unsupported(..) => return None,
+            // Whoever has bytes or a request to look into finds these himself; elsewhere conditions
+            // that ask for them are refused.
+            Fetch::Content(_) | Fetch::Http(_) => return None,
+            Fetch::Absent | Fetch::Acls(_) | Fetch::Unsupported(..) => return None,
         })
     }
 
@@ -191,10 +208,8 @@ impl Scene<'_> {
         match (end, side) {
             (End::Source, Side::Announced) => self.peer,
             (End::Source, Side::Connection) => self.source,
-            (End::Destination, Side::Announced) => {
-                self.told.or_else(|| self.stream.local_address())
-            }
-            (End::Destination, Side::Connection) => self.stream.local_address(),
+            (End::Destination, Side::Announced) => self.told.or_else(|| self.arrival.address()),
+            (End::Destination, Side::Connection) => self.arrival.address(),
         }
     }
 

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use self::account::{Moment, Outcome, Record, count_end, details};
+pub(crate) use self::admission::Guest;
 use self::admission::{
-    Guest, Halt, admit, admit_session, choose_route, choose_server, deny, greet, refuse, scene,
+    Halt, admit, admit_session, choose_route, choose_server, deny, greet, refuse, scene,
 };
 use crate::Shared;
 use crate::backend::{Backend, Client, Connection, Effort, Failure, Lease};
@@ -80,7 +81,7 @@ pub(crate) struct Accepted {
 /// A place within the limits of process, frontend and bind; given back on drop.
 pub(crate) struct Place {
     frontend: Arc<Frontend>,
-    bind: usize,
+    pub(crate) bind: usize,
 }
 
 impl Place {
@@ -135,6 +136,13 @@ impl Frontend {
     /// Where connections go that no rule sends elsewhere.
     pub(crate) fn default_backend(&self) -> Option<&Arc<Backend>> {
         Some(&self.routes[self.default_route?].backend)
+    }
+
+    /// The backend of this name, whoever sends it clients.
+    pub(crate) fn backend_named(&self, name: &str) -> Option<&Backend> {
+        let mut all = self.world.backends.iter();
+        all.find(|backend| backend.config.name == name)
+            .map(|backend| &**backend)
     }
 
     fn gates(&self, bind: usize) -> [Option<&Gate>; 3] {
@@ -204,7 +212,7 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     };
     if place.frontend.config.http.is_some() {
         let service = place.frontend.shared.service.clone();
-        return service.begin(Visit::new(stream, (guest.peer, guest.told), place, tracked));
+        return service.begin(Visit::new(stream, &guest, place, tracked));
     }
     let Some(route) = route else {
         return fail(&place, stream, &guest, started, None, End::NoServer.into());

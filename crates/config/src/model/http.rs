@@ -23,8 +23,6 @@ pub struct LocalHttp {
     pub error_pages: BTreeMap<u16, Vec<u8>>,
     /// `option dontlog-normal`: no line for an answer that needs no look.
     pub skip_normal: bool,
-    /// What conditions call backends by their place in the configuration.
-    pub backends: Vec<String>,
 }
 
 /// `monitor-uri`: says whether this balancer is fit.

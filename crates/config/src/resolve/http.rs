@@ -1,8 +1,8 @@
 //! Reads the conditions of what a frontend answers by itself.
 
 use crate::draft::{LocalHttpDraft, Slot};
-use crate::rules::{Acls, Checkpoint, Context, FrontendId};
-use crate::{Backend, BackendId, Environment, Frontend, LocalHttp, Problem, UserList};
+use crate::rules::{AclDraft, Acls, Checkpoint, Context, FrontendId};
+use crate::{Backend, BackendId, Environment, Frontend, HttpStage, LocalHttp, Problem, UserList};
 
 /// A frontend that answers, and the other half of its section.
 pub(super) struct Answering {
@@ -41,22 +41,25 @@ pub(super) fn link(
     }
 }
 
-/// `draft` with its conditions in their places.
+/// `draft` with its conditions in their places, each read against what its section knows.
 fn linked(draft: LocalHttpDraft, context: &Context<'_>, problems: &mut Vec<Problem>) -> LocalHttp {
     let LocalHttpDraft {
         mut http,
         acls,
         conditions,
     } = draft;
-    http.backends = context
-        .backends
-        .iter()
-        .map(|backend| backend.name.clone())
+    let stages: Vec<Stage<'_>> = (http.stages.iter().enumerate())
+        .map(|(at, stage)| Stage::new(at, stage, &acls, context))
         .collect();
-    // What is wrong with one was said where the rules of its section were read.
-    let acls = Acls::read(&acls, context, &mut Vec::new());
     for (slot, draft) in conditions {
-        let condition = acls.condition(&draft, Checkpoint::HttpRequest, true, context, problems);
+        let stage = match slot {
+            Slot::Monitor => 0,
+            Slot::Rule(stage, _) | Slot::StatsRule(stage, _) | Slot::Admin(stage) => stage,
+        };
+        let Some(Stage { context, acls, at }) = stages.get(stage) else {
+            continue;
+        };
+        let condition = acls.condition(&draft, *at, context, problems);
         let Some(condition) = condition else {
             continue;
         };
@@ -80,4 +83,37 @@ fn linked(draft: LocalHttpDraft, context: &Context<'_>, problems: &mut Vec<Probl
         }
     }
     http
+}
+
+/// What the rules of a stage are read against.
+struct Stage<'a> {
+    context: Context<'a>,
+    acls: Acls,
+    at: Checkpoint,
+}
+
+impl<'a> Stage<'a> {
+    /// The stage at place `at`: the first is the frontend's own section, others are backends.
+    fn new(at: usize, stage: &HttpStage, acls: &[AclDraft], own: &Context<'a>) -> Self {
+        let backend = stage.is_backend.then(|| own.backend_named(&stage.name));
+        let context = Context {
+            proxy: match (at, backend.flatten()) {
+                (1.., Some(BackendId(index))) => &own.backends[index].name,
+                _ => own.proxy,
+            },
+            frontend: own.frontend.filter(|_| at == 0),
+            backend: backend.flatten(),
+            ..*own
+        };
+        Self {
+            // What is wrong with one was said where the rules of its section were read.
+            acls: Acls::read(acls, &context, &mut Vec::new()),
+            context,
+            at: match (at, stage.is_backend) {
+                (0, false) => Checkpoint::HttpRequest,
+                (0, true) => Checkpoint::ListenHttpRequest,
+                _ => Checkpoint::BackendHttpRequest,
+            },
+        }
+    }
 }

@@ -183,9 +183,7 @@ impl Linker<'_> {
         if draft.words.is_empty() {
             return Ok(None);
         }
-        let condition = self
-            .acls
-            .condition(draft, at, false, &self.context, self.problems);
+        let condition = self.acls.condition(draft, at, &self.context, self.problems);
         condition.map(Some).ok_or(())
     }
 

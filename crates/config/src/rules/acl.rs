@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::content::Content;
 use super::fetch::Fetch;
 use super::parse::{self, Parsed, predefined_names};
 use super::{Acl, Checkpoint, Condition, Context, Polarity, Term, Test};
@@ -120,12 +121,11 @@ impl Acls {
         known.map(|known| known.acl.clone()).collect()
     }
 
-    /// Makes a condition final. `reads_http`: whether HTTP requests are read where it is judged.
+    /// Makes a condition final.
     pub(crate) fn condition(
         &self,
         draft: &ConditionDraft,
         at: Checkpoint,
-        reads_http: bool,
         context: &Context<'_>,
         problems: &mut Vec<Problem>,
     ) -> Option<Condition> {
@@ -151,7 +151,6 @@ impl Acls {
             context,
             section: &draft.section,
             at,
-            reads_http,
             problems,
             is_sound: true,
         };
@@ -165,7 +164,6 @@ struct ConditionReader<'a> {
     context: Context<'a>,
     section: &'a Place,
     at: Checkpoint,
-    reads_http: bool,
     problems: &'a mut Vec<Problem>,
     is_sound: bool,
 }
@@ -361,10 +359,36 @@ impl ConditionReader<'_> {
             Fetch::Unsupported(what, reason) => {
                 Some(format!("'{what}' is not supported: {reason}"))
             }
-            Fetch::Http(_) if !self.reads_http => Some(format!(
+            Fetch::Http(_) if !self.at.reads_http() => Some(format!(
                 "'{name}' is not supported here: it needs HTTP, which is not read in mode tcp"
             )),
-            _ => None,
+            Fetch::Content(Content::WaitEnd) => None,
+            Fetch::Content(_) if self.at.reads_http() => Some(format!(
+                "'{name}' is not supported here: requests are read as HTTP, and their bytes are not \
+                 looked into"
+            )),
+            Fetch::Constant(_)
+            | Fetch::Absent
+            | Fetch::Address(..)
+            | Fetch::Port(..)
+            | Fetch::IsLocal(..)
+            | Fetch::CameByProxyProtocol
+            | Fetch::SocketConnections
+            | Fetch::SocketId
+            | Fetch::SocketName
+            | Fetch::Frontend(..)
+            | Fetch::Backend(..)
+            | Fetch::Server(..)
+            | Fetch::Connections
+            | Fetch::IsStopping
+            | Fetch::Thread
+            | Fetch::Random(_)
+            | Fetch::Date(..)
+            | Fetch::AcceptDate(_)
+            | Fetch::Uuid
+            | Fetch::Acls(_)
+            | Fetch::Content(_)
+            | Fetch::Http(_) => None,
         }
     }
 }

@@ -196,11 +196,17 @@ pub(crate) enum When {
 
 impl When {
     pub(crate) fn admits(self, at: Checkpoint) -> bool {
-        use Checkpoint::{BackendContent, Connection, Response, Session, UseServer};
+        use Checkpoint::{
+            BackendContent, BackendHttpRequest, Connection, ListenHttpRequest, Response, Session,
+            UseServer,
+        };
         match self {
             Self::Always => true,
             Self::Request => !matches!(at, Connection | Session | Response),
-            Self::Chosen => matches!(at, BackendContent | UseServer | Response),
+            Self::Chosen => matches!(
+                at,
+                BackendContent | UseServer | Response | ListenHttpRequest | BackendHttpRequest
+            ),
             Self::Response => at == Response,
         }
     }
@@ -392,6 +398,12 @@ pub(crate) struct Found {
     pub(crate) kind: Kind,
     pub(crate) when: When,
     pub(crate) method: Option<super::pattern::Method>,
+}
+
+/// What every row of the table is called.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().flat_map(|row| row.names.iter().copied())
 }
 
 /// The fetch that a name and its arguments stand for.

@@ -316,8 +316,12 @@ pub(crate) enum Checkpoint {
     UseServer,
     /// `tcp-response content`.
     Response,
-    /// A rule on HTTP requests, or `monitor fail`.
+    /// A rule on HTTP requests, or `monitor fail`, of a frontend.
     HttpRequest,
+    /// The same of a `listen` section.
+    ListenHttpRequest,
+    /// A rule on HTTP requests of a backend.
+    BackendHttpRequest,
 }
 
 impl Checkpoint {
@@ -331,8 +335,17 @@ impl Checkpoint {
             Self::BackendContent => "backend tcp-request content rule",
             Self::UseServer => "backend use-server, balance or stick-match rule",
             Self::Response => "backend tcp-response content rule",
-            Self::HttpRequest => "frontend http-request header rule",
+            Self::HttpRequest | Self::ListenHttpRequest => "frontend http-request header rule",
+            Self::BackendHttpRequest => "backend http-request header rule",
         }
+    }
+
+    /// Whether what the client sends is read as an HTTP request.
+    fn reads_http(self) -> bool {
+        matches!(
+            self,
+            Self::HttpRequest | Self::ListenHttpRequest | Self::BackendHttpRequest
+        )
     }
 }
 
@@ -344,7 +357,11 @@ impl Checkpoint {
             Self::Session => " in 'tcp-request session'",
             Self::Content | Self::BackendContent => " in 'tcp-request content'",
             Self::Response => " in 'tcp-response content'",
-            Self::UseBackend | Self::UseServer | Self::HttpRequest => "",
+            Self::UseBackend
+            | Self::UseServer
+            | Self::HttpRequest
+            | Self::ListenHttpRequest
+            | Self::BackendHttpRequest => "",
         }
     }
 }

@@ -88,7 +88,7 @@ fn read(at: Checkpoint, acls: &[&str], condition: &str) -> (Option<Condition>, V
         words: words(line + 1, condition),
         section,
     };
-    let condition = acls.condition(&draft, at, false, &context, &mut problems);
+    let condition = acls.condition(&draft, at, &context, &mut problems);
     (condition, problems)
 }
 
@@ -520,6 +520,80 @@ proptest! {
         if let Some(found) = found {
             let again = read(Checkpoint::UseBackend, &["a src 1.1.1.1"], &found.to_string());
             prop_assert_eq!(again.0.as_ref(), Some(&found), "{}", found);
+        }
+    }
+}
+
+/// Arguments that a fetch needs.
+fn called(name: &str) -> String {
+    let arguments = match name {
+        name if name.starts_with("srv_") => "x/s",
+        "be_conn" | "be_conn_free" | "be_sess_rate" | "nbsrv" | "connslots" | "queue"
+        | "avg_queue" => "x",
+        "env" => "HOME",
+        "int" => "1",
+        "str" => "a",
+        "bool" => "true",
+        "ipv4" => "1.2.3.4",
+        "ipv6" => "::1",
+        "acl" => "TRUE",
+        "req.payload" => "0,1",
+        name if name.contains("hdr") || name.contains("cook") || name.starts_with("url") => "a",
+        _ => return name.to_owned(),
+    };
+    match name {
+        "url" => name.to_owned(),
+        name => format!("{name}({arguments})"),
+    }
+}
+
+/// What becomes of each fetch at each checkpoint: whoever judges there evaluates it, or the file is
+/// refused, or warned of as HAProxy warns of it.
+#[test]
+fn no_fetch_is_silently_without_a_sample() {
+    use Checkpoint::*;
+    let everywhere = [
+        Connection,
+        Session,
+        Content,
+        UseBackend,
+        BackendContent,
+        UseServer,
+        Response,
+        HttpRequest,
+        ListenHttpRequest,
+        BackendHttpRequest,
+    ];
+    let names: Vec<&str> = super::fetch::names()
+        .chain(super::content::names())
+        .collect();
+    assert!(names.len() > 80, "{names:?}");
+    for name in names {
+        for at in everywhere {
+            let (condition, problems) =
+                read(at, &[], &format!("if {{ {} -m found }}", called(name)));
+            let Some(condition) = condition else {
+                let said = problems[0].to_string();
+                assert!(
+                    said.contains("is not supported"),
+                    "{name} at {at:?}: {said}"
+                );
+                continue;
+            };
+            let is_warned = problems
+                .iter()
+                .any(|problem| problem.to_string().contains("will never match"));
+            let finds = |test: &Test| match &test.fetch {
+                Fetch::Http(_) => at.reads_http(),
+                Fetch::Content(content) => !at.reads_http() || *content == super::Content::WaitEnd,
+                Fetch::Unsupported(..) => false,
+                Fetch::Backend(_, None) => !matches!(at, HttpRequest | Content | UseBackend),
+                _ => true,
+            };
+            assert!(
+                is_warned || condition.tests().all(finds),
+                "{name} at {at:?} loads and finds nothing: {problems:?}"
+            );
         }
     }
 }

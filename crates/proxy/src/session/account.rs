@@ -176,7 +176,7 @@ pub(super) fn details(scene: &Scene<'_>, session: u64, server: Option<&Stream>) 
     let log = &scene.frontend.config.log;
     let lines = log.line.iter().chain(&log.structured);
     Details {
-        frontend: scene.told.or_else(|| scene.stream.local_address()),
+        frontend: scene.told.or_else(|| scene.arrival.address()),
         own: server.and_then(Stream::local_address),
         server: server.and_then(Stream::peer_address),
         session,

@@ -15,28 +15,28 @@ use crate::inspect::{Look, Sent};
 use crate::log::{self, Level, Peer};
 use crate::reactor::{ENDED, READABLE};
 use crate::relay::Stream;
-use crate::rules::{self, Scene};
+use crate::rules::{self, Arrival, Scene};
 
 /// A client, by its addresses.
-pub(super) struct Guest {
+pub(crate) struct Guest {
     /// Where it came from, as far as it has said so or is known.
-    pub(super) peer: Option<SocketAddr>,
+    pub(crate) peer: Option<SocketAddr>,
     /// Where it said it went to.
-    pub(super) told: Option<SocketAddr>,
+    pub(crate) told: Option<SocketAddr>,
     /// Where its connection comes from, whatever it says.
-    pub(super) source: Option<SocketAddr>,
-    pub(super) accepted: SystemTime,
+    pub(crate) source: Option<SocketAddr>,
+    pub(crate) accepted: SystemTime,
     /// What it has sent, as far as rules looked into it.
-    pub(super) sent: Sent,
+    pub(crate) sent: Sent,
     /// Which of the process's sessions it is, from 0.
-    pub(super) session: u64,
+    pub(crate) session: u64,
 }
 
 pub(super) fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &'a Guest) -> Scene<'a> {
     Scene {
         frontend: &place.frontend,
         bind: place.bind,
-        stream,
+        arrival: Arrival::At(stream),
         peer: guest.peer,
         told: guest.told,
         source: guest.source,
