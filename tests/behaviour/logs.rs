@@ -2,9 +2,9 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use crate::support::balancer::temporary_directory;
+use crate::support::balancer::{temporary_directory, until_metrics};
 use crate::support::lab::visit;
-use crate::support::{Lab, Peer};
+use crate::support::{Lab, Peer, Program, Signal};
 
 #[test]
 fn a_session_is_one_line_of_tcplog() {
@@ -188,4 +188,35 @@ listen api
     for _ in 0..50 {
         assert_eq!(visit(front), "a");
     }
+}
+
+#[test]
+fn a_udp_receiver_out_of_reach_is_named_once() {
+    let lab = Lab::of(Program::Evenkeel);
+    let origin = lab.origin("a");
+    let front = lab.address();
+    let mut lb = lab.start(&format!(
+        "
+global
+    log 255.255.255.255:514 local0
+{defaults}
+listen l
+    bind {front}
+    server s1 {}
+",
+        origin.address(),
+        defaults = lab.defaults()
+    ));
+    for _ in 0..3 {
+        assert_eq!(visit(front), "a");
+    }
+    until_metrics(&lb, "lines are lost", |metrics| {
+        metrics.value("haproxy_process_dropped_logs_total", "") >= 3.0
+    });
+    let named = lb.says("log messages are lost: cannot send to 255.255.255.255:514: ");
+    lb.signal(Signal::TERM);
+    lb.exit();
+    let lines = lb.output();
+    let times = lines.iter().filter(|line| line.contains("are lost"));
+    assert_eq!(times.collect::<Vec<_>>(), [&named]);
 }

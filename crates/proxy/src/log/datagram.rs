@@ -1,5 +1,6 @@
 //! Syslog over datagram sockets: one system call per message, on the calling thread.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
@@ -35,13 +36,18 @@ impl Datagrams {
     }
 
     /// Whether the kernel took the message.
-    pub(super) fn send_udp(&self, line: &[u8], to: SocketAddr) -> bool {
-        let socket = if to.is_ipv4() {
+    pub(super) fn send_udp(&self, line: &[u8], to: &UdpTarget) -> bool {
+        let socket = if to.address.is_ipv4() {
             Some(&self.v4)
         } else {
             self.v6.as_ref()
         };
-        socket.is_some_and(|socket| socket.send_to(line, to).is_ok())
+        let sent = match socket {
+            Some(socket) => socket.send_to(line, to.address).map(drop),
+            None => Err(io::Error::other("this machine has no IPv6")),
+        };
+        to.news.note(&sent, &to.address);
+        sent.is_ok()
     }
 
     /// Whether the receiver's buffer took the message.
@@ -54,7 +60,7 @@ impl Datagrams {
             Some(door) => door.send(line, by_path),
             None => by_path(),
         };
-        to.note(&sent);
+        to.news.note(&sent, &to.path.display());
         sent.is_ok()
     }
 }
@@ -67,7 +73,7 @@ pub(super) struct UnixTarget {
     address: Result<UnixAddr, io::ErrorKind>,
     /// Where another root directory may hide the path.
     door: Option<Arc<Door>>,
-    is_missing: AtomicBool,
+    news: News,
 }
 
 impl UnixTarget {
@@ -76,26 +82,43 @@ impl UnixTarget {
             door: doors.map(|doors| doors.door(path)),
             path: path.to_owned(),
             address: UnixAddr::from_pathname(path).map_err(|error| error.kind()),
-            is_missing: AtomicBool::new(false),
+            news: News::default(),
         }
     }
+}
 
+/// An address that takes syslog over UDP.
+#[derive(Debug)]
+pub(super) struct UdpTarget {
+    address: SocketAddr,
+    news: News,
+}
+
+impl UdpTarget {
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let news = News::default();
+        Self { address, news }
+    }
+}
+
+/// Whether it was told that a receiver is out of reach.
+#[derive(Debug, Default)]
+struct News(AtomicBool);
+
+impl News {
     /// Tells once that messages are lost, and again if that happens after the receiver was back.
     /// A full buffer is no news: it is counted.
-    fn note(&self, sent: &io::Result<()>) {
+    fn note(&self, sent: &io::Result<()>, receiver: &dyn Display) {
         match sent {
             Ok(()) => {
-                if self.is_missing.load(Relaxed) {
-                    self.is_missing.store(false, Relaxed);
+                if self.0.load(Relaxed) {
+                    self.0.store(false, Relaxed);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                if !self.is_missing.swap(true, Relaxed) {
-                    warn!(
-                        "log messages are lost: cannot send to {}: {error}",
-                        self.path.display()
-                    );
+                if !self.0.swap(true, Relaxed) {
+                    warn!("log messages are lost: cannot send to {receiver}: {error}");
                 }
             }
         }

@@ -107,7 +107,7 @@ impl Logs {
 
     fn route(&self, address: &LogAddress) -> Route {
         match address {
-            LogAddress::Udp(address) => Route::Udp(*address),
+            LogAddress::Udp(address) => Route::Udp(datagram::UdpTarget::new(*address)),
             LogAddress::Unix(path) => {
                 Route::Unix(datagram::UnixTarget::new(path, self.0.doors.as_ref()))
             }
@@ -183,7 +183,7 @@ struct Outlet {
 
 #[derive(Debug)]
 enum Route {
-    Udp(std::net::SocketAddr),
+    Udp(datagram::UdpTarget),
     Unix(datagram::UnixTarget),
     Stream(Writer),
 }
@@ -229,7 +229,7 @@ impl Sink {
                 line.clear();
                 frame::write(line, target, severity, tag, *pid, (host, structured), text);
                 match route {
-                    Route::Udp(address) => delivery.datagrams.send_udp(line, *address),
+                    Route::Udp(udp) => delivery.datagrams.send_udp(line, udp),
                     Route::Unix(unix) => delivery.datagrams.send_unix(line, unix),
                     Route::Stream(writer) => writer.send(line),
                 }
