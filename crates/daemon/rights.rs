@@ -9,7 +9,7 @@ use evenkeel_config::{
     Account, Capability, Config, ConnectFrom, Identity, Instead, Jail, Problem, Server,
 };
 use evenkeel_proxy::{group_id, user_id};
-use nix::unistd::{Gid, Uid, chroot, getgroups, getresuid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, chroot, getgroups, getresgid, getresuid, setgid, setgroups, setuid};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
@@ -26,6 +26,8 @@ pub(crate) struct Rights {
     kept: CapabilitySet,
     dumpable: bool,
     setuid_programs: bool,
+    /// Whether there are rights to lose.
+    was_root: bool,
 }
 
 impl Rights {
@@ -70,6 +72,7 @@ impl Rights {
             kept: kept(config),
             dumpable: privileges.dumpable,
             setuid_programs: privileges.setuid_programs,
+            was_root: Uid::effective().is_root(),
         })
     }
 
@@ -109,6 +112,7 @@ impl Rights {
         if let Some((id, user)) = &self.user {
             self.change_user(*id, user)?;
         }
+        self.verify()?;
         if self.dumpable {
             allow_core();
         }
@@ -167,20 +171,50 @@ impl Rights {
             set_capabilities(None, sets).map_err(|error| refuse(error.into()))?;
             let _ = clear_ambient_capability_set();
         }
-        verify(id).map_err(refuse)
+        Ok(())
+    }
+
+    /// What was asked for is what there is: serving on with more without knowing would be worse
+    /// than not to serve.
+    fn verify(&self) -> Result<(), Problem> {
+        let only_a_part = || io::Error::other("the system changed only a part");
+        if let Some((id, group)) = &self.group {
+            let is_so = getresgid().is_ok_and(|ids| {
+                let all = [ids.real, ids.effective, ids.saved];
+                all.iter().all(|gid| gid.as_raw() == *id)
+            });
+            if !is_so || (self.was_root && !has_no_groups()) {
+                let what = format!("cannot become {}", named("group", &group.account, *id));
+                return Err(refused(&group.place, &what, only_a_part(), "group"));
+            }
+        }
+        let Some((id, user)) = &self.user else {
+            return Ok(());
+        };
+        let is_user = getresuid().is_ok_and(|ids| {
+            let all = [ids.real, ids.effective, ids.saved];
+            all.iter().all(|uid| uid.as_raw() == *id)
+        });
+        // Who was not root before had no capabilities to lose and may keep groups, which is told.
+        let is_bare = !self.was_root || (holds_only(self.kept) && has_no_groups());
+        if is_user && is_bare {
+            return Ok(());
+        }
+        let what = format!("cannot become {}", named("user", &user.account, *id));
+        Err(refused(&user.place, &what, only_a_part(), "user"))
     }
 }
 
-/// What was asked for is what there is: serving on as root without knowing would be worse than not
-/// to serve.
-fn verify(id: u32) -> io::Result<()> {
-    let ids = getresuid()?;
-    let all = [ids.real, ids.effective, ids.saved];
-    if all.iter().all(|uid| uid.as_raw() == id) {
-        Ok(())
-    } else {
-        Err(io::Error::other("the system changed only a part"))
-    }
+fn has_no_groups() -> bool {
+    getgroups().is_ok_and(|groups| groups.is_empty())
+}
+
+/// Whether this thread has no other capabilities, nor any way to get them back.
+fn holds_only(kept: CapabilitySet) -> bool {
+    capabilities(None).is_ok_and(|sets| {
+        let all = sets.effective | sets.permitted | sets.inheritable;
+        kept.contains(all)
+    })
 }
 
 /// What `setcap` names, and what connections to servers take. What listening takes is not among
@@ -232,7 +266,7 @@ fn enter(jail: &Path) -> io::Result<()> {
 
 /// Whoever is not root keeps those it has, as in HAProxy, which warns.
 fn drop_groups(identity: &Identity) -> Result<(), Problem> {
-    if getgroups().is_ok_and(|groups| groups.is_empty()) {
+    if has_no_groups() {
         return Ok(());
     }
     match setgroups(&[]) {
@@ -420,6 +454,15 @@ mod tests {
             ]
         );
         assert_eq!((problems[0].place.line, problems[1].place.line), (2, 3));
+    }
+
+    #[test]
+    fn a_capability_too_many_is_found_out() {
+        let own = capabilities(None).unwrap().permitted;
+        assert!(holds_only(own));
+        for one in own.iter() {
+            assert!(!holds_only(own.difference(one)), "{one:?}");
+        }
     }
 
     #[test]
