@@ -14,6 +14,7 @@ use evenkeel_config::{
 };
 
 use crate::cli::Options;
+use crate::lookups::Lookups;
 
 /// Reads and loads what the options name. Blocks: files are read and names looked up.
 ///
@@ -21,6 +22,20 @@ use crate::cli::Options;
 /// Every problem of every file.
 pub(crate) fn load(options: &Options) -> Result<Loaded, Vec<Problem>> {
     load_with(options, &read(&options.files)?, &MACHINE)
+}
+
+/// The same with all names looked up at once: for a process that may start threads.
+///
+/// # Errors
+/// Every problem of every file.
+pub(crate) fn load_at_once(options: &Options) -> Result<Loaded, Vec<Problem>> {
+    let sources = read(&options.files)?;
+    let lookups = Lookups::of(options, &sources);
+    let machine = Machine {
+        read: &content_of,
+        lookup: &|name| lookups.addresses_of(name),
+    };
+    load_with(options, &sources, &machine)
 }
 
 /// Loads what was read already, by asking `machine` for whatever else it takes.

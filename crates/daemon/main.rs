@@ -17,6 +17,7 @@ mod http;
 mod inherit;
 mod keeper;
 mod limits;
+mod lookups;
 mod master;
 mod metrics_doc;
 mod notify;

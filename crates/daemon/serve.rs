@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -390,13 +391,13 @@ impl Control {
             tracing::info!("reloading");
             self.loading = Some(match &self.keeper {
                 Some(keeper) => {
-                    let fetching = keeper.load(&self.options);
+                    let fetching = keeper.load(&self.options, self.proxy.sockets().holdings());
                     tokio::spawn(async { Ok(Next::Fetched(Box::new(fetching.await?))) })
                 }
                 None => {
                     let options = self.options.clone();
                     tokio::task::spawn_blocking(move || {
-                        let loaded = files::load(&options)?;
+                        let loaded = files::load_at_once(&options)?;
                         Rights::of(&loaded.config)?;
                         Ok(Next::Loaded(Box::new(loaded)))
                     })
@@ -409,7 +410,15 @@ impl Control {
         self.loading = None;
         // A defect of the loader must not take the traffic along.
         let loaded = loaded.unwrap_or_else(|error| Err(prepare::whole(&self.options, error)));
-        let outcome = loaded.and_then(|next| self.put_in_force(next));
+        let outcome = loaded.and_then(|next| {
+            // Nor must a defect on the way: what serves goes on.
+            let put = AssertUnwindSafe(|| self.put_in_force(next));
+            catch_unwind(put).unwrap_or_else(|_| {
+                let why = "a defect kept it from coming into force, perhaps not from all of it; \
+                           restart when that suits";
+                Err(prepare::whole(&self.options, why))
+            })
+        });
         if let Some(keeper) = &self.keeper {
             match outcome {
                 Ok(()) => keeper.settle(),

@@ -472,6 +472,79 @@ fn unix_sockets_have_the_mode_and_owner_that_the_file_says_at_a_reload_too() {
 }
 
 #[test]
+fn a_frontend_that_was_shut_down_listens_again_after_a_reload() {
+    let Some(cell) = Cell::new("a_frontend_that_was_shut_down_listens_again") else {
+        return;
+    };
+    let origin = cell.lab.origin("a");
+    let (front, low) = (cell.lab.address(), cell.low_address());
+    let _log = bind_log(&cell);
+    let path = cell.secret.join("api");
+    let config = cell.debian(&format!(
+        "{}\nlisten low\n    mode tcp\n    bind {low}\n    bind {}\n    server s1 {}\n",
+        cell.api(front, origin.address()),
+        path.display(),
+        origin.address()
+    ));
+    let mut lb = cell.lab.start(&config);
+    let socket = cell.secret.join("admin.sock");
+    for _ in 0..2 {
+        assert_eq!(visit(low), "a");
+        command(&socket, "shutdown frontend low");
+        until("nobody listens", || {
+            (!loopback::is_listening(low)).then_some(())
+        });
+        lb.reload(&config);
+        assert!(lb.is_running());
+        assert_eq!(visit(front), "a");
+        assert_eq!(visit(low), "a");
+        let mut name = [0; 2];
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.read_exact(&mut name).unwrap();
+        assert_eq!(&name, b"a\n");
+    }
+    assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 2.0);
+}
+
+#[test]
+fn what_the_user_puts_in_a_sockets_place_is_left_alone() {
+    let Some(cell) = Cell::new("what_the_user_puts_in_a_sockets_place") else {
+        return;
+    };
+    let origin = cell.lab.origin("a");
+    let front = cell.lab.address();
+    let own = cell.jail.join("own");
+    fs::create_dir(&own).unwrap();
+    std::os::unix::fs::chown(&own, Some(cell.uid), Some(cell.gid)).unwrap();
+    let (path, roots) = (own.join("api"), cell.secret.join("roots"));
+    fs::write(&roots, "secret").unwrap();
+    fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
+    let config = format!(
+        "global\n    user {USER}\n    group {}\n{}{}    bind {} mode 666 user {USER}\n",
+        cell.group,
+        cell.lab.defaults(),
+        cell.api(front, origin.address()),
+        path.display()
+    );
+    let lb = cell.lab.start(&config);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+    for link in [true, false] {
+        fs::remove_file(&path).unwrap();
+        if link {
+            std::os::unix::fs::symlink(&roots, &path).unwrap();
+        } else {
+            fs::hard_link(&roots, &path).unwrap();
+        }
+        // What the keeper does for the first is done before it reads the files again.
+        lb.reload(&config);
+        lb.reload(&config);
+        let found = fs::metadata(&roots).unwrap();
+        assert_eq!((found.mode() & 0o777, found.uid()), (0o600, 0));
+    }
+    assert_eq!(visit(front), "a");
+}
+
+#[test]
 fn what_setcap_names_is_kept_and_nothing_else() {
     let Some(cell) = Cell::new("what_setcap_names_is_kept") else {
         return;

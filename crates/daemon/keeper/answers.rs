@@ -11,6 +11,7 @@ use evenkeel_config::{Loaded, Place, Problem, Source};
 
 use crate::cli::Options;
 use crate::files;
+use crate::lookups::Lookups;
 use crate::rights::Rights;
 
 type Asked<T> = BTreeMap<String, Result<T, String>>;
@@ -45,7 +46,10 @@ impl Answers {
         };
         let (asked_files, asked_names) = (RefCell::default(), RefCell::default());
         let read = |path: &Path| note(&asked_files, path_key(path), files::content_of(path));
-        let lookup = |name: &str| note(&asked_names, name.to_owned(), files::addresses_of(name));
+        let lookups = sources
+            .as_ref()
+            .map_or_else(|_| Lookups::default(), |it| Lookups::of(options, it));
+        let lookup = |name: &str| note(&asked_names, name.to_owned(), lookups.addresses_of(name));
         let loaded = sources.and_then(|sources| {
             let machine = files::Machine {
                 read: &read,

@@ -7,24 +7,28 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use evenkeel_config::{Loaded, Problem};
-use evenkeel_proxy::{Doors, Supply};
+use evenkeel_proxy::{Doors, Holdings, Supply};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::log_paths;
-use super::wire::{Reply, Request, receive, send};
+use super::wire::{MOST_COUNTS, Reply, Request, receive, send};
 use crate::cli::Options;
 use crate::{limits, prepare};
 
-/// Matters that wait: a reload and its outcome, a reconnect, a farewell, a question.
+/// Matters that wait, at most: a reload and the outcome of one, a reconnect, a farewell, a
+/// question. None of them waits twice, so that there is room for each.
 const MOST_MATTERS: usize = 8;
-/// The keeper may have to look up names of every server of a file.
+/// The keeper may have to look up names of every server of a file. One that takes longer is asked
+/// again later: what it says to what was given up is passed over when it comes.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks for a log socket that is not there.
 const RECONNECT: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ pub(crate) struct Keeper {
     socket: Option<OwnedFd>,
     paths: Vec<PathBuf>,
     matters: Option<SyncSender<Matter>>,
+    /// Whether a reconnect waits: one is enough.
+    reconnects: Arc<AtomicBool>,
 }
 
 /// All that a reload needs and only the keeper can get.
@@ -50,7 +56,7 @@ pub(crate) struct Fetched {
 type Outcome = Result<Fetched, Vec<Problem>>;
 
 enum Matter {
-    Load(Box<Options>, oneshot::Sender<Outcome>),
+    Load(Box<Options>, Holdings, oneshot::Sender<Outcome>),
     Say(Request),
     Reconnect(Doors),
     Heirs(oneshot::Sender<u32>),
@@ -63,6 +69,7 @@ impl Keeper {
             socket: Some(socket),
             paths,
             matters: None,
+            reconnects: Arc::default(),
         }
     }
 
@@ -75,13 +82,16 @@ impl Keeper {
             return Ok(());
         };
         set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+        set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
         let (matters, received) = sync_channel(MOST_MATTERS);
         let line = Line {
             socket: Some(socket),
             pid: self.pid,
             paths: std::mem::take(&mut self.paths),
             next_paths: Vec::new(),
+            owed: 0,
             reconnected: None,
+            reconnects: self.reconnects.clone(),
         };
         std::thread::Builder::new()
             .name("keeper-line".into())
@@ -90,41 +100,54 @@ impl Keeper {
         Ok(())
     }
 
-    /// Reads the files anew and opens what they name.
-    pub(crate) fn load(&self, options: &Options) -> impl Future<Output = Outcome> + use<> {
+    /// Reads the files anew and opens what they name and this process does not hold.
+    pub(crate) fn load(
+        &self,
+        options: &Options,
+        holdings: Holdings,
+    ) -> impl Future<Output = Outcome> + use<> {
         let (tell, hear) = oneshot::channel();
-        let is_asked = self.ask(Matter::Load(Box::new(options.clone()), tell));
+        let asked = self.ask(Matter::Load(Box::new(options.clone()), holdings, tell));
         let (options, pid) = (options.clone(), self.pid);
         async move {
-            let outcome = if is_asked { hear.await.ok() } else { None };
-            outcome.unwrap_or_else(|| Err(prepare::whole(&options, gone(pid))))
+            let outcome = match asked {
+                Ok(()) => hear.await.map_err(|_| gone(pid)),
+                Err(why) => Err(why),
+            };
+            outcome.unwrap_or_else(|why| Err(prepare::whole(&options, why)))
         }
     }
 
     /// What was loaded is in force.
     pub(crate) fn settle(&self) {
-        self.ask(Matter::Say(Request::Settle));
+        self.say(Request::Settle);
     }
 
     /// What was loaded is not in force.
     pub(crate) fn abandon(&self) {
-        self.ask(Matter::Say(Request::Abandon));
+        self.say(Request::Abandon);
     }
 
     /// Lets the processes go that this one replaces.
     pub(crate) fn farewell(&self) {
-        self.ask(Matter::Say(Request::Farewell));
+        self.say(Request::Farewell);
     }
 
     /// Opens doors that are shut, at most once a second.
     pub(crate) fn reconnect(&self, doors: &Doors) {
-        self.ask(Matter::Reconnect(doors.clone()));
+        // Who writes to a log that has gone knocks with every line.
+        if !self.reconnects.swap(true, SeqCst)
+            && self.ask(Matter::Reconnect(doors.clone())).is_err()
+        {
+            self.reconnects.store(false, SeqCst);
+        }
     }
 
     /// How many sockets listen on the admin address.
     pub(crate) fn heirs(&self) -> oneshot::Receiver<u32> {
         let (tell, hear) = oneshot::channel();
-        self.ask(Matter::Heirs(tell));
+        // Without an answer, nobody else is known of.
+        let _ = self.ask(Matter::Heirs(tell));
         hear
     }
 
@@ -139,16 +162,36 @@ impl Keeper {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    fn ask(&self, matter: Matter) -> bool {
-        let matters = self.matters.as_ref();
-        matters.is_some_and(|matters| matters.try_send(matter).is_ok())
+    fn say(&self, request: Request) {
+        let what = format!("{request:?}");
+        if let Err(why) = self.ask(Matter::Say(request)) {
+            tracing::error!("the keeper was not told ({what}): {why}");
+        }
+    }
+
+    /// # Errors
+    /// Nobody takes it, and why.
+    fn ask(&self, matter: Matter) -> Result<(), String> {
+        let matters = self.matters.as_ref().ok_or_else(|| gone(self.pid))?;
+        matters.try_send(matter).map_err(|error| match error {
+            TrySendError::Full(_) => busy(self.pid),
+            TrySendError::Disconnected(_) => gone(self.pid),
+        })
     }
 }
 
 fn gone(pid: Pid) -> String {
     format!(
-        "the keeper (pid {}), which reads files and opens sockets for this process, has ended or \
-         does not answer; connections are served as before, but a reload needs a restart",
+        "the keeper (pid {}), which reads files and opens sockets for this process, has ended; \
+         connections are served as before, but a reload needs a restart",
+        pid.as_raw_nonzero()
+    )
+}
+
+fn busy(pid: Pid) -> String {
+    format!(
+        "the keeper (pid {}) still reads the files, most often because nobody answers for the \
+         names in them; connections are served as before; reload again later",
         pid.as_raw_nonzero()
     )
 }
@@ -161,27 +204,32 @@ struct Line {
     /// The log paths of what is in force, as the keeper counts them, and of what may come.
     paths: Vec<PathBuf>,
     next_paths: Vec<PathBuf>,
+    /// Requests that it has not answered yet; it answers them in their order.
+    owed: u32,
     reconnected: Option<Instant>,
+    reconnects: Arc<AtomicBool>,
 }
 
 impl Line {
     fn run(mut self, matters: &Receiver<Matter>) {
         while let Ok(matter) = matters.recv() {
             match matter {
-                Matter::Load(options, tell) => {
+                Matter::Load(options, holdings, tell) => {
                     // The loop that asked may have turned to draining meanwhile.
-                    let _ = tell.send(self.load(&options));
+                    let _ = tell.send(self.load(&options, &holdings));
                 }
                 Matter::Say(request) => {
                     if request == Request::Settle {
                         self.paths = std::mem::take(&mut self.next_paths);
                     }
-                    // A keeper that has gone is told of by whoever needs it.
-                    drop(self.talk(request));
+                    self.say(&request);
                 }
-                Matter::Reconnect(doors) => self.reconnect(&doors),
+                Matter::Reconnect(doors) => {
+                    self.reconnects.store(false, SeqCst);
+                    self.reconnect(&doors);
+                }
                 Matter::Heirs(tell) => {
-                    let count = self.talk(Request::Heirs).ok().and_then(|said| {
+                    let count = self.talk(&Request::Heirs).ok().and_then(|said| {
                         said.iter().find_map(|(reply, _)| match reply {
                             Reply::Count(count) => Some(*count),
                             _ => None,
@@ -193,9 +241,9 @@ impl Line {
         }
     }
 
-    fn load(&mut self, options: &Options) -> Outcome {
+    fn load(&mut self, options: &Options, holdings: &Holdings) -> Outcome {
         let whole = |error: io::Error| prepare::whole(options, error);
-        let files = self.talk(Request::Read).map_err(whole)?;
+        let files = self.talk(&Request::Read).map_err(whole)?;
         let answers = files.into_iter().find_map(|(_, file)| record(file?));
         let Some(answers) = answers else {
             return Err(whole(io::Error::other("cannot read what the keeper read")));
@@ -203,7 +251,14 @@ impl Line {
         let loaded = answers.load(options)?;
         let threads = limits::threads(&loaded.config);
         let threads = u32::try_from(threads).unwrap_or(u32::MAX);
-        let opened = self.talk(Request::Open(threads)).map_err(whole)?;
+        let count = |held: usize| u16::try_from(held).unwrap_or(u16::MAX);
+        let held: Vec<u16> = holdings.of(&loaded.config).into_iter().map(count).collect();
+        for (chunk, counts) in (0..).zip(held.chunks(MOST_COUNTS)) {
+            let first = u32::try_from(chunk * MOST_COUNTS).unwrap_or(u32::MAX);
+            self.talk(&Request::Holds(first, counts.to_vec()))
+                .map_err(whole)?;
+        }
+        let opened = self.talk(&Request::Open(threads)).map_err(whole)?;
         self.next_paths = log_paths(&loaded.config).into_iter().collect();
         Ok(sorted(loaded, opened, &self.next_paths))
     }
@@ -217,7 +272,7 @@ impl Line {
         }
         self.reconnected = Some(Instant::now());
         // The paths are the keeper's to know; it names them by number.
-        let Ok(said) = self.talk(Request::Connect) else {
+        let Ok(said) = self.talk(&Request::Connect) else {
             return;
         };
         for (reply, socket) in said {
@@ -230,19 +285,49 @@ impl Line {
     }
 
     /// Everything that the keeper says to a request.
-    fn talk(&mut self, request: Request) -> io::Result<Vec<(Reply, Option<OwnedFd>)>> {
-        let said = match &self.socket {
-            Some(socket) => talk(socket, request),
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        match said {
+    fn talk(&mut self, request: &Request) -> io::Result<Said> {
+        match self.exchange(request) {
             Ok(Ok(said)) => Ok(said),
             Ok(Err(why)) => Err(io::Error::other(why)),
-            Err(error) => {
-                tracing::debug!("cannot talk to the keeper: {error}");
-                // Whatever it says next would be taken for an answer to something else.
-                self.socket = None;
-                Err(io::Error::other(gone(self.pid)))
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    /// Tells the keeper something whose answer nobody waits for.
+    fn say(&mut self, request: &Request) {
+        if let Err(error) = self.send(request) {
+            let why = self.failed(&error);
+            tracing::error!("the keeper was not told ({request:?}): {why}");
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) -> io::Error {
+        tracing::debug!("cannot talk to the keeper: {error}");
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return io::Error::other(busy(self.pid));
+        }
+        // Whatever it says next would be taken for an answer to something else.
+        self.socket = None;
+        io::Error::other(gone(self.pid))
+    }
+
+    fn send(&mut self, request: &Request) -> io::Result<()> {
+        let socket = self.socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        send(socket, &request.encode(), &[])?;
+        self.owed += 1;
+        Ok(())
+    }
+
+    /// The outer error: nobody is there, or does not answer in time; the inner one: it says no.
+    fn exchange(&mut self, request: &Request) -> io::Result<Result<Said, String>> {
+        self.send(request)?;
+        loop {
+            let socket = self.socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+            let said = hear(socket)?;
+            self.owed -= 1;
+            // The others are late answers: to what nobody waited for, or no longer.
+            if self.owed == 0 {
+                return Ok(said);
             }
         }
     }
@@ -250,9 +335,8 @@ impl Line {
 
 type Said = Vec<(Reply, Option<OwnedFd>)>;
 
-/// The outer error: nobody is there; the inner one: it says no.
-fn talk(socket: &OwnedFd, request: Request) -> io::Result<Result<Said, String>> {
-    send(socket, &request.encode(), &[])?;
+/// All of the answer to one request.
+fn hear(socket: &OwnedFd) -> io::Result<Result<Said, String>> {
     let mut said = Vec::new();
     loop {
         let (bytes, descriptors) = receive(socket)?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -307,4 +391,56 @@ fn sorted(loaded: Loaded, said: Said, paths: &[PathBuf]) -> Fetched {
         }
     }
     fetched
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn a_keeper_that_answers_late_is_heard_again() {
+        let (ours, theirs) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let brief = Duration::from_millis(20);
+        set_socket_timeout(&ours, Timeout::Recv, Some(brief)).unwrap();
+        let mut line = Line {
+            socket: Some(ours),
+            pid: rustix::process::getpid(),
+            paths: Vec::new(),
+            next_paths: Vec::new(),
+            owed: 0,
+            reconnected: None,
+            reconnects: Arc::default(),
+        };
+        let answer = |reply: &Reply| {
+            receive(&theirs).unwrap().unwrap();
+            send(&theirs, &reply.encode(), &[]).unwrap();
+        };
+        let late = line.talk(&Request::Read).unwrap_err().to_string();
+        assert!(late.ends_with("reload again later"), "{late}");
+        line.say(&Request::Abandon);
+        // It comes around in the midst of an answer.
+        answer(&Reply::Sockets(1));
+        line.talk(&Request::Heirs).unwrap_err();
+        send(&theirs, &Reply::Done.encode(), &[]).unwrap();
+        answer(&Reply::Done);
+        answer(&Reply::Count(1));
+        std::thread::scope(|scope| {
+            set_socket_timeout(line.socket.as_ref().unwrap(), Timeout::Recv, None).unwrap();
+            scope.spawn(|| answer(&Reply::Count(2)));
+            let said = line.talk(&Request::Heirs).unwrap();
+            assert!(matches!(said[..], [(Reply::Count(2), None)]), "{said:?}");
+        });
+        assert_eq!(line.owed, 0);
+        drop(theirs);
+        let gone = line.talk(&Request::Heirs).unwrap_err().to_string();
+        assert!(gone.ends_with("a reload needs a restart"), "{gone}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The keeper: a process of one thread that keeps the rights which the serving one gives up, so
+//! The keeper: a process of one thread (but while it looks up names) that keeps the rights which the serving one gives up, so
 //! that a reload finds the files, opens ports below 1024 and reaches sockets outside of a chroot.
 //!
 //! It touches no traffic and takes no path, address or text: it reads the files that the command
@@ -55,7 +55,7 @@ pub(crate) fn start(
         seclude();
         let config = prepared.loaded.config.clone();
         let threads = prepared.limits.threads;
-        let ledger = Ledger::of(&config, threads);
+        let ledger = Ledger::of(&config);
         office::Office::new(prepared.options.clone(), server, config, threads, ledger).run(&theirs);
         return Ok(Err(0));
     };

@@ -19,6 +19,8 @@ use crate::{limits, port_owner, prepare};
 
 /// More threads than any configuration may ask for.
 const MOST_THREADS: u32 = 4096;
+/// More binds than any configuration has; past them nothing is noted.
+const MOST_BINDS: usize = 1 << 20;
 
 /// The keeper's state.
 pub(super) struct Office {
@@ -30,6 +32,8 @@ pub(super) struct Office {
     ledger: Ledger,
     /// What was read last and may come into force.
     next: Option<Config>,
+    /// How many sockets of each of its binds the serving process has, as that says.
+    held: Vec<usize>,
 }
 
 impl Office {
@@ -47,6 +51,7 @@ impl Office {
             threads,
             ledger,
             next: None,
+            held: Vec::new(),
         }
     }
 
@@ -68,6 +73,13 @@ impl Office {
         match request {
             Request::Read => return self.read(socket),
             Request::Open(threads) => return self.open(threads, socket),
+            Request::Holds(first, counts) => {
+                let is_next = first as usize == self.held.len();
+                if !is_next || self.held.len() > MOST_BINDS {
+                    return tell(socket, &Reply::Failed("not understood".to_owned()));
+                }
+                self.held.extend(counts.into_iter().map(usize::from));
+            }
             Request::Settle => self.settle(),
             Request::Abandon => self.abandon(),
             Request::Connect => connect_logs(&self.current, socket)?,
@@ -106,7 +118,7 @@ impl Office {
         self.raise_limit(next);
         self.threads = threads.clamp(1, MOST_THREADS) as usize;
         let moment = Moment::ReloadOf(self.server.as_raw_nonzero().get().unsigned_abs());
-        for (bind, opened) in self.ledger.open(next, self.threads) {
+        for (bind, opened) in self.ledger.open(next, self.threads, &self.held) {
             let bind = u32::try_from(bind).unwrap_or(u32::MAX);
             match opened {
                 Ok(sockets) => {
@@ -153,13 +165,15 @@ impl Office {
 
     fn settle(&mut self) {
         if let Some(next) = self.next.take() {
-            self.ledger.settle(&next, self.threads);
+            self.ledger.settle(&next);
+            self.held.clear();
             self.current = next;
         }
     }
 
     fn abandon(&mut self) {
         self.next = None;
+        self.held.clear();
         self.ledger.abandon();
     }
 }

@@ -16,8 +16,11 @@ pub(super) const MOST_DESCRIPTORS: usize = 64;
 const LONGEST_TEXT: usize = 4096;
 const HEAD: usize = 5;
 
+/// Numbers of one packet, two bytes each.
+pub(super) const MOST_COUNTS: usize = LONGEST_TEXT / 2;
+
 /// What the serving process may ask for. There is no path among it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Read the files.
     Read,
@@ -33,6 +36,9 @@ pub(super) enum Request {
     Farewell,
     /// How many sockets listen on the admin address.
     Heirs,
+    /// How many sockets the serving process has of binds of what was read, from that with this
+    /// number on.
+    Holds(u32, Vec<u16>),
 }
 
 /// What the keeper says.
@@ -55,60 +61,65 @@ pub(super) enum Reply {
     Failed(String),
 }
 
-const REQUESTS: [Request; 7] = [
-    Request::Read,
-    Request::Open(0),
-    Request::Settle,
-    Request::Abandon,
-    Request::Connect,
-    Request::Farewell,
-    Request::Heirs,
-];
-
 impl Request {
-    pub(super) fn encode(self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, number) = match self {
             Self::Read => (0, 0),
-            Self::Open(threads) => (1, threads),
+            Self::Open(threads) => (1, *threads),
             Self::Settle => (2, 0),
             Self::Abandon => (3, 0),
             Self::Connect => (4, 0),
             Self::Farewell => (5, 0),
             Self::Heirs => (6, 0),
+            Self::Holds(first, counts) => {
+                let counts: Vec<u8> = counts.iter().flat_map(|n| n.to_le_bytes()).collect();
+                return packet(7, *first, &counts);
+            }
         };
-        packet(kind, number, "")
+        packet(kind, number, b"")
     }
 
     /// `None`: this is none.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (kind, number, text) = parts(bytes)?;
-        let request = *REQUESTS.get(usize::from(kind))?;
-        match request {
-            _ if !text.is_empty() => None,
-            Self::Open(_) => Some(Self::Open(number)),
-            _ if number != 0 => None,
-            request => Some(request),
-        }
+        Some(match parts(bytes)? {
+            (0, 0, b"") => Self::Read,
+            (1, threads, b"") => Self::Open(threads),
+            (2, 0, b"") => Self::Settle,
+            (3, 0, b"") => Self::Abandon,
+            (4, 0, b"") => Self::Connect,
+            (5, 0, b"") => Self::Farewell,
+            (6, 0, b"") => Self::Heirs,
+            (7, first, counts) => {
+                let (counts, rest) = counts.as_chunks::<2>();
+                if counts.is_empty() || !rest.is_empty() {
+                    return None;
+                }
+                let counts = counts.iter().map(|n| u16::from_le_bytes(*n));
+                Self::Holds(first, counts.collect())
+            }
+            _ => return None,
+        })
     }
 }
 
 impl Reply {
     pub(super) fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Files => packet(0, 0, ""),
-            Self::Sockets(bind) => packet(1, *bind, ""),
-            Self::Refused(bind, why) => packet(2, *bind, why),
-            Self::Log(path) => packet(3, *path, ""),
-            Self::Admin => packet(4, 0, ""),
-            Self::AdminRefused(why) => packet(5, 0, why),
-            Self::Count(count) => packet(6, *count, ""),
-            Self::Done => packet(7, 0, ""),
-            Self::Failed(why) => packet(8, 0, why),
+            Self::Files => packet(0, 0, b""),
+            Self::Sockets(bind) => packet(1, *bind, b""),
+            Self::Refused(bind, why) => packet(2, *bind, why.as_bytes()),
+            Self::Log(path) => packet(3, *path, b""),
+            Self::Admin => packet(4, 0, b""),
+            Self::AdminRefused(why) => packet(5, 0, why.as_bytes()),
+            Self::Count(count) => packet(6, *count, b""),
+            Self::Done => packet(7, 0, b""),
+            Self::Failed(why) => packet(8, 0, why.as_bytes()),
         }
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, number, text) = parts(bytes)?;
+        let text = String::from_utf8_lossy(text).into_owned();
         Some(match kind {
             0 => Self::Files,
             1 => Self::Sockets(number),
@@ -124,17 +135,16 @@ impl Reply {
     }
 }
 
-fn packet(kind: u8, number: u32, text: &str) -> Vec<u8> {
+fn packet(kind: u8, number: u32, text: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
     bytes.extend(number.to_le_bytes());
-    bytes.extend(text.bytes().take(LONGEST_TEXT));
+    bytes.extend(&text[..text.len().min(LONGEST_TEXT)]);
     bytes
 }
 
-fn parts(bytes: &[u8]) -> Option<(u8, u32, String)> {
+fn parts(bytes: &[u8]) -> Option<(u8, u32, &[u8])> {
     let (kind, rest) = bytes.split_first()?;
     let (number, text) = rest.split_first_chunk::<4>()?;
-    let text = String::from_utf8_lossy(text).into_owned();
     Some((*kind, u32::from_le_bytes(*number), text))
 }
 
@@ -198,7 +208,17 @@ mod tests {
 
     #[test]
     fn what_is_said_is_what_is_heard() {
-        for request in REQUESTS.into_iter().chain([Request::Open(7)]) {
+        for request in [
+            Request::Read,
+            Request::Open(7),
+            Request::Settle,
+            Request::Abandon,
+            Request::Connect,
+            Request::Farewell,
+            Request::Heirs,
+            Request::Holds(3, vec![0, 1, 65_535]),
+            Request::Holds(0, vec![2; MOST_COUNTS]),
+        ] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
         for reply in [
@@ -224,6 +244,8 @@ mod tests {
             b"\0",
             b"\0\0\0\0",
             b"\x07\0\0\0\0",
+            b"\x07\0\0\0\0\x01",
+            b"\x08\0\0\0\0",
             b"\xff\0\0\0\0",
             b"\0\x01\0\0\0",
             b"\0\0\0\0\0/etc/shadow",

@@ -46,6 +46,7 @@ mod stats;
 mod supply;
 #[cfg(test)]
 mod testing;
+mod unix_socket;
 mod workers;
 
 pub use accounts::{group_id, user_id};
@@ -60,7 +61,7 @@ pub use roll::{Roll, SessionSnapshot};
 pub use saved::{SavedHealth, SavedServer};
 pub use snapshot::*;
 pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
-pub use supply::{Ledger, Supply};
+pub use supply::{Holdings, Ledger, Supply};
 
 /// What all generations of the process share.
 #[derive(Debug)]

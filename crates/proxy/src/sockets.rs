@@ -2,23 +2,20 @@
 //! closes what is gone, and never binds anew what is there.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use evenkeel_config::{Bind, BindAddress, Config, IpVersions, Keepalive, Place, UnixAccess};
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use evenkeel_config::{Bind, BindAddress, Config, IpVersions, Keepalive, Place};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::accounts;
 use crate::dial::{self, Options};
 use crate::kernel;
 use crate::socket_options;
-use crate::supply::Supply;
+use crate::supply::{Holdings, Supply};
+use crate::unix_socket::{self, Aside};
 
 /// The accept queue asked for where the file sets no `backlog`; the kernel caps it at
 /// net.core.somaxconn. Not `maxconn`, as HAProxy has it: a client that finds the queue full waits
@@ -160,6 +157,12 @@ impl Sockets {
                 None => self.open_missing(bind, wanted.threads(threads), ownership, added.keys()),
             };
             let opened = opened.and_then(|opened| {
+                // It was told what was held when the reload began.
+                if opened.is_empty() && !self.has(bind) {
+                    let why =
+                        "its sockets were closed while the reload was under way; reload again";
+                    return Err(io::Error::other(why));
+                }
                 for one in &opened {
                     listen(&one.socket, &wanted)?;
                 }
@@ -180,6 +183,9 @@ impl Sockets {
             return Err(errors);
         }
         for (key, opened) in added {
+            if opened.is_empty() {
+                continue;
+            }
             let sockets = opened.into_iter().map(Opened::settle);
             self.open.entry(key).or_default().extend(sockets);
         }
@@ -192,7 +198,7 @@ impl Sockets {
             }
             if let BindAddress::Unix(path) = &bind.address {
                 // Likewise: it may be that only its mode is another now.
-                let _ = give(path, &bind.access);
+                let _ = unix_socket::give(path, &bind.access);
             }
         }
         Ok(absent_addresses(config))
@@ -277,6 +283,17 @@ impl Sockets {
             socket.set_nonblocking(true)?;
         }
         Ok(socket)
+    }
+
+    /// How many there are of each address.
+    #[must_use]
+    pub fn holdings(&self) -> Holdings {
+        let counts = self.open.iter();
+        Holdings(
+            counts
+                .map(|(key, open)| (key.clone(), open.len()))
+                .collect(),
+        )
     }
 
     /// Whether `bind`'s sockets are open.
@@ -432,25 +449,6 @@ impl Opened {
     }
 }
 
-/// Where a Unix socket is bound, and where it is to be found.
-#[derive(Debug)]
-pub(crate) struct Aside {
-    bound: PathBuf,
-    path: PathBuf,
-}
-
-impl Aside {
-    pub(crate) fn settle(self) {
-        // The directory took the socket a moment ago; if it no longer does, nobody can find any
-        // socket there.
-        let _ = std::fs::rename(self.bound, self.path);
-    }
-
-    pub(crate) fn abandon(self) {
-        let _ = std::fs::remove_file(self.bound);
-    }
-}
-
 /// Whether it takes more than to have inherited it.
 pub(crate) fn is_opened_here(bind: &Bind) -> bool {
     !matches!(bind.address, BindAddress::Fd(_))
@@ -475,7 +473,11 @@ pub(crate) fn open_missing<'a>(
                 .collect()
         }
         _ if missing.start > 0 => Ok(Vec::new()),
-        BindAddress::Unix(path) => Ok(vec![open_unix(path, &bind.access, ownership)?]),
+        BindAddress::Unix(path) => {
+            let (socket, aside) = unix_socket::open(path, &bind.access, ownership)?;
+            let aside = Some(aside);
+            Ok(vec![Opened { socket, aside }])
+        }
         BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
         BindAddress::Fd(_) => Ok(Vec::new()),
     }
@@ -521,58 +523,6 @@ fn open_inet(address: SocketAddr, bind: &Bind, ownership: Ownership) -> io::Resu
     socket.bind(&address.into())?;
     socket.set_reuse_port(true)?;
     Ok(socket)
-}
-
-/// A Unix socket bound aside: it is moved over the one that an earlier process left behind, or
-/// whose owner hands over, so that nobody who connects finds no socket there.
-fn open_unix(path: &Path, access: &UnixAccess, ownership: Ownership) -> io::Result<Opened> {
-    if ownership == Ownership::Exclusive {
-        let probe = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        match probe.connect(&SockAddr::unix(path)?) {
-            Ok(()) => return Err(io::ErrorKind::AddrInUse.into()),
-            // Somebody listens whose queue is full.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::ErrorKind::AddrInUse.into());
-            }
-            Err(_) => {}
-        }
-    }
-    let in_the_way = std::fs::symlink_metadata(path);
-    if in_the_way.is_ok_and(|meta| !meta.file_type().is_socket()) {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.tmp", std::process::id()));
-    let aside = PathBuf::from(aside);
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    // One of ours that never came into force.
-    let _ = std::fs::remove_file(&aside);
-    socket.bind(&SockAddr::unix(&aside)?)?;
-    if let Err(error) = give(&aside, access) {
-        let _ = std::fs::remove_file(&aside);
-        return Err(error);
-    }
-    Ok(Opened {
-        socket,
-        aside: Some(Aside {
-            bound: aside,
-            path: path.to_owned(),
-        }),
-    })
-}
-
-/// Makes the socket's file whose it is to be, and lets in whom it is to let in.
-pub(crate) fn give(path: &Path, access: &UnixAccess) -> io::Result<()> {
-    let user = access.user.as_ref().map(accounts::user_id).transpose()?;
-    let group = access.group.as_ref().map(accounts::group_id).transpose()?;
-    if user.is_some() || group.is_some() {
-        std::os::unix::fs::lchown(path, user, group)?;
-    }
-    // After the owner: a change of that may clear bits.
-    match access.mode {
-        Some(mode) => std::fs::set_permissions(path, Permissions::from_mode(mode)),
-        None => Ok(()),
-    }
 }
 
 fn open_abstract(name: &[u8]) -> io::Result<Socket> {

@@ -3,7 +3,7 @@
 //!
 //! Both read the same configuration, so that a bind is known by its number among those in service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -11,8 +11,9 @@ use evenkeel_config::{BindAddress, Config};
 use socket2::Socket;
 
 use crate::sockets::{
-    Aside, BindError, Key, Opened, Ownership, Wanted, binds, give, is_opened_here, open_missing,
+    BindError, Key, Opened, Ownership, Wanted, binds, is_opened_here, open_missing,
 };
+use crate::unix_socket::{Aside, give};
 
 /// What was opened for the next configuration, by number of the bind.
 #[derive(Debug, Default)]
@@ -39,12 +40,27 @@ impl Supply {
     }
 }
 
-/// What the process that serves listens on, kept by the one that opens its sockets: it holds none
-/// of them itself, for a socket that nobody accepts from takes connections all the same.
+/// How many sockets the process that serves has of each address.
+#[derive(Clone, Debug, Default)]
+pub struct Holdings(pub(crate) BTreeMap<Key, usize>);
+
+impl Holdings {
+    /// How many of each bind of `config`, by its number.
+    #[must_use]
+    pub fn of(&self, config: &Config) -> Vec<usize> {
+        let count = |wanted: Wanted<'_>| self.0.get(&Key::from(wanted.bind)).copied();
+        binds(config)
+            .map(|wanted| count(wanted).unwrap_or(0))
+            .collect()
+    }
+}
+
+/// Where the process that serves listens, kept by the one that opens its sockets: it holds none
+/// of them itself, for a socket that nobody accepts from takes connections all the same. How many
+/// there are is the other's to say: it may have closed some.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// How many sockets there are.
-    open: BTreeMap<Key, usize>,
+    open: BTreeSet<Key>,
     /// Paths that are not in force yet.
     pending: Vec<Aside>,
 }
@@ -52,30 +68,34 @@ pub struct Ledger {
 impl Ledger {
     /// What is listened on while `config` is in force.
     #[must_use]
-    pub fn of(config: &Config, threads: usize) -> Self {
+    pub fn of(config: &Config) -> Self {
         let mut ledger = Self::default();
-        ledger.note(config, threads);
+        ledger.note(config);
         ledger
     }
 
     /// Opens what `config` needs and is not there yet, as [`Sockets::bind`](crate::Sockets::bind)
-    /// would. Descriptors that are inherited are none of its business.
+    /// would, where `held` sockets of each bind are there. Descriptors that are inherited are none
+    /// of its business.
     pub fn open(
         &mut self,
         config: &Config,
         threads: usize,
+        held: &[usize],
     ) -> BTreeMap<usize, Result<Vec<OwnedFd>, BindError>> {
         self.abandon();
-        let mut added: BTreeMap<Key, usize> = BTreeMap::new();
+        let mut added: BTreeSet<Key> = BTreeSet::new();
         let mut all = BTreeMap::new();
         for (index, wanted) in binds(config).enumerate() {
             let (bind, key) = (wanted.bind, Key::from(wanted.bind));
             let threads = wanted.threads(threads);
-            if added.contains_key(&key) || !is_opened_here(bind) {
+            if added.contains(&key) || !is_opened_here(bind) {
                 continue;
             }
-            let have = self.open.get(&key).copied().unwrap_or(0);
-            let ours = self.open.keys().chain(added.keys());
+            let have = held.get(index).copied().unwrap_or(0);
+            // One that was closed meanwhile may be somebody else's by now.
+            let ours = self.open.iter().filter(|ours| have > 0 || **ours != key);
+            let ours = ours.chain(&added);
             let opened =
                 open_missing(bind, have..threads, Ownership::Exclusive, ours).map_err(|source| {
                     BindError {
@@ -85,7 +105,7 @@ impl Ledger {
                         source,
                     }
                 });
-            added.insert(key, threads);
+            added.insert(key);
             let given = opened.map(|opened| {
                 let give = |one: Opened| {
                     self.pending.extend(one.aside);
@@ -101,7 +121,7 @@ impl Ledger {
     }
 
     /// `config` is in force: what was opened for it is to be found, the rest is forgotten.
-    pub fn settle(&mut self, config: &Config, threads: usize) {
+    pub fn settle(&mut self, config: &Config) {
         self.pending.drain(..).for_each(Aside::settle);
         for Wanted { bind, .. } in binds(config) {
             if let BindAddress::Unix(path) = &bind.address {
@@ -109,7 +129,7 @@ impl Ledger {
                 let _ = give(path, &bind.access);
             }
         }
-        self.note(config, threads);
+        self.note(config);
     }
 
     /// Nothing came of what was opened.
@@ -117,13 +137,8 @@ impl Ledger {
         self.pending.drain(..).for_each(Aside::abandon);
     }
 
-    fn note(&mut self, config: &Config, threads: usize) {
-        let before = std::mem::take(&mut self.open);
-        for wanted in binds(config) {
-            let (key, threads) = (Key::from(wanted.bind), wanted.threads(threads));
-            let had = before.get(&key).copied().unwrap_or(0);
-            self.open.insert(key, had.max(threads));
-        }
+    fn note(&mut self, config: &Config) {
+        self.open = binds(config).map(|wanted| Key::from(wanted.bind)).collect();
     }
 }
 
