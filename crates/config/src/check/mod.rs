@@ -2,6 +2,7 @@
 //! `http-check` and the checks that are made of fixed steps). Both languages are read into a
 //! [`Script`]; nothing is left to be read or looked up when a check runs.
 
+mod common_name;
 mod compose;
 mod draft;
 mod rule;

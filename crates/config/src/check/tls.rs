@@ -14,6 +14,8 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
 
+use super::common_name::is_named;
+
 /// What a check's TLS is set up with.
 #[derive(Clone)]
 pub struct TlsClient {
@@ -107,7 +109,7 @@ impl TlsClient {
                 provider.clone(),
             )?)
         } else {
-            Arc::new(Unverified(provider.clone()))
+            Arc::new(Unverified)
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&versions)
@@ -176,9 +178,26 @@ pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     Ok(certificates)
 }
 
-/// `verify none`: a server's signature has to be right, but it may be anybody's.
+/// `verify none`: it may be anybody. A signature by a key that anybody may have made proves nothing,
+/// so that none is looked at, and certificates may be of a kind that cannot be verified here.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+struct Unverified;
+
+/// What servers may sign with: all that a certificate's key may be good for.
+const ANY_SCHEME: [SignatureScheme; 12] = [
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
+    SignatureScheme::ED25519,
+    SignatureScheme::ED448,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA1,
+];
 
 /// `verify required`: the chain has to end at one of the roots; the name matters only where there
 /// is one to compare with, as in HAProxy.
@@ -237,7 +256,7 @@ impl ServerCertVerifier for Verifier {
             other => other?,
         }
         if let Some(name) = &self.name {
-            verify_server_name(&certificate, name)?;
+            verify_name(&certificate, end_entity, name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -269,6 +288,24 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// A certificate that carries no other names may have its host's in its subject.
+fn verify_name(
+    certificate: &ParsedCertificate<'_>,
+    der: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+) -> Result<(), Error> {
+    match (verify_server_name(certificate, name), name) {
+        (
+            Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                presented,
+                ..
+            })),
+            ServerName::DnsName(host),
+        ) if presented.is_empty() && is_named(der, host.as_ref()) => Ok(()),
+        (verdict, _) => verdict,
+    }
+}
+
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
         &self,
@@ -283,25 +320,96 @@ impl ServerCertVerifier for Unverified {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn verify_tls13_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        ANY_SCHEME.to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::server::ResolvesServerCert;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    const CA: &[u8] = include_bytes!("certificates/ca.pem");
+    const KEY: &[u8] = include_bytes!("certificates/server.key");
+    /// What OpenSSL 3.0 makes where it is told of no extension.
+    const VERSION_1: &[u8] = include_bytes!("certificates/version1.pem");
+    const NAMED_IN_SUBJECT: &[u8] = include_bytes!("certificates/named_in_subject.pem");
+
+    /// A handshake with a server that presents `certificate`.
+    fn shake(settings: TlsSettings, certificate: &[u8]) -> Result<(), Error> {
+        let provider = Arc::new(ring::default_provider());
+        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let key = CertifiedKey::new(certificates(certificate).unwrap(), key);
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::new(SingleCertAndKey::from(key));
+        let server = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&BOTH)
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let client = TlsClient::new(settings).unwrap();
+        let name = ServerName::try_from("asked.local").unwrap();
+        let name = client.server_name.clone().unwrap_or(name);
+        let mut client = ClientConnection::new(client.config, name).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets()?;
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    fn verified(host: &str) -> TlsSettings {
+        TlsSettings {
+            verify: true,
+            roots: certificates(CA).unwrap(),
+            verify_host: Some(host.to_owned()),
+            ..TlsSettings::default()
+        }
+    }
+
+    #[test]
+    fn whoever_is_not_to_be_verified_may_present_a_certificate_of_any_kind() {
+        for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
+            let settings = TlsSettings {
+                max: Some(version),
+                ..TlsSettings::default()
+            };
+            assert_eq!(shake(settings, VERSION_1), Ok(()));
+        }
+        // With verification it cannot be read: docs/differences.md says so.
+        assert!(shake(verified("cn.local"), VERSION_1).is_err());
+    }
+
+    #[test]
+    fn a_certificate_without_other_names_is_named_by_its_subject() {
+        assert_eq!(shake(verified("CN.local"), NAMED_IN_SUBJECT), Ok(()));
+        assert!(shake(verified("other.local"), NAMED_IN_SUBJECT).is_err());
     }
 }
