@@ -228,6 +228,8 @@ pub(crate) mod tests {
             status,
             info: String::new(),
             code: None,
+            has_connected: true,
+            cause: None,
             duration: Duration::from_micros(1500),
         };
         ServerSnapshot {

@@ -517,6 +517,15 @@ pub enum OnMarkedDown {
     ShutdownSessions,
 }
 
+/// Since when an answer may take as long as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerSince {
+    /// The connect began: one `inter` bounds it all.
+    Start,
+    /// The connection, with its TLS, was established: `timeout check`.
+    Established,
+}
+
 /// How a server's health is checked (HAProxy manual, section 5.2, `check`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
@@ -541,8 +550,10 @@ pub struct Check {
     /// How long the connect may take: min(timeout connect, inter) with `timeout check`, else
     /// `inter`.
     pub connect_timeout: Duration,
-    /// How long an answer may take after the connect: `timeout check`, else `inter`.
+    /// How long an answer may take: `timeout check`, else `inter`.
     pub read_timeout: Duration,
+    /// Since when that is counted.
+    pub answer_since: AnswerSince,
     /// The PROXY protocol header that a check's connection begins with.
     pub send_proxy: Option<SendProxy>,
     /// Where checks come from.

@@ -136,6 +136,9 @@ async fn ask(agent: &Agent) -> Option<AgentReport> {
             info,
             code: None,
             duration: start.elapsed(),
+            // Nobody asks: whether it is held in use is for its checks to say.
+            has_connected: false,
+            cause: None,
         }),
     };
     let address = ServerAddress::Inet(agent.address);
@@ -162,6 +165,8 @@ async fn ask(agent: &Agent) -> Option<AgentReport> {
                 info,
                 code: Some(0),
                 duration: start.elapsed(),
+                has_connected: true,
+                cause: None,
             });
             AgentReport { said, outcome }
         }

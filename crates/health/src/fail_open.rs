@@ -8,7 +8,7 @@
 
 use std::time::Instant;
 
-use evenkeel_config::CheckStatus;
+use crate::{CheckOutcome, Machine};
 
 /// What a server's last checks found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,28 +45,33 @@ impl Record {
     }
 }
 
-/// Whether a check that failed so had reached the server.
-#[must_use]
-pub fn has_connected(status: CheckStatus) -> bool {
-    matches!(
-        status,
-        CheckStatus::SocketError
-            | CheckStatus::L6Timeout
-            | CheckStatus::L6Response
-            | CheckStatus::L7Timeout
-            | CheckStatus::L7Response
-            | CheckStatus::L7Status
-    )
+/// Whether a check's failure says nothing of its server: one whose `record` has it, among `others`
+/// that can take clients.
+pub fn is_excused<'r>(
+    outcome: &CheckOutcome,
+    record: &Record,
+    others: impl Iterator<Item = &'r Record>,
+) -> bool {
+    !outcome.is_pass() && outcome.has_connected && !record.is_refuted_by(others)
+}
+
+/// Takes a verdict into `machine`, which an excused failure never takes down; whether it would have.
+pub fn take_verdict(machine: &mut Machine, passed: bool, is_excused: bool) -> bool {
+    let is_held = is_excused && !passed && machine.falls_next();
+    if !is_held {
+        machine.on(passed);
+    }
+    is_held
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use evenkeel_config::CheckStatus;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Machine;
 
     /// Servers under the policy, as a backend applies it.
     struct Group {
@@ -85,18 +90,28 @@ mod tests {
         }
 
         fn check(&mut self, index: usize, status: CheckStatus) {
+            let has_connected = status != CheckStatus::L4Connection;
+            self.take(index, status, has_connected);
+        }
+
+        fn take(&mut self, index: usize, status: CheckStatus, has_connected: bool) {
             self.now += 1;
             let now = self.start + Duration::from_millis(self.now);
-            let passed = status.is_pass();
-            self.servers[index].1.note(passed, now);
-            let (machine, record) = self.servers[index];
+            let outcome = CheckOutcome {
+                status,
+                info: String::new(),
+                code: None,
+                duration: Duration::ZERO,
+                has_connected,
+                cause: None,
+            };
+            self.servers[index].1.note(outcome.is_pass(), now);
+            let record = self.servers[index].1;
             let others = self.servers.iter().enumerate();
             let others = others.filter(|(other, (machine, _))| *other != index && machine.is_up());
-            let is_refuted = record.is_refuted_by(others.map(|(_, (_, record))| record));
-            let is_held = !passed && machine.falls_next() && has_connected(status) && !is_refuted;
-            if !is_held {
-                self.servers[index].0.on(passed);
-            }
+            let others = others.map(|(_, (_, record))| record);
+            let is_excused = is_excused(&outcome, &record, others);
+            take_verdict(&mut self.servers[index].0, outcome.is_pass(), is_excused);
         }
 
         fn up(&self) -> Vec<bool> {
@@ -115,6 +130,16 @@ mod tests {
         assert_eq!(group.up(), [true, true]);
         // One of them refuses connections: it alone goes down.
         group.check(0, CheckStatus::L4Connection);
+        assert_eq!(group.up(), [false, true]);
+    }
+
+    #[test]
+    fn a_server_whose_unix_socket_is_gone_goes_down() {
+        let mut group = Group::new(2, 2);
+        for _ in 0..2 {
+            group.take(0, CheckStatus::SocketError, false);
+            group.take(1, CheckStatus::SocketError, true);
+        }
         assert_eq!(group.up(), [false, true]);
     }
 

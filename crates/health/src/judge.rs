@@ -281,7 +281,7 @@ fn has_header(
 
 fn is_text(wanted: &TextMatch, text: &[u8], ignores_case: bool, values: &Values<'_>) -> bool {
     let folded;
-    let text = if ignores_case && !matches!(wanted, TextMatch::Regex(_)) {
+    let text = if ignores_case {
         folded = text.to_ascii_lowercase();
         &folded
     } else {
@@ -306,4 +306,31 @@ fn is_text(wanted: &TextMatch, text: &[u8], ignores_case: bool, values: &Values<
 
 fn contains(text: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_config::check::Pattern;
+
+    use super::*;
+
+    #[test]
+    fn names_of_headers_are_in_lower_case_for_patterns_too() {
+        let values = Values {
+            backend: "be",
+            server: "s",
+            node: "n",
+            variables: None,
+            received: &[],
+            answer: None,
+        };
+        let check = |pattern: &str, ignores_case, expected| {
+            let wanted = TextMatch::Regex(Pattern::new(pattern).unwrap());
+            let found = is_text(&wanted, b"X-State", ignores_case, &values);
+            assert_eq!(found, expected, "{pattern}");
+        };
+        check("^x-st", true, true);
+        check("^X-St", true, false);
+        check("^X-St", false, true);
+    }
 }

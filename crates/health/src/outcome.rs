@@ -16,6 +16,10 @@ pub struct CheckOutcome {
     pub code: Option<u32>,
     /// From the check's start to its verdict.
     pub duration: Duration,
+    /// Whether the server had accepted the connection.
+    pub has_connected: bool,
+    /// What broke, where that says more than `info` (TLS).
+    pub cause: Option<String>,
 }
 
 impl CheckOutcome {

@@ -52,6 +52,8 @@ pub async fn probe(check: &Check, situation: Situation<'_>) -> Option<CheckOutco
         info,
         code: None,
         duration: start.elapsed(),
+        has_connected: status == CheckStatus::L4Ok,
+        cause: None,
     })
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_config::check::{
     Action, Bytes, CheckKind, CheckStatus, Connect, Matcher, Request, Script, Step,
 };
-use evenkeel_config::{Check, SendProxy, ServerAddress};
+use evenkeel_config::{AnswerSince, Check, SendProxy, ServerAddress};
 use rustix::io::Errno;
 use rustls::CertificateError;
 use rustls::pki_types::ServerName;
@@ -57,6 +57,8 @@ pub(crate) async fn run(check: &Check, situation: Situation<'_>) -> Option<Check
         is_closed: false,
         has_body: true,
         variables: HashMap::new(),
+        has_connected: false,
+        cause: None,
     };
     let finding = match runner.steps().await {
         Ok(finding) | Err(Halt::Verdict(finding)) => finding,
@@ -69,6 +71,8 @@ pub(crate) async fn run(check: &Check, situation: Situation<'_>) -> Option<Check
         info: crate::outcome::cut(finding.info),
         code: finding.status.has_code().then_some(finding.code),
         duration,
+        has_connected: runner.has_connected,
+        cause: runner.cause,
     })
 }
 
@@ -85,6 +89,10 @@ struct Runner<'r> {
     /// Whether the answer has a body: the request was no HEAD.
     has_body: bool,
     variables: HashMap<String, Vec<u8>>,
+    /// Whether the last connect succeeded.
+    has_connected: bool,
+    /// What broke, where that says more than the verdict.
+    cause: Option<String>,
 }
 
 impl Runner<'_> {
@@ -190,7 +198,9 @@ impl Runner<'_> {
         self.received.clear();
         self.is_closed = false;
         let address = self.address(connect);
-        let deadline = Instant::now() + self.check.connect_timeout;
+        self.has_connected = false;
+        let start = Instant::now();
+        let deadline = start + self.check.connect_timeout;
         let source = self.check.source.as_ref();
         let is_plain = connect.tls.is_none() && !connect.send_proxy;
         let opened = async {
@@ -207,7 +217,8 @@ impl Runner<'_> {
             Ok(Err(failure)) => return Err(self.not_connected(&failure, &address, step)),
             Err(_) => return Err(self.broken(CheckStatus::L4Timeout, "", step).into()),
         };
-        self.deadline = Instant::now() + self.check.read_timeout;
+        self.has_connected = true;
+        self.expect_answer(start);
         let Some(mut wire) = wire else {
             return Ok(passed(CheckStatus::L4Ok, String::new()));
         };
@@ -232,15 +243,26 @@ impl Runner<'_> {
         match timeout_at(deadline, connector.connect(name, wire)).await {
             Ok(Ok(stream)) => {
                 self.connection = Some(Connection::Tls(Box::new(stream)));
-                self.deadline = Instant::now() + self.check.read_timeout;
+                self.expect_answer(start);
                 Ok(passed(CheckStatus::L6Ok, String::new()))
             }
             Ok(Err(error)) => {
+                self.cause = Some(error.to_string());
                 let words = tls_words(&error, tls.has_verify_host);
                 Err(self.broken(CheckStatus::L6Response, words, step).into())
             }
             Err(_) => Err(self.broken(CheckStatus::L6Timeout, "", step).into()),
         }
+    }
+
+    /// Says until when an answer may come over a connection whose connect began at `start` and
+    /// which is established now.
+    fn expect_answer(&mut self, start: Instant) {
+        let since = match self.check.answer_since {
+            AnswerSince::Start => start,
+            AnswerSince::Established => Instant::now(),
+        };
+        self.deadline = since + self.check.read_timeout;
     }
 
     fn address(&self, connect: &Connect) -> ServerAddress {
@@ -488,5 +510,38 @@ impl AsyncWrite for Connection {
             Self::Plain(wire) => Pin::new(wire).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_inter_bounds_a_check_that_has_no_timeout_of_its_own() {
+        let mut check = testing::check(2000);
+        let mut answer_by = |since, passed| {
+            check.answer_since = since;
+            let state = &|| String::new();
+            let mut runner = Runner {
+                check: &check,
+                script: &check.script,
+                situation: Situation { is_up: true, state },
+                connection: None,
+                deadline: Instant::now(),
+                received: Vec::new(),
+                is_closed: false,
+                has_body: true,
+                variables: HashMap::new(),
+                has_connected: true,
+                cause: None,
+            };
+            let start = Instant::now() - Duration::from_millis(passed);
+            runner.expect_answer(start);
+            (runner.deadline - start).as_millis()
+        };
+        assert_eq!(answer_by(AnswerSince::Start, 1500), 2000);
+        assert_eq!(answer_by(AnswerSince::Established, 1500), 3500);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use evenkeel_config::check::{Action, CheckKind, Connect, Script, Step};
 use evenkeel_config::{
-    Backend, Balance, Check, HealthPolicy, InitState, OnMarkedDown, OnMarkedUp, OwnPlace, Place,
-    Queueing, Redispatch, Server, ServerAddress, ServerLoad,
+    AnswerSince, Backend, Balance, Check, HealthPolicy, InitState, OnMarkedDown, OnMarkedUp,
+    OwnPlace, Place, Queueing, Redispatch, Server, ServerAddress, ServerLoad,
 };
 
 use crate::Situation;
@@ -34,6 +34,7 @@ pub(crate) fn check(inter_ms: u64) -> Check {
         fall: 3,
         connect_timeout: inter,
         read_timeout: inter,
+        answer_since: AnswerSince::Start,
         send_proxy: None,
         source: None,
     }

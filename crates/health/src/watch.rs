@@ -131,6 +131,8 @@ mod tests {
                     status,
                     info: String::new(),
                     code: None,
+                    has_connected: passed,
+                    cause: None,
                     duration,
                 })
             }
@@ -204,6 +206,8 @@ mod tests {
             status: CheckStatus::L4Ok,
             info: String::new(),
             code: None,
+            has_connected: true,
+            cause: None,
             duration: Duration::ZERO,
         };
         let driver = watch_with(

@@ -295,6 +295,8 @@ mod tests {
             info: String::new(),
             duration: Duration::ZERO,
             code: None,
+            has_connected: is_pass,
+            cause: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use evenkeel_config::{Observation, OnError, ServerAddress};
 use evenkeel_health::{
-    AgentAdmin, AgentReport, CheckOutcome, CheckStatus, Machine, Record, has_connected,
+    AgentAdmin, AgentReport, CheckOutcome, CheckStatus, Machine, Record, is_excused, take_verdict,
 };
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
@@ -80,31 +80,24 @@ impl Backend {
     pub(crate) fn take(&self, index: usize, outcome: &CheckOutcome) -> Option<Machine> {
         let now = Instant::now();
         let passed = outcome.is_pass();
-        let is_refuted = self.config.health.fail_open && !passed && {
+        let is_excused = self.config.health.fail_open && {
             let mut record = self.servers[index].state.fitness().record;
-            record.note(false, now);
-            let others = self.usable_records(index);
-            record.is_refuted_by(others.iter())
+            record.note(passed, now);
+            is_excused(outcome, &record, self.usable_records(index).iter())
         };
-        let is_open = self.config.health.fail_open && has_connected(outcome.status);
+        self.tell_cause(index, outcome);
         self.tell_check(index, CheckSource::Check, outcome, |machine| {
-            if !(is_open && !is_refuted && machine.falls_next()) {
-                machine.on(passed);
-            }
+            take_verdict(machine, passed, is_excused);
         });
         let machine = self.change(index, self.cause(outcome), |fitness| {
-            let before = fitness.machine()?;
-            if !passed && before.health() > 0 {
+            if !passed && fitness.machine()?.health() > 0 {
                 fitness.check_failures += 1;
             }
             fitness.record.note(passed, now);
-            fitness.is_held = is_open && !is_refuted && !passed && before.falls_next();
-            let is_held = fitness.is_held;
             let machine = fitness.machine_mut()?;
-            if !is_held {
-                machine.on(passed);
-            }
+            let is_held = take_verdict(machine, passed, is_excused);
             let machine = *machine;
+            fitness.is_held = is_held;
             if passed {
                 fitness.forget_disabled_agent();
             }
@@ -158,6 +151,23 @@ impl Backend {
             let message = format!("backend {name} no longer fails open.");
             self.log.send(Level::Notice, &message);
             info!("{message}");
+        }
+    }
+
+    /// Says for the operator of this machine what broke a check, the first time that it does.
+    fn tell_cause(&self, index: usize, outcome: &CheckOutcome) {
+        let Some(cause) = &outcome.cause else {
+            return;
+        };
+        let server = &self.servers[index];
+        let is_known = {
+            let fitness = server.state.fitness();
+            let last = fitness.last_check.as_ref();
+            last.is_some_and(|last| last.cause.as_ref() == Some(cause))
+        };
+        if !is_known {
+            let (backend, server) = (&self.config.name, &server.config.name);
+            warn!("the check of server {backend}/{server} is broken off: {cause}");
         }
     }
 
@@ -292,6 +302,8 @@ impl Backend {
                     "Detected {errors} consecutive errors, last one was: L4 unsuccessful connection"
                 ),
                 code: None,
+                has_connected: false,
+                cause: None,
                 duration: Duration::ZERO,
             };
             self.tell_check(index, CheckSource::Check, &outcome, |machine| {

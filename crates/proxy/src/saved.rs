@@ -98,6 +98,8 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
             status,
             info: String::new(),
             code: None,
+            has_connected: false,
+            cause: None,
             duration: Duration::ZERO,
         });
     }

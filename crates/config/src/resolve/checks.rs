@@ -12,7 +12,7 @@ use crate::check::{
     Step, Template, TlsClient, TlsDraft, TlsError, TlsSettings,
 };
 use crate::draft::{BackendDraft, Maybe, ServerDraft, Spanned};
-use crate::{Check, ConnectFrom, OwnPlace, Place, ServerAddress};
+use crate::{AnswerSince, Check, ConnectFrom, OwnPlace, Place, ServerAddress};
 
 const DEFAULT_INTER: Duration = Duration::from_secs(2);
 const DEFAULT_RISE: u32 = 2;
@@ -97,6 +97,10 @@ impl Resolver<'_> {
             fall: value(options.fall.clone()).unwrap_or(DEFAULT_FALL),
             connect_timeout,
             read_timeout: settings.check_timeout.unwrap_or(inter),
+            answer_since: match settings.check_timeout {
+                Some(_) => AnswerSince::Established,
+                None => AnswerSince::Start,
+            },
             send_proxy: net::check_header(options),
             source: value(options.net.source.clone()).or_else(|| settings.source.clone()),
         })

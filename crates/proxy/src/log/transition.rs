@@ -296,12 +296,16 @@ mod tests {
             status: CheckStatus::L4Connection,
             info: "Connection refused".to_owned(),
             code: None,
+            has_connected: false,
+            cause: None,
             duration: Duration::ZERO,
         };
         let passed = CheckOutcome {
             status: CheckStatus::L4Ok,
             info: String::new(),
             code: None,
+            has_connected: false,
+            cause: None,
             duration: Duration::from_micros(900),
         };
         let refused = Cause::Check(&refused);
