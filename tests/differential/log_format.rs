@@ -61,6 +61,86 @@ fn flags_of_one_item_samples_and_names() {
     }
 }
 
+/// The line of a session that the client ends first, addresses by what is there, so that they are
+/// the same in every lab. `header` comes before the client's own bytes.
+fn addresses(lab: &Lab, bind: &str, server: &str, header: &str, format: &str) -> String {
+    let origin = lab.serving(|mut peer: Peer| {
+        peer.receive_exactly(5);
+        peer.send("world!");
+        peer.receive_to_end();
+    });
+    let (front, nobody) = (lab.address(), lab.address());
+    let server = server
+        .replace("ORIGIN", &origin.address().to_string())
+        .replace("NOBODY", &nobody.to_string());
+    let _lb = lab.start(&format!(
+        "{preamble}
+    retries 0
+frontend fe
+    bind {front} {bind}
+    log-format \"LINE {format} %ts\"
+    default_backend be
+backend be
+    server s1 {server}
+",
+        preamble = lab.preamble(),
+    ));
+    let mut peer = Peer::connect(front);
+    peer.send(format!("{header}hello"));
+    if server.contains(&origin.address().to_string()) && !server.contains("disabled") {
+        peer.receive_exactly(6);
+        peer.close();
+    } else {
+        peer.receive_to_end();
+    }
+    let line = lab.syslog.containing("LINE").text;
+    [
+        (front, "FRONT"),
+        (origin.address(), "ORIGIN"),
+        (nobody, "NOBODY"),
+    ]
+    .iter()
+    .fold(line, |line, (address, name)| {
+        let port = format!(":{}", address.port());
+        line.replace(&address.ip().to_string(), "IP")
+            .replace(&port, &format!(":{name}"))
+    })
+}
+
+#[test]
+fn where_the_server_is_also_once_the_client_has_left_first_or_the_connect_failed() {
+    let format = "%si:%sp %[srv_name] %[srv_id] %[bc_dst]:%[bc_dst_port] %s";
+    for (server, expected) in [
+        ("ORIGIN id 7", "IP:ORIGIN s1 7 IP:ORIGIN s1 --"),
+        ("NOBODY", "IP:NOBODY s1 1 IP:NOBODY s1 SC"),
+        ("ORIGIN disabled", "-:- - - -:- <NOSRV> SC"),
+    ] {
+        let seen = same(server, |lab| addresses(lab, "", server, "", format));
+        if let Some(line) = seen {
+            assert!(line.ends_with(expected), "{line}");
+        }
+    }
+    let from = "%bi %[bc_src]";
+    let seen = same(from, |lab| addresses(lab, "", "ORIGIN", "", from));
+    assert!(seen.is_none_or(|line| line.contains("LINE 127.0.0.1 127.0.0.1")));
+}
+
+#[test]
+fn what_a_client_said_of_itself_is_in_the_line_of_its_end() {
+    let header = "PROXY TCP4 192.0.2.7 198.51.100.9 4321 6443\r\n";
+    let format = "%ci:%cp %fi:%fp %[src] %[dst]:%[dst_port] %[fc_src] %[fc_dst]:%[fc_dst_port] \
+        %[fc_rcvd_proxy]";
+    let said = "192.0.2.7:4321 198.51.100.9:6443 192.0.2.7 198.51.100.9:6443 127.0.0.1 IP:FRONT 1";
+    for (server, end) in [("ORIGIN", "--"), ("NOBODY", "SC")] {
+        let seen = same(server, |lab| {
+            addresses(lab, "accept-proxy", server, header, format)
+        });
+        if let Some(line) = seen {
+            assert!(line.ends_with(&format!("{said} {end}")), "{line}");
+        }
+    }
+}
+
 #[test]
 fn which_sessions_are_logged_and_how_severely() {
     /// The levels and texts of three sessions: one that goes well, one that finds no server, and one

@@ -100,6 +100,13 @@ pub(crate) struct Client<'a> {
     pub(crate) wanted: Option<usize>,
 }
 
+impl Client<'_> {
+    /// The port that it came in on, as far as that matters here.
+    fn port(&self) -> u16 {
+        self.ends.destination.map_or(0, |to| to.port())
+    }
+}
+
 /// A connected server.
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
@@ -107,6 +114,8 @@ pub(crate) struct Connection {
     pub(crate) effort: Effort,
     /// How long the try that succeeded took.
     pub(crate) took: Duration,
+    /// Where it goes, if that is an IP address: the kernel forgets it before the session's end.
+    pub(crate) dialled: Option<SocketAddr>,
 }
 
 /// No connection, and why.
@@ -115,6 +124,8 @@ pub(crate) struct Failure {
     /// The last server tried; `None`: there was none to try.
     pub(crate) server: Option<Arc<Server>>,
     pub(crate) effort: Effort,
+    /// Where the last try went, if one was made and that is an IP address.
+    pub(crate) dialled: Option<SocketAddr>,
 }
 
 /// What it took.
@@ -265,7 +276,10 @@ impl Backend {
         let mut free_moves = self.servers.len();
         loop {
             let server = lease.server.clone();
-            let (end, is_free) = match self.attempt(&lease, effort.retries, &client).await {
+            let address = server.state.address(&server.config.address);
+            let dialled = dial::target(&address, client.port());
+            let tried = self.attempt(&lease, &address, effort.retries, &client);
+            let (end, is_free) = match tried.await {
                 Try::Connected(stream) => {
                     let took = began.elapsed() - effort.waited;
                     self.connect_seconds.record(took.as_secs_f64());
@@ -274,6 +288,7 @@ impl Backend {
                         lease,
                         effort,
                         took,
+                        dialled,
                     });
                 }
                 Try::Over(end) => {
@@ -281,6 +296,7 @@ impl Backend {
                         end,
                         server: Some(server),
                         effort,
+                        dialled,
                     });
                 }
                 Try::ServerDown => (
@@ -299,6 +315,7 @@ impl Backend {
                     end,
                     server: Some(server),
                     effort,
+                    dialled,
                 });
             } else {
                 effort.retries += 1;
@@ -311,6 +328,7 @@ impl Backend {
                     end,
                     server: Some(server),
                     effort,
+                    dialled,
                 });
             }
             if self.may_move(&server, effort.retries) {
@@ -324,6 +342,7 @@ impl Backend {
                             end: End::NoServer,
                             server: Some(server),
                             effort,
+                            dialled,
                         });
                     }
                     Err(no_place) => return Err(self.without_place(no_place, effort)),
@@ -352,7 +371,13 @@ impl Backend {
     }
 
     /// Tries one server once.
-    async fn attempt(&self, lease: &Lease, retries: u32, client: &Client<'_>) -> Try {
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        address: &ServerAddress,
+        retries: u32,
+        client: &Client<'_>,
+    ) -> Try {
         let server = &lease.server;
         self.count(server, |stats| stats.attempts.fetch_add(1, Relaxed));
         // A server's sessions are those that tried it, as HAProxy counts.
@@ -361,13 +386,11 @@ impl Backend {
             keepalive: self.config.server_keepalive,
             tcp_user_timeout: server.config.tcp_user_timeout,
         };
-        let address = server.state.address(&server.config.address);
         let Ends {
             source,
             destination,
         } = client.ends;
         let ends = source.zip(destination);
-        let port = destination.map_or(0, |to| to.port());
         let header = server.config.send_proxy.map_or_else(Vec::new, |kind| {
             let named = |(from, to)| Behalf::Client(from, to);
             proxy_header(kind, ends.map_or(Behalf::Nameless, named))
@@ -379,7 +402,7 @@ impl Backend {
             header: &header,
             fast_open: server.config.fast_open,
         };
-        let dialled = dial(&address, port, options, passage);
+        let dialled = dial(address, client.port(), options, passage);
         let dialled = async {
             match self.patience(server) {
                 Some(limit) => timeout(limit, dialled).await.ok(),
@@ -453,12 +476,18 @@ impl Backend {
         connection: Connection,
         error: &std::io::Error,
     ) -> Failure {
-        let Connection { lease, effort, .. } = connection;
+        let Connection {
+            lease,
+            effort,
+            dialled,
+            ..
+        } = connection;
         self.note_shortage(&lease.server, error);
         Failure {
             end: End::ConnectResource,
             server: Some(lease.server.clone()),
             effort,
+            dialled,
         }
     }
 
@@ -518,6 +547,7 @@ impl Backend {
             end,
             server,
             effort,
+            dialled: None,
         }
     }
 

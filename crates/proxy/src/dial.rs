@@ -58,6 +58,28 @@ pub(crate) async fn dial(
     Ok(stream)
 }
 
+/// Where a connect to `address` goes, if that is an IP address; `port` as for [`dial`].
+pub(crate) fn target(address: &ServerAddress, port: u16) -> Option<SocketAddr> {
+    match address {
+        ServerAddress::Inet(address) => Some(*address),
+        ServerAddress::Mapped { ip, offset } => {
+            Some(SocketAddr::new(*ip, mapped(port, *offset).ok()?))
+        }
+        ServerAddress::Unix(_) | ServerAddress::Abstract(_) => None,
+    }
+}
+
+/// The port that a client's is mapped to.
+fn mapped(port: u16, offset: i32) -> io::Result<u16> {
+    let mapped = i32::from(port) + offset;
+    u16::try_from(mapped).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            format!("mapped port {mapped} is out of range"),
+        )
+    })
+}
+
 async fn connect_to(
     address: &ServerAddress,
     port: u16,
@@ -67,13 +89,7 @@ async fn connect_to(
     match address {
         ServerAddress::Inet(address) => dial_tcp(*address, options, passage).await,
         ServerAddress::Mapped { ip, offset } => {
-            let mapped = i32::from(port) + offset;
-            let port = u16::try_from(mapped).map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::AddrNotAvailable,
-                    format!("mapped port {mapped} is out of range"),
-                )
-            })?;
+            let port = mapped(port, *offset)?;
             dial_tcp(SocketAddr::new(*ip, port), options, passage).await
         }
         ServerAddress::Unix(path) => dial_unix(&SocketAddrUnix::new(path)?),

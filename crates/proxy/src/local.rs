@@ -170,6 +170,7 @@ impl Visit {
             accepted: self.accepted,
             sent: &sent,
             backend: backend.and_then(|name| frontend.backend_named(name)),
+            reached: None,
         };
         let found = scene.find(fetch);
         Found {

@@ -16,6 +16,7 @@ use evenkeel_config::rules::{
 use crate::backend::{Backend, client_ip};
 use crate::inspect::Sent;
 use crate::relay::Stream;
+use crate::server::Server;
 use crate::session::Frontend;
 use crate::sockets::LocalAddresses;
 use crate::stats::FrontendStats;
@@ -45,6 +46,16 @@ pub(crate) struct Scene<'a> {
     pub(crate) sent: &'a Sent,
     /// Once it is chosen.
     pub(crate) backend: Option<&'a Backend>,
+    /// Once it is chosen.
+    pub(crate) reached: Option<Reached<'a>>,
+}
+
+/// The server of a session, and the ends of the connection to it as far as they are known.
+#[derive(Clone, Copy)]
+pub(crate) struct Reached<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) to: Option<SocketAddr>,
+    pub(crate) from: Option<SocketAddr>,
 }
 
 /// Where a connection came to.
@@ -184,6 +195,10 @@ impl Scene<'_> {
                 return backend_fact(*fact, backend);
             }
             Fetch::Server(fact, id) => return self.server_fact(*fact, *id),
+            Fetch::ServerName => Sample::text(&self.reached?.server.config.name),
+            Fetch::ServerNumber => Sample::Int(self.reached?.server.config.id.into()),
+            Fetch::ServerAddress(end) => Sample::Ip(client_ip(self.reached?.address(*end))?),
+            Fetch::ServerPort(end) => Sample::Int(self.reached?.address(*end)?.port().into()),
             Fetch::Connections => Sample::Int(stats.gate.inside().into()),
             Fetch::IsStopping => Sample::Bool(stats.is_stopping.load(Relaxed)),
             Fetch::Thread => Sample::Int(thread()),
@@ -259,6 +274,15 @@ impl Scene<'_> {
             ServerFact::UserWeight => Sample::Int(server.state.fitness().weight.into()),
             ServerFact::InitialWeight => Sample::Int(server.config.weight.into()),
         })
+    }
+}
+
+impl Reached<'_> {
+    fn address(&self, end: End) -> Option<SocketAddr> {
+        match end {
+            End::Source => self.from,
+            End::Destination => self.to,
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::local::Visit;
 use crate::log::{self, Details, Level, Sink};
 use crate::relay::{Held, Limits, Moved, Relay, Stream, Tally, Terms, Witness};
 use crate::roll::SessionSnapshot;
-use crate::rules::World;
+use crate::rules::{Reached, World};
 use crate::stats::FrontendStats;
 
 /// A frontend as one generation knows it.
@@ -168,6 +168,7 @@ impl From<End> for Failure {
             end,
             server: None,
             effort: Effort::default(),
+            dialled: None,
         }
     }
 }
@@ -237,14 +238,23 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
                 lease,
                 mut effort,
                 took,
+                dialled,
             } = connection;
             effort.waited += inspected;
+            let memory = place.frontend.has_own_lines().then(|| {
+                Box::new(Memory {
+                    told: guest.told,
+                    source: guest.source,
+                    dialled,
+                })
+            });
             let established = Established {
                 started,
                 peer: guest.peer,
                 session: guest.session,
                 effort,
                 connect: took,
+                memory,
                 open,
                 lease,
                 route,
@@ -307,6 +317,7 @@ fn fail(
     backend: Option<&Arc<Backend>>,
     failure: Failure,
 ) {
+    let dialled = failure.dialled;
     let outcome = Outcome {
         unsent: stream.discard_pending(),
         ..failure.into()
@@ -314,7 +325,12 @@ fn fail(
     let details = place.frontend.has_own_lines().then(|| {
         let mut scene = scene(place, &stream, guest);
         scene.backend = backend.map(|backend| &**backend);
-        details(&scene, guest.session, None)
+        scene.reached = outcome.server.as_ref().map(|server| Reached {
+            server,
+            to: dialled,
+            from: None,
+        });
+        details(&scene, guest.session)
     });
     drop(stream);
     count_end(backend, started.1.elapsed(), &outcome);
@@ -419,12 +435,24 @@ struct Established {
     session: u64,
     effort: Effort,
     connect: Duration,
+    /// `None`: nothing asks for it.
+    memory: Option<Box<Memory>>,
     open: Open,
     lease: Lease,
     /// Which of the frontend's routes it took.
     route: usize,
     place: Place,
     tracked: TaskTrackerToken,
+}
+
+/// What only lines of the operator's own tell at a session's end.
+struct Memory {
+    /// Where the client said it went to.
+    told: Option<SocketAddr>,
+    /// Where its connection comes from, whatever it said.
+    source: Option<SocketAddr>,
+    /// Where the server is.
+    dialled: Option<SocketAddr>,
 }
 
 impl Established {
@@ -507,6 +535,7 @@ impl Witness for Established {
             session: _,
             effort,
             connect,
+            memory: _,
             open,
             lease,
             route: _,
@@ -571,17 +600,23 @@ impl Established {
     }
 
     fn details(&self, client: &Stream, server: &Stream) -> Details {
+        let memory = self.memory.as_deref();
         let guest = Guest {
             peer: self.peer,
-            told: None,
-            source: self.peer,
+            told: memory.and_then(|memory| memory.told),
+            source: memory.and_then(|memory| memory.source),
             accepted: self.started.0,
             sent: Sent::default(),
             session: self.session,
         };
         let mut scene = scene(&self.place, client, &guest);
         scene.backend = Some(&self.lease.backend);
-        details(&scene, self.session, Some(server))
+        scene.reached = Some(Reached {
+            server: &self.lease.server,
+            to: memory.and_then(|memory| memory.dialled),
+            from: server.local_address(),
+        });
+        details(&scene, self.session)
     }
 }
 

@@ -379,6 +379,10 @@ impl ConditionReader<'_> {
             | Fetch::Frontend(..)
             | Fetch::Backend(..)
             | Fetch::Server(..)
+            | Fetch::ServerName
+            | Fetch::ServerNumber
+            | Fetch::ServerAddress(_)
+            | Fetch::ServerPort(_)
             | Fetch::Connections
             | Fetch::IsStopping
             | Fetch::Thread

@@ -42,6 +42,14 @@ pub enum Fetch {
     Backend(BackendFact, Option<BackendId>),
     /// A number about a server.
     Server(ServerFact, ServerId),
+    /// `srv_name`: the name of the session's server.
+    ServerName,
+    /// `srv_id`: its number.
+    ServerNumber,
+    /// `bc_src`, `bc_dst`: an end of the connection to it.
+    ServerAddress(End),
+    /// `bc_src_port`, `bc_dst_port`.
+    ServerPort(End),
     /// `act_conn`: open connections of the process.
     Connections,
     /// `stopping`.
@@ -246,6 +254,19 @@ const fn chosen(
     }
 }
 
+const fn reached(
+    names: &'static [&'static str],
+    kind: Kind,
+    make: fn(&Call, &Context<'_>) -> Result<Fetch, String>,
+) -> Row {
+    Row {
+        names,
+        kind,
+        when: When::Response,
+        make,
+    }
+}
+
 /// What a connection, a proxy and the process know of themselves.
 #[rustfmt::skip]
 static ROWS: &[Row] = &[
@@ -290,6 +311,12 @@ static ROWS: &[Row] = &[
     row(&["srv_weight"], Kind::Int, |c, x| server(c, x, ServerFact::Weight)),
     row(&["srv_iweight"], Kind::Int, |c, x| server(c, x, ServerFact::InitialWeight)),
     row(&["srv_uweight"], Kind::Int, |c, x| server(c, x, ServerFact::UserWeight)),
+    reached(&["srv_name"], Kind::Text, |c, _| plain(c, Fetch::ServerName)),
+    reached(&["srv_id"], Kind::Int, |c, _| plain(c, Fetch::ServerNumber)),
+    reached(&["bc_src"], Kind::Ip, |c, _| plain(c, Fetch::ServerAddress(End::Source))),
+    reached(&["bc_dst"], Kind::Ip, |c, _| plain(c, Fetch::ServerAddress(End::Destination))),
+    reached(&["bc_src_port"], Kind::Int, |c, _| plain(c, Fetch::ServerPort(End::Source))),
+    reached(&["bc_dst_port"], Kind::Int, |c, _| plain(c, Fetch::ServerPort(End::Destination))),
     row(&["act_conn"], Kind::Int, |c, _| plain(c, Fetch::Connections)),
     row(&["stopping"], Kind::Bool, |c, _| plain(c, Fetch::IsStopping)),
     row(&["thread"], Kind::Int, |c, _| plain(c, Fetch::Thread)),
@@ -386,8 +413,6 @@ const RESPONSES: &[&str] = &[
     "set-cookie",
     "status",
     "server_status",
-    "srv_id",
-    "srv_name",
     "ssl_bc",
     "resp_ver",
 ];

@@ -92,8 +92,9 @@ fn value<'a>(
     samples: &mut dyn Iterator<Item = &Option<Sample<'static>>>,
 ) -> Value<'a> {
     let address = |address: Option<SocketAddr>| Value::Address(address.map(|a| a.ip()));
-    let port = |address: Option<SocketAddr>| {
-        Value::Hexable(address.map_or(0, |address| address.port().into()), 4)
+    let port = |address: Option<SocketAddr>| match address {
+        Some(address) => Value::Hexable(address.port().into(), 4),
+        None => Value::Text("".into()),
     };
     let count = |number: u32| Value::Number(number.into(), false);
     let client = match record.client {
@@ -101,8 +102,10 @@ fn value<'a>(
         Peer::Unix { .. } => None,
     };
     match field {
-        LogField::ClientIp if client.is_none() => Value::Fixed("unix".into()),
-        LogField::ClientPort if client.is_none() => match record.client {
+        LogField::ClientIp | LogField::FrontendIp if client.is_none() => {
+            Value::Fixed("unix".into())
+        }
+        LogField::ClientPort | LogField::FrontendPort if client.is_none() => match record.client {
             Peer::Unix { listener } => count(listener),
             Peer::Inet(_) => port(client),
         },

@@ -343,7 +343,7 @@ fn fields_are_written_as_haproxy_writes_them() {
         (LogField::FrontendIp, plain, "192.0.2.1"),
         (LogField::FrontendPort, plain, "6443"),
         (LogField::ServerIp, plain, "-"),
-        (LogField::BackendPort, hex, "0000"),
+        (LogField::BackendPort, hex, "-"),
         (LogField::Backend, quote, "\"be\""),
         (LogField::Server, plain, "s1"),
         (LogField::Nothing("-"), plain, "-"),

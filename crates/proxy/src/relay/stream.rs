@@ -203,17 +203,6 @@ impl Stream {
         }
     }
 
-    /// The peer's end, when it has an IP address and is connected.
-    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
-        match self.kind {
-            Kind::Tcp => {
-                let address = rustix::net::getpeername(&self.fd).ok()??;
-                SocketAddr::try_from(address).ok()
-            }
-            Kind::Unix => None,
-        }
-    }
-
     /// Reads and drops what the peer sent so far, within a bound: a close with unread bytes would
     /// reset the connection instead of ending it. Returns how many bytes there were.
     pub(crate) fn discard_pending(&self) -> u64 {

@@ -11,7 +11,6 @@ use super::{Frontend, Place};
 use crate::backend::{Backend, Effort, Failure};
 use crate::end::End;
 use crate::log::{Counts, Details, Level, Peer, SessionRecord};
-use crate::relay::Stream;
 use crate::rules::Scene;
 use crate::server::Server;
 
@@ -172,13 +171,13 @@ impl Frontend {
 }
 
 /// What lines of the operator's own ask of a session.
-pub(super) fn details(scene: &Scene<'_>, session: u64, server: Option<&Stream>) -> Details {
+pub(super) fn details(scene: &Scene<'_>, session: u64) -> Details {
     let log = &scene.frontend.config.log;
     let lines = log.line.iter().chain(&log.structured);
     Details {
         frontend: scene.told.or_else(|| scene.arrival.address()),
-        own: server.and_then(Stream::local_address),
-        server: server.and_then(Stream::peer_address),
+        own: scene.reached.and_then(|reached| reached.from),
+        server: scene.reached.and_then(|reached| reached.to),
         session,
         line: scene.frontend.stats.lines.fetch_add(1, Relaxed),
         samples: lines

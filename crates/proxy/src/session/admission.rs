@@ -43,6 +43,7 @@ pub(super) fn scene<'a>(place: &'a Place, stream: &'a Stream, guest: &'a Guest) 
         accepted: guest.accepted,
         sent: &guest.sent,
         backend: None,
+        reached: None,
     }
 }
 

@@ -609,6 +609,12 @@ fn what_has_no_effect_is_said_once() {
         ],
     );
     check_line("acl x src 1.1.1.1\n option independent-streams", &[]);
+    check_line(
+        "option persist",
+        &[
+            "8:2: warning: 'option persist' has no effect: 'use-server' takes no server that is down: the client goes to another",
+        ],
+    );
     let loaded = load_text(&format!(
         "{TIMEOUTS}listen f\n bind :1\n  option  independent-streams\n"
     ))
