@@ -53,9 +53,8 @@ impl Streams {
                 Some(known) => Ok(known.clone()),
                 None => open(number)
                     .and_then(|file| start(number, file))
-                    .map(|new| {
-                        streams.insert(number, new.clone());
-                        new
+                    .inspect(|new| {
+                        streams.insert(number, Arc::clone(new));
                     }),
             }
         };
