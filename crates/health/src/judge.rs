@@ -230,7 +230,7 @@ fn judge_http(expect: &Expect, about: Circumstances, values: &Values<'_>) -> Jud
         };
     }
     let is_whole = answer.end == End::Complete || about.is_closed || about.is_full;
-    if answer.end == End::Malformed || (!is_whole && is_too_short(expect, answer.body.len())) {
+    if !is_whole && is_too_short(expect, answer.body.len()) {
         return Judgement::Wait;
     }
     if answer.body.is_empty() {
