@@ -223,11 +223,21 @@ impl<'a> Lexer<'a> {
                     .peek(0)
                     .zip(self.peek(1))
                     .and_then(|(high, low)| Some(high.to_digit(16)? * 16 + low.to_digit(16)?));
-                let character = code.and_then(char::from_u32);
-                self.push(character.ok_or_else(|| {
+                let code = code.ok_or_else(|| {
                     self.error(start, "'\\x' needs two hexadecimal digits after it")
-                })?);
+                })?;
                 self.at += 2;
+                match u8::try_from(code) {
+                    Ok(byte) if byte.is_ascii() => self.push(char::from(byte)),
+                    _ => {
+                        return Err(self.error(
+                            start,
+                            "words are text, in which no byte above \\x7f can stand by itself; \
+                             write the character, or the bytes in hexadecimal: 'tcp-check \
+                             send-binary', 'expect binary', 'expect rbinary'",
+                        ));
+                    }
+                }
             }
             // An unknown escape stands for itself.
             _ => {
@@ -372,6 +382,7 @@ mod tests {
         check("bind \"$1\"", 7);
         check("bind \"${HOME\"", 7);
         check("bind \\xg0", 6);
+        check("bind \\x7f\\x80", 10);
     }
 
     #[test]
