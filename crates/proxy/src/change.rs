@@ -273,6 +273,8 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
     use std::time::Duration;
 
     use evenkeel_health::{AgentReport, CheckOutcome, CheckStatus, parse_agent};
@@ -568,6 +570,27 @@ mod tests {
         assert_eq!(weight("source", b"0%\n"), 0);
         assert_eq!(weight("static-rr", b"50%\n"), 8);
         assert_eq!(weight("roundrobin", b"50%\n"), 4);
+    }
+
+    #[test]
+    fn an_agent_is_asked_in_maintenance_but_not_where_there_is_no_address() {
+        let generation =
+            testing::generation(" server a 127.0.0.1:1 check agent-check agent-port 9");
+        let backend = &generation.backends[0];
+        let state = &backend.servers[0].state;
+        let is_asked = |wanted| {
+            let mut context = Context::from_waker(Waker::noop());
+            pin!(state.asks_agent(wanted)).poll(&mut context).is_ready()
+        };
+        assert!(is_asked(true));
+        backend.set_admin(0, AdminState::Maint);
+        assert!(is_asked(true));
+        backend.set_resolved(0, false, "no address", "a.example");
+        assert!(is_asked(false));
+        backend.set_resolved(0, true, "resolves again", "a.example");
+        assert!(is_asked(true));
+        backend.enable_agent(0, false);
+        assert!(is_asked(false));
     }
 
     #[test]

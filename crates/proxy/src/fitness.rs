@@ -375,6 +375,12 @@ impl Fitness {
         self.checks_enabled && !self.admin.is_maint()
     }
 
+    /// Whether its agent is to be asked: in maintenance too, which it may end, but not where it is
+    /// not known to be anywhere.
+    pub(crate) fn wants_agent(&self) -> bool {
+        self.agent_enabled && !self.admin.unresolved
+    }
+
     /// Whether the file says `disabled`.
     pub(crate) fn is_disabled_by_file(&self) -> bool {
         self.said.disabled

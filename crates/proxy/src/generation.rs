@@ -326,6 +326,7 @@ impl Generation {
                     let server = &backend.servers[index];
                     let state = &server.state;
                     loop {
+                        state.asks_agent(true).await;
                         let mut moves = state.moves();
                         let address = state.address(&server.config.address);
                         let agent = asked_at(&agent, &state.fitness().places.agent, &address);
@@ -341,6 +342,7 @@ impl Generation {
                             }
                             // One that moved is asked at once.
                             _ = moves.changed() => {}
+                            () = state.asks_agent(false) => {}
                         }
                     }
                 });

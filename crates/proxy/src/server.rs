@@ -39,6 +39,8 @@ pub(crate) struct ServerState {
     pub(crate) observer: Observer,
     /// Whether checks run now.
     checks_run: watch::Sender<bool>,
+    /// Whether its agent is asked now.
+    asks_agent: watch::Sender<bool>,
     /// How often it moved to another address, or what checks it did.
     moves: watch::Sender<u64>,
     /// The server in each generation that still has connections.
@@ -58,6 +60,7 @@ impl ServerState {
             stats: ServiceStats::default(),
             is_moved: AtomicBool::new(false),
             checks_run: watch::Sender::new(fitness.wants_checks()),
+            asks_agent: watch::Sender::new(fitness.wants_agent()),
             moves: watch::Sender::new(0),
             fitness: Mutex::new(fitness),
             members: Mutex::default(),
@@ -93,6 +96,9 @@ impl ServerState {
         let wants_checks = fitness.wants_checks();
         self.checks_run
             .send_if_modified(|run| std::mem::replace(run, wants_checks) != wants_checks);
+        let wants_agent = fitness.wants_agent();
+        self.asks_agent
+            .send_if_modified(|ask| std::mem::replace(ask, wants_agent) != wants_agent);
         self.is_moved.store(fitness.is_moved(), Relaxed);
         self.room.set(&fitness, Instant::now());
         result
@@ -117,6 +123,13 @@ impl ServerState {
         let mut checks_run = self.checks_run.subscribe();
         // The sender lives as long as `self`.
         let _ = checks_run.wait_for(|&run| run == wanted).await;
+    }
+
+    /// Waits until its agent is to be asked (or, with `false`, until it is not).
+    pub(crate) async fn asks_agent(&self, wanted: bool) {
+        let mut asks_agent = self.asks_agent.subscribe();
+        // The sender lives as long as `self`.
+        let _ = asks_agent.wait_for(|&asks| asks == wanted).await;
     }
 
     /// Abandons connects in flight, and, where the configuration says so, sessions, in every
