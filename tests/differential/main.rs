@@ -28,5 +28,6 @@ mod resolvers;
 mod retries;
 mod rules;
 mod runtime;
+mod saved_states;
 mod server_states;
 mod timeouts;

@@ -15,8 +15,10 @@ use super::servers::OUTCOMES;
 const MOST_LINES: usize = 1_000_000;
 /// Where each field stands in a line.
 const FIELDS: usize = 25;
-/// Two bits of administrative state that a command sets.
+/// Bits of administrative state: maintenance, by a command or by `disabled` in the file; that
+/// `disabled`; drain.
 const FORCED_MAINT: u32 = 0x01;
+const DISABLED: u32 = 0x04;
 const FORCED_DRAIN: u32 = 0x08;
 /// And the one that says that a command gave the name to follow.
 const FQDN_SET: u32 = 0x40;
@@ -139,6 +141,7 @@ fn parse(line: &str) -> Result<Line<'_>, String> {
         saved: SavedServer {
             health,
             is_maint: admin & FORCED_MAINT != 0,
+            was_disabled: admin & DISABLED != 0,
             is_drain: admin & FORCED_DRAIN != 0,
             weight: (
                 number(7, "srv_uweight", 256)? as u16,
@@ -201,6 +204,7 @@ mod tests {
             SavedServer {
                 health: SavedHealth::Down,
                 is_maint: true,
+                was_disabled: false,
                 is_drain: true,
                 weight: (5, 10),
                 last_change: Duration::from_secs(39),

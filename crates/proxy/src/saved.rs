@@ -15,8 +15,10 @@ use crate::generation::Generation;
 pub struct SavedServer {
     /// What its checks and commands made of it.
     pub health: SavedHealth,
-    /// Whether a command put it in maintenance.
+    /// Whether it was in maintenance, by a command or the file.
     pub is_maint: bool,
+    /// Whether the file said `disabled` then: one that says otherwise now wins.
+    pub was_disabled: bool,
     /// Whether a command has it drain.
     pub is_drain: bool,
     /// The weight in force, and the file's of then: another one now wins.
@@ -73,8 +75,14 @@ impl Generation {
 }
 
 fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
-    fitness.admin.forced_maint = saved.is_maint;
-    fitness.admin.forced_drain = saved.is_drain;
+    let is_disabled = fitness.is_disabled_by_file();
+    let is_maint = if saved.was_disabled == is_disabled {
+        saved.is_maint
+    } else {
+        is_disabled
+    };
+    fitness.admin.forced_maint = is_maint;
+    fitness.admin.forced_drain = saved.is_drain && !is_maint;
     let (weight, configured) = saved.weight;
     if configured == fitness.configured_weight() {
         fitness.weight = weight;
@@ -105,7 +113,11 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
     }
     fitness.is_stopping = saved.health == SavedHealth::Stopping;
     // In maintenance it is down whatever its checks found.
-    if saved.is_maint {
+    if is_maint {
+        return;
+    }
+    // Nothing but that maintenance had it down.
+    if saved.is_maint && !is_checked {
         return;
     }
     match saved.health {
@@ -119,12 +131,14 @@ fn restore(fitness: &mut Fitness, saved: &SavedServer, has_agent: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fitness::AdminState;
     use crate::testing;
 
     fn saved() -> SavedServer {
         SavedServer {
             health: SavedHealth::Up,
             is_maint: false,
+            was_disabled: false,
             is_drain: false,
             weight: (1, 1),
             last_change: Duration::from_secs(9),
@@ -175,5 +189,61 @@ mod tests {
         let places = backend.servers[2].state.fitness().places.clone();
         assert_eq!((places.check.port, places.agent.port), (Some(77), 78));
         assert!(backend.servers[0].state.fitness().last_check.is_some());
+    }
+
+    /// What becomes of each saved state where the file says `disabled` and where it does not, as
+    /// HAProxy has it.
+    #[test]
+    fn maintenance_is_the_files_where_it_says_something_else() {
+        let generation = testing::generation(
+            " server checked 127.0.0.1:1 check\n server off 127.0.0.1:2 check disabled\n \
+             server plain 127.0.0.1:3",
+        );
+        let check = |(was_disabled, is_maint, is_drain), health, expected: [&str; 3]| {
+            // As they are after a start without a file of states.
+            for (index, is_disabled) in [false, true, false].into_iter().enumerate() {
+                generation.backends[0].change(index, Cause::Admin, |fitness| {
+                    fitness.set_admin(AdminState::Maint);
+                    fitness.admin.forced_drain = false;
+                });
+                if !is_disabled {
+                    generation.backends[0].set_admin(index, AdminState::Ready);
+                }
+            }
+            let saved = SavedServer {
+                was_disabled,
+                is_maint,
+                is_drain,
+                health,
+                ..saved()
+            };
+            generation.restore(&[
+                (0, 0, saved.clone()),
+                (0, 1, saved.clone()),
+                (0, 2, saved.clone()),
+            ]);
+            let status = |index| {
+                let now = Instant::now();
+                crate::observe::server(&generation.backends[0], index, now).status_text()
+            };
+            assert_eq!(
+                [0, 1, 2].map(status),
+                expected.map(str::to_owned),
+                "{saved:?}"
+            );
+        };
+        let (up, down) = (SavedHealth::Up, SavedHealth::Down);
+        // Neither, or a command put it in maintenance.
+        check((false, false, false), up, ["UP", "MAINT", "no check"]);
+        check((false, true, false), up, ["MAINT", "MAINT", "MAINT"]);
+        // Disabled by the file, and a command made it ready.
+        check((true, false, false), up, ["UP", "UP 1/3", "no check"]);
+        check((true, false, false), down, ["DOWN", "UP 1/3", "DOWN"]);
+        // Disabled by the file: it is back as its checks say, and without one at once.
+        check((true, true, false), up, ["UP", "MAINT", "no check"]);
+        check((true, true, false), down, ["DOWN", "MAINT", "no check"]);
+        // Draining, without and with `disabled`.
+        check((false, false, true), up, ["DRAIN", "MAINT", "DRAIN"]);
+        check((true, false, true), up, ["DRAIN", "DRAIN", "DRAIN"]);
     }
 }

@@ -4,6 +4,7 @@
 mod checks;
 mod health;
 mod http;
+mod last;
 mod load;
 mod log_lines;
 mod net;
@@ -56,6 +57,7 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         log_host: LogHost::Nobody,
         environment,
         names: HashMap::new(),
+        last: last::LastAddresses::default(),
         problems,
         resolvers: Vec::new(),
     };
@@ -163,6 +165,8 @@ struct Resolver<'a> {
     environment: &'a Environment<'a>,
     /// Every host name asked so far: a file names the same master many times.
     names: HashMap<String, Result<Vec<IpAddr>, String>>,
+    /// Where servers were when an earlier process ended.
+    last: last::LastAddresses,
     problems: Vec<Problem>,
     /// The sections of name servers.
     resolvers: Vec<crate::Resolvers>,

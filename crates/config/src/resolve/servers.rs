@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::checks::CheckSettings;
+use super::last::OfBackend;
 use super::load::{queueing, server_load};
 use super::runtime::saved_state;
 use super::{Resolver, limit, value};
@@ -21,8 +22,10 @@ impl Resolver<'_> {
     pub(super) fn backend(&mut self, draft: BackendDraft, id: u32, global: &Global) -> Backend {
         let mut check = self.check_settings(&draft);
         let connect_timeout = limit(draft.connect_timeout);
-        let servers = self.servers(draft.servers, &mut check);
         let saved_state = saved_state(draft.saved, &draft.name.value, &global.runtime);
+        let (name, environment) = (&draft.name.value, self.environment);
+        let last = self.last.of(name, saved_state.as_deref(), environment);
+        let servers = self.servers(draft.servers, &last, &mut check);
         Backend {
             position: draft.position,
             id,
@@ -57,7 +60,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn servers(&mut self, drafts: Vec<ServerDraft>, check: &mut CheckSettings) -> Vec<Server> {
+    fn servers(
+        &mut self,
+        drafts: Vec<ServerDraft>,
+        last: &OfBackend,
+        check: &mut CheckSettings,
+    ) -> Vec<Server> {
         let mut names: HashMap<String, Place> = HashMap::with_capacity(drafts.len());
         let mut ids: BTreeSet<u32> = BTreeSet::new();
         for draft in &drafts {
@@ -89,19 +97,25 @@ impl Resolver<'_> {
                 ids.insert(next);
                 next
             });
-            servers.extend(self.server(draft, id, check));
+            servers.extend(self.server(draft, id, last, check));
         }
         servers
     }
 
-    fn server(&mut self, draft: ServerDraft, id: u32, check: &mut CheckSettings) -> Option<Server> {
+    fn server(
+        &mut self,
+        draft: ServerDraft,
+        id: u32,
+        last: &OfBackend,
+        check: &mut CheckSettings,
+    ) -> Option<Server> {
         let source = value(draft.options.net.source.clone()).or_else(|| check.source.clone());
         let has_resolvers = draft.options.net.resolution.resolvers.is_some();
         let mut methods =
             value(draft.options.init_addr.clone()).unwrap_or_else(|| match has_resolvers {
                 // Who has resolvers need not be found at start.
-                true => vec![InitAddr::Libc, InitAddr::None],
-                false => vec![InitAddr::Libc],
+                true => vec![InitAddr::Last, InitAddr::Libc, InitAddr::None],
+                false => vec![InitAddr::Last, InitAddr::Libc],
             });
         if has_resolvers && draft.address.value.starts_with('_') {
             // A service, which only they find.
@@ -110,7 +124,8 @@ impl Resolver<'_> {
         if self.environment.allow_unresolved_servers {
             methods.push(InitAddr::None);
         }
-        let found = match self.server_address(&draft.address.value, &methods) {
+        let last = |name: &str| last.address(&draft.name.value, name);
+        let found = match self.server_address(&draft.address.value, &methods, &last) {
             Ok(found) => found,
             Err(message) => {
                 let message = format!("server '{}': {message}", draft.name.value);
@@ -162,7 +177,13 @@ impl Resolver<'_> {
         })
     }
 
-    fn server_address(&mut self, text: &str, methods: &[InitAddr]) -> Result<Found, String> {
+    /// `last` knows where the server was under a name.
+    fn server_address(
+        &mut self,
+        text: &str,
+        methods: &[InitAddr],
+        last: &dyn Fn(&str) -> Option<IpAddr>,
+    ) -> Result<Found, String> {
         let (family, host, port) = match address::parse(text)? {
             Address::Unix(path) => return Ok(Found::fixed(ServerAddress::Unix(path))),
             Address::Abstract(name) => return Ok(Found::fixed(ServerAddress::Abstract(name))),
@@ -178,7 +199,7 @@ impl Resolver<'_> {
                 ));
             }
             Host::Name(name) => {
-                let (ip, unresolved) = self.initial_address(&name, family, methods)?;
+                let (ip, unresolved) = self.initial_address(&name, family, methods, last(&name))?;
                 (ip, name, unresolved)
             }
         };
@@ -203,11 +224,16 @@ impl Resolver<'_> {
         name: &str,
         family: Family,
         methods: &[InitAddr],
+        last: Option<IpAddr>,
     ) -> Result<(IpAddr, bool), String> {
         let mut failure = None;
         for method in methods {
             match method {
-                InitAddr::Last => {}
+                InitAddr::Last => {
+                    if let Some(ip) = last.filter(|ip| family.admits(*ip)) {
+                        return Ok((ip, false));
+                    }
+                }
                 InitAddr::Libc => match self.lookup(name, family) {
                     Ok(ip) => return Ok((ip, false)),
                     Err(message) => failure = Some(message),

@@ -762,7 +762,7 @@ pub(super) static BACKEND: Section = Section {
         key(
             "init-addr",
             "list of `last`, `libc`, `none`, IP addresses",
-            "`[\"libc\"]`",
+            "`[\"last\", \"libc\"]`",
             "How a host name becomes an address at start, tried in this order; with `none` the server starts in maintenance rather than not at all.",
         ),
         key(
