@@ -125,6 +125,9 @@ fn levels_bound_what_a_visitor_may_do() {
     let denied = "Permission denied\n\n";
     assert_eq!(ask(&socket("user"), "clear counters"), denied);
     assert_eq!(ask(&socket("operator"), "clear counters"), "\n");
+    assert_eq!(ask(&socket("user"), "show startup-logs"), denied);
+    assert_ne!(ask(&socket("operator"), "show startup-logs"), denied);
+    assert_ne!(ask(&socket("user"), "show table"), denied);
     assert_eq!(ask(&socket("operator"), "disable server be/s"), denied);
     assert!(!ask(&socket("user"), "show stat").contains("127.0.0.1:1"));
     assert!(ask(&socket("operator"), "show stat").contains("127.0.0.1:1"));
