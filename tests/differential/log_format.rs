@@ -51,11 +51,11 @@ fn every_field_that_is_the_same_each_time() {
 fn flags_of_one_item_samples_and_names() {
     for format in [
         "LINE %{+Q}b|%s|%{+Q}[fe_name]|%(name)b",
-        "LINE %[src,ipmask(8)]|%[str(a#b)]|%[int(7)]|%[bool(true)]|%[be_name,upper]",
+        "LINE %[acl(here)] %[acl(!here,TRUE)] %[src,ipmask(8)]|%[str(a#b)]|%[int(7)]|%[bool(true)]|%[be_name,upper]",
         "%{+json}o %(line)[str(LINE)] %(be)b %(rc)rc %(id)ID %(B)B %(n)[int(-4)]",
         "LINE  two   spaces %b  %s",
     ] {
-        let body = format!("log-format \"{}\"", format);
+        let body = format!("acl here src 127.0.0.0/8\n    log-format \"{format}\"");
         let seen = same(&body, |lab| line(lab, &body));
         assert!(seen.is_none_or(|(_, text)| text.contains("be") || text.contains("BE")));
     }

@@ -212,10 +212,18 @@ impl Scene<'_> {
             }
             Fetch::AcceptDate(unit) => Sample::Int(unit.count(since_1970(self.accepted))),
             Fetch::Uuid => Sample::Text(Cow::Owned(uuid().into_bytes())),
+            Fetch::Acls(acls) => Sample::Bool(acls.iter().all(|(is_negated, acl)| {
+                let wanted = if *is_negated {
+                    Outcome::Fail
+                } else {
+                    Outcome::Pass
+                };
+                acl.judge(self) == wanted
+            })),
             // Whoever has bytes or a request to look into finds these himself; elsewhere conditions
             // that ask for them are refused.
             Fetch::Content(_) | Fetch::Http(_) => return None,
-            Fetch::Absent | Fetch::Acls(_) | Fetch::Unsupported(..) => return None,
+            Fetch::Absent | Fetch::Unsupported(..) => return None,
         })
     }
 

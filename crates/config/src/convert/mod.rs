@@ -673,8 +673,8 @@ mod tests {
     #[test]
     fn names_that_are_no_bare_keys_are_quoted() {
         check(
-            "[frontend.'a.b \"c\"']\nbind = ':1'\nbackend = 'ü'\n\
-             [backend.'ü'.servers]\n'1 2' = '10.0.0.1:1'",
+            "[frontend.'a.b']\nbind = ':1'\nbackend = 'u:u'\n\
+             [backend.'u:u'.servers]\n'1.2' = '10.0.0.1:1'",
         );
     }
 

@@ -34,7 +34,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::draft::{Draft, ResolversDraft, Spanned};
-use crate::resolve::{did_you_mean, or_slip};
+use crate::resolve::{did_you_mean, is_name_char, or_slip};
 use crate::slips::slip;
 use crate::{Environment, Place, Problem, Source};
 
@@ -524,8 +524,4 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
 }

@@ -79,7 +79,6 @@ pub(super) fn server(reader: &mut Reader<'_>, line: &Line<'_>) {
             "'server' needs a name and an address, such as: server cp1 10.0.1.11:6443 check";
         return reader.error(line.here(), message);
     };
-    check_server_name(reader, line, name);
     let text = super::lexer::expand_address(&address.text, &|name| reader.variable(name));
     let mut server = reader.proxy().default_server.clone();
     options::server(reader, line, &line.args()[2..], &mut server);
@@ -99,7 +98,6 @@ pub(super) fn server_template(reader: &mut Reader<'_>, line: &Line<'_>) {
                        server-template cp 3 masters.example:6443 check";
         return reader.error(line.here(), message);
     };
-    check_server_name(reader, line, prefix);
     let Some((first, last)) = template_range(&range.text) else {
         let message = format!(
             "'server-template' needs how many servers there are, or the first and last number, as \
@@ -141,16 +139,6 @@ fn template_range(text: &str) -> Option<(u32, u32)> {
         None => (1, text.parse().ok()?),
     };
     (first <= last).then_some((first, last))
-}
-
-fn check_server_name(reader: &mut Reader<'_>, line: &Line<'_>, name: &super::lexer::Word) {
-    if let Some(wrong) = name.text.chars().find(|c| !super::is_name_char(*c)) {
-        let message = format!(
-            "character '{wrong}' is not permitted in server name '{}'; use letters, digits and - _ . :",
-            name.text
-        );
-        reader.error(line.place(name), message);
-    }
 }
 
 pub(super) fn default_server(reader: &mut Reader<'_>, line: &Line<'_>) {

@@ -115,7 +115,7 @@ pub(super) static RULES: &[Rule] = &[
         "On a master the API server itself has port 6443: one of the two will not start.",
         "bind the virtual address, or another port"),
     rule(Warning, "vip-not-here", vip_not_here,
-        "HAProxy and evenkeel refuse to start while this machine does not have the address: the standby of keepalived is down when it is needed.",
+        "HAProxy refuses to start while this machine does not have the address: the standby of keepalived is down when it is needed. evenkeel starts.",
         "set net.ipv4.ip_nonlocal_bind=1 (and net.ipv6.ip_nonlocal_bind=1), or add 'transparent' to the bind"),
     rule(Warning, "open-stats", open_stats,
         "Anybody who reaches the port sees every server, address and error of the control plane.",

@@ -1,3 +1,5 @@
+//! Over 600 lines because it holds all words of `balance` and `hash-*`, both ways.
+//!
 //! How a server is chosen (HAProxy manual, `balance`, `hash-type`), and how that is written: the
 //! same words in haproxy.cfg and TOML.
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Resolver;
+use super::rules::Section;
 use crate::draft::{LogLinesDraft, Maybe, Spanned};
 use crate::log_format;
-use crate::rules::{self, Context, FrontendId};
-use crate::{Backend, Frontend, LogLine};
+use crate::rules::{self, Acls, Content, Context, Fetch, FrontendId};
+use crate::{Backend, BackendId, Frontend, LogLine};
 
 impl Resolver<'_> {
     /// Reads the lines of each frontend.
@@ -15,8 +16,12 @@ impl Resolver<'_> {
         drafts: &[LogLinesDraft],
         frontends: &mut [Frontend],
         backends: &[Backend],
+        sections: &[Section],
     ) {
         for (index, draft) in drafts.iter().enumerate() {
+            let id = frontends[index].id;
+            // The other half of a `listen` section.
+            let own = backends.iter().position(|backend| backend.id == id);
             let context = Context {
                 environment: self.environment,
                 frontends,
@@ -24,8 +29,17 @@ impl Resolver<'_> {
                 userlists: &[],
                 proxy: &frontends[index].name,
                 frontend: Some(FrontendId(index)),
-                backend: frontends[index].default_backend,
+                backend: own.map(BackendId),
                 acls: &[],
+            };
+            let of_this = |section: &&Section| section.frontend == Some(FrontendId(index));
+            let acls = sections.iter().find(of_this).map(|section| {
+                // Their mistakes are told with the rules.
+                Acls::read(&section.rules.acls, &context, &mut Vec::new()).all()
+            });
+            let context = Context {
+                acls: acls.as_deref().unwrap_or_default(),
+                ..context
             };
             let read = |name, draft| read(name, draft, &context);
             let lines = [
@@ -53,7 +67,12 @@ fn read(
     let Some(text) = draft else {
         return Ok(None);
     };
-    let sample = |sample: &str| rules::sample(sample, context);
+    let sample = |sample: &str| match rules::sample(sample, context)? {
+        (Fetch::Content(content), _) if content != Content::WaitEnd => Err(format!(
+            "'{sample}' is not known where a line is written: the client's bytes have gone on"
+        )),
+        found => Ok(found),
+    };
     let wrong = |message| Spanned::new(format!("'{name}': {message}"), text.place.clone());
     let line = log_format::parse(&text.value, &sample).map_err(wrong)?;
     Ok(Some(Arc::new(line)))

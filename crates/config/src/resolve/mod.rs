@@ -14,6 +14,7 @@ mod rules;
 mod runtime;
 mod servers;
 
+pub(crate) use servers::is_name_char;
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -115,7 +116,12 @@ pub(crate) fn resolve(draft: Draft, environment: &Environment<'_>) -> Result<Loa
         resolved_backends.push(resolver.backend(backend, id, &global));
     }
     resolver.link_tracking(&follows, &mut resolved_backends);
-    resolver.log_lines(&lines, &mut resolved_frontends, &resolved_backends);
+    resolver.log_lines(
+        &lines,
+        &mut resolved_frontends,
+        &resolved_backends,
+        &sections,
+    );
     rules::link(
         sections,
         &mut resolved_frontends,

@@ -18,6 +18,17 @@ use crate::{
 
 const DEFAULT_RETRIES: u32 = 3;
 
+/// Whether a name may have this character: commands, tables and state files are read by what
+/// others mean.
+pub(crate) fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':')
+}
+
+/// A character as a message can show it.
+fn shown(c: char) -> String {
+    format!("'{}'", c.escape_debug())
+}
+
 impl Resolver<'_> {
     pub(super) fn backend(&mut self, draft: BackendDraft, id: u32, global: &Global) -> Backend {
         let mut check = self.check_settings(&draft);
@@ -68,7 +79,20 @@ impl Resolver<'_> {
     ) -> Vec<Server> {
         let mut names: HashMap<String, Place> = HashMap::with_capacity(drafts.len());
         let mut ids: BTreeSet<u32> = BTreeSet::new();
+        let mut told: Option<&Place> = None;
         for draft in &drafts {
+            // All servers of a template stand at one place.
+            if told != Some(&draft.name.place)
+                && let Some(wrong) = draft.name.value.chars().find(|c| !is_name_char(*c))
+            {
+                told = Some(&draft.name.place);
+                let message = format!(
+                    "character {} is not permitted in server name '{}'; use letters, digits and - _ . :",
+                    shown(wrong),
+                    draft.name.value.escape_debug()
+                );
+                self.error(&draft.name.place, message);
+            }
             if let Some(first) = names.get(&draft.name.value) {
                 let message = format!(
                     "there is already a server '{}' at {}:{}; rename one",

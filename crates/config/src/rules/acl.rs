@@ -112,6 +112,11 @@ impl Acls {
         self.entry(draft);
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Acl>> {
+        self.known.iter().map(|known| known.acl.clone()).collect()
+    }
+
     /// Those that a rule of `section` at `place` may name.
     fn visible(&self, section: &Place, place: Option<&Place>) -> Vec<Arc<Acl>> {
         let known = self.known.iter().filter(|known| {

@@ -1,3 +1,5 @@
+//! Over 600 lines because it holds the table of fetches and what the rows are made of.
+//!
 //! Fetches: where a sample comes from (HAProxy manual, sections 7.3.2 to 7.3.6). What there is is
 //! a row of a table, here for what a connection and the process know of themselves, in
 //! [`content`](super::content) for what needs bytes of the client.

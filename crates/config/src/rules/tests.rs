@@ -527,6 +527,7 @@ proptest! {
 /// Arguments that a fetch needs.
 fn called(name: &str) -> String {
     let arguments = match name {
+        "srv_name" | "srv_id" => return name.to_owned(),
         name if name.starts_with("srv_") => "x/s",
         "be_conn" | "be_conn_free" | "be_sess_rate" | "nbsrv" | "connslots" | "queue"
         | "avg_queue" => "x",

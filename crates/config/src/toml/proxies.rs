@@ -16,6 +16,7 @@ use crate::draft::{
     InitAddr, LoadOptions, LogLinesDraft, Maybe, ProxyLog, QueueDraft, ServerDraft, ServerNet,
     ServerOptions, Spanned,
 };
+use crate::resolve::is_name_char;
 use crate::{Keepalive, OnMarkedDown, Place, SessionLogFormat};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,6 +42,18 @@ pub(crate) fn default_fastinter(inter: Duration) -> Duration {
     FASTINTER.min(inter)
 }
 
+/// Says what a proxy's name may not have. Names of servers are checked where all is linked.
+fn check_name(file: &File<'_>, name: &Spanned<String>) {
+    if let Some(wrong) = name.value.chars().find(|c| !is_name_char(*c)) {
+        let message = format!(
+            "character '{}' is not permitted in the name '{}'; use letters, digits and - _ . :",
+            wrong.escape_debug(),
+            name.value.escape_debug()
+        );
+        file.error(name.place.clone(), message);
+    }
+}
+
 pub(super) fn frontend(
     file: &File<'_>,
     name: Spanned<String>,
@@ -48,6 +61,7 @@ pub(super) fn frontend(
     position: usize,
 ) -> FrontendDraft {
     let place = name.place.clone();
+    check_name(file, &name);
     file.fields(&keys::FRONTEND, table, |fields| {
         let tcp_user_timeout = fields.take("tcp-user-timeout", limit);
         let tcp_user_timeout = or_default(tcp_user_timeout, TCP_USER_TIMEOUT, &place);
@@ -185,6 +199,7 @@ pub(super) fn backend(
     position: usize,
 ) -> BackendDraft {
     let place = name.place.clone();
+    check_name(file, &name);
     file.fields(&keys::BACKEND, table, |fields| {
         let mut options = server_options(file, fields);
         if let Some(header) = net::send_proxy(file, fields) {

@@ -1,3 +1,5 @@
+//! Over 600 lines because it goes through all tables of the language.
+//!
 //! What the TOML reader makes of whole files.
 
 use std::io;
@@ -92,7 +94,7 @@ disabled = true
 acl.port = "dst_port 6443"
 inspect-delay = "none"
 content = [{ do = "reject", if = "WAIT_END !port" }]
-use-server = [{ server = "c c", if = "port" }, { server = "b", unless = "{ be_conn gt 5 }" }]
+use-server = [{ server = "c:c", if = "port" }, { server = "b", unless = "{ be_conn gt 5 }" }]
 [backend.one.servers.a]
 address = "10.0.0.1"
 id = 3
@@ -114,7 +116,7 @@ check = { inter = "6s", fastinter = "1s", downinter = "8s", rise = 1, fall = 1, 
           address = "10.8.8.8", send-proxy = false }
 [backend.one.servers]
 b = { address = "nowhere:6443", check = false }
-"c c" = "ipv6@master1:6443"
+"c:c" = "ipv6@master1:6443"
 
 [frontend.two]
 bind = [":6001-6002", { address = "[::]:6443", name = "six", maxconn = 5, backlog = 6,
@@ -487,7 +489,7 @@ fn every_key_has_its_effect() {
     assert_eq!(config.resolvers[0].hold.other, Duration::ZERO);
     assert_eq!(
         (c.name.as_str(), c.on_marked_down),
-        ("c c", OnMarkedDown::Keep)
+        ("c:c", OnMarkedDown::Keep)
     );
     assert!(
         c.unresolved,
@@ -857,4 +859,20 @@ fn mistakes_in_rules_are_pointed_at() {
         "lb.toml:10:44: backend 'b': there is no server 's' for use-server",
     ];
     assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn names_have_no_characters_that_commands_and_tables_cut_at() {
+    let servers = r#"servers = { "a b" = "1.1.1.1:1", "c/d" = "1.1.1.1:2", "e\nf" = "1.1.1.1:3" }"#;
+    let found = problems(&format!(
+        "[frontend.\"x,y\"]\nbind = ':1'\nbackend = 'x'\n[backend.x]\n{servers}"
+    ));
+    for wrong in [
+        "character ',' is not permitted in the name 'x,y'",
+        "character ' ' is not permitted in server name 'a b'",
+        "character '/' is not permitted in server name 'c/d'",
+        "character '\\n' is not permitted in server name 'e\\nf'",
+    ] {
+        assert!(found.iter().any(|said| said.contains(wrong)), "{found:?}");
+    }
 }

@@ -1,3 +1,5 @@
+//! Over 600 lines because it goes through all that is said of a text.
+//!
 //! The reader and `resolve` together: text in, problems or configuration out. Here what is said
 //! about a text; what values come out, and whether HAProxy agrees, beside it.
 
@@ -683,4 +685,22 @@ fn arguments_that_are_too_many_or_missing() {
             "7:17: 'timeout client': time '25d' is too long; the longest is 2147483647 ms (24.8 days)",
         ],
     );
+}
+
+#[test]
+fn lines_name_acls_and_nothing_that_has_gone_by() {
+    let said = |sample: &str| {
+        let text = format!(
+            "{TIMEOUTS}listen f\n bind :1\n log stdout local0\n server s 1.1.1.1:1\n acl here src 10.0.0.0/8\n log-format \"{sample}\"\n"
+        );
+        load_text(&text)
+            .err()
+            .map(|problems| format!("{problems:?}"))
+    };
+    for sample in ["%[acl(here)]", "%[be_conn]", "%[wait_end]", "%[srv_name]"] {
+        assert_eq!(said(sample), None, "{sample}");
+    }
+    for sample in ["%[acl(gone)]", "%[req.len]", "%[req.ssl_sni]"] {
+        assert!(said(sample).is_some(), "{sample}");
+    }
 }
