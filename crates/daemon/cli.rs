@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,20 @@ pub(crate) enum Request {
     Keywords,
     /// `metrics`: print what is measured.
     Metrics,
+    /// `reload`, `upgrade`: have a running process do that, and say what came of it.
+    Order(Order),
 }
+
+/// What a running process is asked to do on its master's socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    /// The master's command.
+    pub(crate) command: &'static str,
+    pub(crate) socket: PathBuf,
+}
+
+/// Where the unit that comes with the package has the master's socket.
+const MASTER_SOCKET: &str = "/run/evenkeel/master.sock";
 
 /// For whom something is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +107,8 @@ pub(crate) struct Options {
     pub(crate) frontend_maxconn: Option<u32>,
     /// `-sf`, `-st`: processes to replace.
     pub(crate) replaces: Option<Replaces>,
+    /// `--stop-limit`: how long a drain may take.
+    pub(crate) stop_limit: Option<Duration>,
     /// `-dW`: a warning is a reason not to start.
     pub(crate) warnings_are_errors: bool,
     /// `-dr`: servers whose name does not resolve do not stop the start.
@@ -266,6 +282,15 @@ const FLAGS: &[Flag] = &[
         help: "share ports with these processes, then stop them (SIGTERM)",
         effect: Effect::Pids(Farewell::Terminate),
     },
+    take(
+        "--stop-limit",
+        "TIME",
+        "a drain (SIGUSR1) ends after so long, e.g. 30s: what is open then is cut",
+        |o, v| {
+            o.stop_limit = Some(evenkeel_config::parse_time(v)?);
+            Ok(())
+        },
+    ),
     set("-q", "be quiet: exit codes speak", |o| {
         o.verbosity = Verbosity::Quiet
     }),
@@ -436,6 +461,17 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "",
         "print which metrics there are and what they mean",
     ),
+    (
+        "reload",
+        "[-S SOCKET]",
+        "have the running process load its files again; exit code 1, and why, if it does not",
+    ),
+    (
+        "upgrade",
+        "[-S SOCKET]",
+        "have the running process give way to the program that is installed now; exit code 1, and \
+         why, if it stays",
+    ),
     ("help", "", "print this"),
 ];
 
@@ -530,6 +566,8 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
         ("keywords", []) => Ok(Request::Keywords),
         ("metrics", []) => Ok(Request::Metrics),
         ("help", []) => Ok(Request::Help),
+        ("reload", rest) => order("reload", rest).map(Request::Order),
+        ("upgrade", rest) => order("upgrade", rest).map(Request::Order),
         ("demo" | "keywords" | "metrics" | "help", [extra, ..]) => {
             Err(format!("{word} takes no argument, got '{extra}'"))
         }
@@ -537,6 +575,22 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
             "unknown command '{word}'; a configuration file is given with -f"
         )),
     }
+}
+
+fn order(command: &'static str, words: &[String]) -> Result<Order, String> {
+    let socket = match words {
+        [] => MASTER_SOCKET,
+        [option, socket] if option == "-S" => socket,
+        _ => {
+            return Err(format!(
+                "{command} takes -S and the master's socket, {MASTER_SOCKET} without, and nothing else"
+            ));
+        }
+    };
+    Ok(Order {
+        command,
+        socket: socket.into(),
+    })
 }
 
 fn lint(words: &[String]) -> Result<Request, String> {

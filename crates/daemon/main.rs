@@ -21,6 +21,7 @@ mod lookups;
 mod master;
 mod metrics_doc;
 mod notify;
+mod order;
 mod port_owner;
 mod prepare;
 mod recorder;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Ok(Request::Compatibility(survey)) => compatibility::run(&survey),
         Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
+        Ok(Request::Order(order)) => order::give(&order),
         Err(mistake) => misused(&mistake),
     };
     diagnostics::finish();

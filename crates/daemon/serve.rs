@@ -80,7 +80,7 @@ pub(crate) async fn serve(
                 if in_time {
                     tracing::info!("the last connection has ended");
                 } else {
-                    tracing::warn!("hard-stop-after has passed: the connections that were left are cut");
+                    tracing::warn!("the time to drain has passed: the connections that were left are cut");
                 }
                 control.end().await;
                 return Ok(Exit::Code(0));
@@ -331,7 +331,7 @@ impl Control {
     async fn end(self) {
         let (proxy, logs) = (self.proxy, self.logs);
         let end = async move {
-            proxy.drained().await;
+            proxy.drained(None).await;
             tokio::task::spawn_blocking(move || drop(proxy)).await
         };
         if tokio::time::timeout(LAST_WORDS, end).await.is_err() {
@@ -367,8 +367,9 @@ impl Control {
                 self.leave_metrics_to(count);
             }
         }
-        // Made once: hard-stop-after counts from here.
-        self.draining = Some(Box::pin(self.proxy.drained()));
+        // Made once: the limits count from here.
+        let limit = self.options.stop_limit;
+        self.draining = Some(Box::pin(self.proxy.drained(limit)));
     }
 
     /// `listeners` on the admin address, this process's own among them.

@@ -4,7 +4,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use crate::support::{Lab, Peer, Signal, loopback, until};
+use crate::support::balancer::Launch;
+use crate::support::{Lab, Peer, Program, Signal, loopback, until};
 
 #[test]
 fn draining_refuses_new_connections_and_ends_with_the_last_old_one() {
@@ -37,6 +38,32 @@ fn draining_refuses_new_connections_and_ends_with_the_last_old_one() {
             .any(|notice| notice.contains("STOPPING=1"))
     );
     assert_eq!(lab.syslog.session().end, "--");
+}
+
+/// Whatever the file says: it is the service manager that does not wait longer.
+#[test]
+fn a_drain_ends_at_the_stop_limit() {
+    let lab = Lab::of(Program::Evenkeel);
+    let echo = lab.echo();
+    let front = lab.address();
+    let launch = Launch {
+        arguments: ["--stop-limit", "300ms"].map(str::to_owned).to_vec(),
+        ..Launch::default()
+    };
+    let preamble = lab.preamble();
+    let preamble = preamble.replacen("global\n", "global\n    hard-stop-after 1h\n", 1);
+    let text = format!(
+        "{preamble}\nlisten api\n    bind {front}\n    server s1 {}\n",
+        echo.address()
+    );
+    let mut lb = lab.launch(&text, &launch);
+    let mut peer = Peer::connect(front);
+    peer.send("before");
+    peer.receive_exactly(6);
+    lb.signal(Signal::USR1);
+    assert_eq!(lb.exit().code(), Some(0));
+    lb.says("the connections that were left are cut");
+    assert_eq!(lab.syslog.session().end, "KC");
 }
 
 #[test]

@@ -69,6 +69,38 @@ fn a_reload_says_what_is_wrong_and_where() {
     assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 1.0);
 }
 
+/// `ExecReload=evenkeel reload`: `systemctl reload` fails where the file is bad, and says why.
+#[test]
+fn the_reload_command_says_what_came_of_it() {
+    let lab = Lab::of(Program::Evenkeel);
+    let (front, origin, master) = (lab.address(), lab.origin("server"), socket());
+    let path = master.to_str().unwrap();
+    let text = config(&lab, front, origin.address());
+    let reload = || lab.program().run(["reload", "-S", path]);
+    let nobody = reload();
+    assert_eq!(nobody.code(), 1);
+    assert!(nobody.stderr.contains("is evenkeel running"), "{nobody:?}");
+
+    let lb = start(&lab, &format!("{path},level,operator"), &text);
+    let good = reload();
+    assert_eq!(good.code(), 0, "{good:?}");
+    assert!(good.stdout.contains("Loading success."), "{good:?}");
+    std::fs::write(lb.file("lb.cfg"), text.replace("server s1", "servre s1")).unwrap();
+    let bad = reload();
+    assert_eq!(bad.code(), 1);
+    assert!(
+        bad.stderr.contains("lb.cfg:15:5: unknown keyword 'servre'"),
+        "{bad:?}"
+    );
+    assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 1.0);
+    drop(lb);
+
+    let _lb = start(&lab, &format!("{path},level,user"), &text);
+    let denied = reload();
+    assert_eq!(denied.code(), 1);
+    assert!(denied.stderr.contains("Permission denied"), "{denied:?}");
+}
+
 /// One that a script takes for an old worker's process and signals is nobody's.
 #[test]
 fn what_drains_has_a_number_that_is_no_process() {

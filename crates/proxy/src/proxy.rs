@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use evenkeel_config::Config;
 
@@ -200,10 +201,12 @@ impl Proxy {
         self.current.announce_stop();
     }
 
-    /// Waits until no session is left; what lives past `hard-stop-after`, counted from this call,
-    /// is ended. Whether all ended by themselves. Comes after [`drain`](Self::drain).
-    pub fn drained(&self) -> impl Future<Output = bool> + use<> {
-        let limit = self.current.config.global.hard_stop_after;
+    /// Waits until no session is left; what lives past `hard-stop-after`, or past `limit` if that
+    /// comes first, both counted from this call, is ended. Whether all ended by themselves. Comes
+    /// after [`drain`](Self::drain).
+    pub fn drained(&self, limit: Option<Duration>) -> impl Future<Output = bool> + use<> {
+        let configured = self.current.config.global.hard_stop_after;
+        let limit = configured.into_iter().chain(limit).min();
         let waits: Vec<_> = self
             .generations()
             .map(|generation| {
