@@ -7,6 +7,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::manual::completions::{SHELLS, Shell};
+use crate::manual::{PAGES, Page};
+
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -32,6 +35,10 @@ pub(crate) enum Request {
     Metrics,
     /// `reload`, `upgrade`: have a running process do that, and say what came of it.
     Order(Order),
+    /// `man`: a page of the manual, in roff.
+    Man(Page),
+    /// `completions`: what a shell offers after `evenkeel`.
+    Completions(Shell),
 }
 
 /// What a running process is asked to do on its master's socket.
@@ -472,6 +479,16 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "have the running process give way to the program that is installed now; exit code 1, and \
          why, if it stays",
     ),
+    (
+        "man",
+        "[evenkeel.8|evenkeel.toml.5|evenkeel-haproxy.cfg.5]",
+        "print a page of the manual, for man -l -",
+    ),
+    (
+        "completions",
+        "bash|zsh|fish",
+        "print what this shell needs to complete evenkeel's options",
+    ),
     ("help", "", "print this"),
 ];
 
@@ -565,6 +582,8 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
         ("compatibility", rest) => survey(rest).map(Request::Compatibility),
         ("keywords", []) => Ok(Request::Keywords),
         ("metrics", []) => Ok(Request::Metrics),
+        ("man", rest) => manual_page(rest),
+        ("completions", rest) => completions(rest),
         ("help", []) => Ok(Request::Help),
         ("reload", rest) => order("reload", rest).map(Request::Order),
         ("upgrade", rest) => order("upgrade", rest).map(Request::Order),
@@ -591,6 +610,31 @@ fn order(command: &'static str, words: &[String]) -> Result<Order, String> {
         command,
         socket: socket.into(),
     })
+}
+
+fn manual_page(words: &[String]) -> Result<Request, String> {
+    let page = match words {
+        [] => Some(Page::Program),
+        [name] => PAGES.into_iter().find(|page| page.name() == name),
+        _ => None,
+    };
+    page.map(Request::Man).ok_or_else(|| {
+        let names = PAGES.map(Page::name);
+        format!("man takes one of {}", names.join(", "))
+    })
+}
+
+fn completions(words: &[String]) -> Result<Request, String> {
+    let shell = match words {
+        [name] => SHELLS.into_iter().find(|(shell, _)| shell == name),
+        _ => None,
+    };
+    shell
+        .map(|(_, shell)| Request::Completions(shell))
+        .ok_or_else(|| {
+            let names = SHELLS.map(|(name, _)| name);
+            format!("completions takes one of {}", names.join(", "))
+        })
 }
 
 fn lint(words: &[String]) -> Result<Request, String> {
@@ -665,6 +709,38 @@ fn admin_address(text: &str) -> Result<SocketAddr, String> {
         None => text.parse(),
     }
     .map_err(|_| format!("'{text}' is not an address with a port, e.g. 127.0.0.1:9101"))
+}
+
+/// What the manual and shells are told of an option or a command.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Empty when nothing follows.
+    pub(crate) argument: &'static str,
+    /// Whether the argument stands right behind the name.
+    pub(crate) glued: bool,
+    pub(crate) help: &'static str,
+}
+
+/// The options: those with an effect, or those that are accepted without one.
+pub(crate) fn options(idle: bool) -> impl Iterator<Item = Entry> {
+    let chosen =
+        move |flag: &&Flag| idle == matches!(flag.effect, Effect::None(_) | Effect::NoneGlued(_));
+    FLAGS.iter().filter(chosen).map(|flag| Entry {
+        name: flag.name,
+        argument: flag.argument,
+        glued: matches!(flag.effect, Effect::NoneGlued(_)),
+        help: flag.help,
+    })
+}
+
+/// The commands.
+pub(crate) fn commands() -> impl Iterator<Item = Entry> {
+    COMMANDS.iter().map(|(name, argument, help)| Entry {
+        name,
+        argument,
+        glued: false,
+        help,
+    })
 }
 
 /// The help, made from the tables.
@@ -764,6 +840,32 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_and_completions_are_asked_for_by_name() {
+        assert_eq!(parsed("man"), Ok(Request::Man(Page::Program)));
+        assert_eq!(parsed("man evenkeel.toml.5"), Ok(Request::Man(Page::Toml)));
+        assert_eq!(
+            parsed("completions zsh"),
+            Ok(Request::Completions(Shell::Zsh))
+        );
+        for (line, expected) in [
+            ("man evenkeel", "man takes one of evenkeel.8, "),
+            ("completions", "completions takes one of bash, zsh, fish"),
+        ] {
+            let mistake = parsed(line).unwrap_err();
+            assert!(mistake.contains(expected), "{line}: {mistake}");
+        }
+        // The help, and so the completions, know the names that are taken.
+        for (command, names) in [
+            ("man", PAGES.map(Page::name)),
+            ("completions", SHELLS.map(|(name, _)| name)),
+        ] {
+            let entry = commands().find(|entry| entry.name == command).unwrap();
+            let shown = entry.argument.trim_matches(['[', ']']);
+            assert_eq!(shown, names.join("|"));
+        }
+    }
+
+    #[test]
     fn pids_end_at_the_next_option() {
         let finish = options("-f a -sf 12 34 -D");
         assert_eq!(
@@ -823,7 +925,10 @@ mod tests {
     #[test]
     fn every_command_is_understood() {
         for (word, argument, _) in COMMANDS {
-            let line = format!("{word} {argument}");
+            // `[a|b] C...`: one of them, and what may be left out, too.
+            let argument = argument.replace(['[', ']'], "");
+            let typed = argument.split(' ').map(|word| word.split('|').next());
+            let line = format!("{word} {}", typed.flatten().collect::<Vec<_>>().join(" "));
             assert!(parsed(&line).is_ok(), "{line}: {:?}", parsed(&line));
         }
     }

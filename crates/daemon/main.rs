@@ -18,6 +18,7 @@ mod inherit;
 mod keeper;
 mod limits;
 mod lookups;
+mod manual;
 mod master;
 mod metrics_doc;
 mod notify;
@@ -64,6 +65,8 @@ fn main() -> ExitCode {
         Ok(Request::Keywords) => show(evenkeel_config::keywords_markdown()),
         Ok(Request::Metrics) => show(metrics_doc::markdown()),
         Ok(Request::Order(order)) => order::give(&order),
+        Ok(Request::Man(page)) => show(manual::print(page)),
+        Ok(Request::Completions(shell)) => show(manual::completions::print(shell)),
         Err(mistake) => misused(&mistake),
     };
     diagnostics::finish();
