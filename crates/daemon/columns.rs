@@ -717,6 +717,44 @@ pub(crate) const OWN_BACKEND: &[Column] = &[
     .backend(|b| Count(b.fail_opens_total)),
 ];
 
+/// `haproxy_resolver_*{resolver,nameserver}`: what came of asking a name server, in the order of its
+/// snapshot. Gauges, as in HAProxy.
+pub(crate) const RESOLVER: [(&str, &str); 15] = [
+    ("sent", "Questions sent"),
+    ("send_error", "Questions that could not be sent"),
+    ("valid", "Answers that held an address"),
+    ("update", "Answers that changed an address"),
+    (
+        "cname",
+        "Answers with an alias (always 0: aliases are followed)",
+    ),
+    (
+        "cname_error",
+        "Aliases that led nowhere (always 0: see other)",
+    ),
+    ("any_err", "Answers without a record (always 0: see nx)"),
+    ("nx", "Answers that there is no such name"),
+    ("timeout", "Questions without an answer in time"),
+    ("refused", "Questions that the name server refused"),
+    ("other", "Answers that were of no use for another reason"),
+    (
+        "invalid",
+        "Answers that could not be read (always 0: see other)",
+    ),
+    (
+        "too_big",
+        "Answers that were too long (always 0: asked again over TCP)",
+    ),
+    (
+        "truncated",
+        "Answers that were cut short (always 0: asked again over TCP)",
+    ),
+    (
+        "outdated",
+        "Answers that came too late (always 0: see timeout)",
+    ),
+];
+
 /// `evenkeel_bind_address_present{proxy,address}`: a row of its own shape.
 pub(crate) const BIND_ADDRESS_PRESENT: (&str, &str) = (
     "bind_address_present",

@@ -7,7 +7,7 @@ use evenkeel_proxy::{BackendSnapshot, FrontendSnapshot};
 
 use crate::columns::{
     BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_BACKEND, OWN_FRONTEND, PROCESS,
-    ProcessColumn,
+    ProcessColumn, RESOLVER,
 };
 use crate::columns::{Value, View};
 
@@ -25,6 +25,7 @@ pub(crate) fn print(view: &View) -> String {
             metric.line(&mut text, labels, value(server));
         }
     }
+    resolvers(&mut text, view);
     process(&mut text, "evenkeel", OWN, view);
     frontends(&mut text, "evenkeel_frontend", OWN_FRONTEND, &labels);
     backends(&mut text, "evenkeel_backend", OWN_BACKEND, &labels);
@@ -101,6 +102,22 @@ fn backends(text: &mut String, prefix: &str, columns: &[Column], labels: &Labels
         let mut metric = Metric::new(prefix, column.name, column.kind, column.help);
         for (labels, backend) in &labels.backends {
             metric.line(text, labels, value(backend));
+        }
+    }
+}
+
+fn resolvers(text: &mut String, view: &View) {
+    for (position, (name, help)) in RESOLVER.into_iter().enumerate() {
+        let mut metric = Metric::new("haproxy_resolver", name, Kind::Gauge, help);
+        for section in &view.proxy.resolvers {
+            for (nameserver, counts) in &section.nameservers {
+                let labels = format!(
+                    "resolver=\"{}\",nameserver=\"{}\"",
+                    escaped(&section.name),
+                    escaped(nameserver)
+                );
+                metric.line(text, &labels, Value::Count(counts[position].1));
+            }
         }
     }
 }
@@ -427,6 +444,28 @@ pub(crate) mod tests {
                 "# TYPE haproxy_server_check_duration_seconds",
             ],
         );
+    }
+
+    #[test]
+    fn name_servers_have_haproxys_names_for_their_counters() {
+        let mut view = view(Vec::new());
+        let counts = evenkeel_health::NameTally::default().counts();
+        for ((name, _), (counter, _)) in RESOLVER.into_iter().zip(counts) {
+            assert_eq!(name, counter.replace("snd_error", "send_error"));
+        }
+        let mut number = 0;
+        let numbered = counts.map(|(counter, _)| {
+            number += 1;
+            (counter, number)
+        });
+        view.proxy.resolvers = vec![evenkeel_proxy::ResolversSnapshot {
+            name: "cluster".to_owned(),
+            nameservers: vec![("dns\"1".to_owned(), numbered)],
+        }];
+        let text = print(&view);
+        let timeouts = "haproxy_resolver_timeout{resolver=\"cluster\",nameserver=\"dns\\\"1\"} 9";
+        assert!(text.lines().any(|line| line == timeouts), "{text}");
+        assert!(text.contains("# TYPE haproxy_resolver_sent gauge\n"));
     }
 
     #[test]

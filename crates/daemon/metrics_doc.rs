@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::columns::{
-    BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_BACKEND, OWN_FRONTEND, PROCESS,
+    BIND_ADDRESS_PRESENT, COLUMNS, Column, Kind, OWN, OWN_BACKEND, OWN_FRONTEND, PROCESS, RESOLVER,
 };
 use crate::recorder::RECORDED;
 
@@ -47,10 +47,6 @@ const ABSENT: &[(&str, &str)] = &[
         "failed_resolutions",
         "names are looked up at start and reload",
     ),
-    (
-        "haproxy_resolver_",
-        "see `show resolvers` on the stats socket",
-    ),
     ("haproxy_listener_", "counted by frontend"),
 ];
 
@@ -90,6 +86,15 @@ pub(crate) fn markdown() -> String {
         "haproxy_server",
         "`proxy`, `server`; `status` and `check_status` also `state`",
         of(COLUMNS, |c| c.server.is_some()),
+    );
+    section(
+        &mut page,
+        "Name servers (HAProxy has these with `?extra-counters`)",
+        "haproxy_resolver",
+        "`resolver`, `nameserver`",
+        RESOLVER
+            .into_iter()
+            .map(|(name, help)| (name, Kind::Gauge, help)),
     );
     let own = OWN
         .iter()
@@ -203,6 +208,12 @@ mod tests {
             PROCESS
                 .iter()
                 .map(|c| (format!("haproxy_process_{}", c.name), c.kind.name())),
+        );
+        let gauge = Kind::Gauge.name();
+        ours.extend(
+            RESOLVER
+                .iter()
+                .map(|(name, _)| (format!("haproxy_resolver_{name}"), gauge)),
         );
         for column in COLUMNS {
             for (scope, is_in) in [
