@@ -244,6 +244,6 @@ mod tests {
         check((true, true, false), down, ["DOWN", "MAINT", "no check"]);
         // Draining, without and with `disabled`.
         check((false, false, true), up, ["DRAIN", "MAINT", "DRAIN"]);
-        check((true, false, true), up, ["DRAIN", "DRAIN", "DRAIN"]);
+        check((true, false, true), up, ["DRAIN", "DRAIN 1/3", "DRAIN"]);
     }
 }
