@@ -1,0 +1,215 @@
+//! The service as systemd runs it: what it may do, what it says, and what becomes of it when it fails.
+
+use std::net::TcpStream;
+
+use crate::machine::with_machine;
+use crate::parcel::{CONFIG, FRONT, install, install_configured};
+use crate::support::until;
+
+#[test]
+fn it_runs_with_the_rights_that_are_promised() {
+    with_machine(
+        "behaviour::it_runs_with_the_rights_that_are_promised",
+        |machine| {
+            install_configured(machine);
+            let pid = machine.main_pid();
+            let status = machine.sh(&format!("cat /proc/{pid}/status"));
+            let user = machine.sh("id -u evenkeel");
+            let field = |name: &str| {
+                let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+                line.split_once(':')
+                    .unwrap()
+                    .1
+                    .split_whitespace()
+                    .next()
+                    .unwrap()
+                    .to_owned()
+            };
+            assert_eq!(field("Uid"), user.trim());
+            assert_ne!(field("Uid"), "0");
+            // CAP_NET_BIND_SERVICE is the tenth bit.
+            for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+                assert_eq!(field(set), "0000000000000400", "{set}");
+            }
+            assert_eq!(field("NoNewPrivs"), "1");
+            assert_eq!(field("Seccomp"), "2");
+
+            // What its user cannot read stays unread, and what it cannot write unwritten.
+            machine.write(
+                "/etc/evenkeel/shadow.cfg",
+                "defaults\n  timeout client 1m\n  timeout server 1m\n  timeout connect 1s\n\
+             frontend f\n  mode tcp\n  bind 127.0.0.1:6443\n  acl secret src -f /etc/shadow\n  \
+             tcp-request connection reject if secret\n  default_backend b\n\
+             backend b\n  mode tcp\n  server s 127.0.0.11:6443\n",
+            );
+            machine.write(
+                "/etc/default/evenkeel",
+                "EVENKEEL_CONFIG=/etc/evenkeel/shadow.cfg\n",
+            );
+            assert!(
+                !machine
+                    .try_sh("systemctl restart evenkeel")
+                    .status
+                    .success()
+            );
+            let journal = machine.journal();
+            assert!(
+                journal.contains("/etc/shadow")
+                    && journal.to_lowercase().contains("permission denied"),
+                "{journal}"
+            );
+        },
+    );
+}
+
+#[test]
+fn its_unit_is_hardened() {
+    with_machine("behaviour::its_unit_is_hardened", |machine| {
+        install_configured(machine);
+        let report = machine.sh("systemd-analyze security --no-pager evenkeel.service | tail -n 1");
+        eprintln!("systemd-analyze security: {}", report.trim());
+        let score = report
+            .split_once(": ")
+            .and_then(|(_, rest)| rest.split_whitespace().next());
+        let score: f64 = score.unwrap().parse().unwrap();
+        assert!(score <= 2.0, "{report}");
+    });
+}
+
+#[test]
+fn a_reload_with_a_mistake_fails_and_says_why() {
+    with_machine(
+        "behaviour::a_reload_with_a_mistake_fails_and_says_why",
+        |machine| {
+            install_configured(machine);
+            let before = machine.main_pid();
+            machine.sh("systemctl reload evenkeel");
+            machine.write(
+                "/etc/evenkeel/evenkeel.toml",
+                CONFIG.replace("backend = \"masters\"", "backend = \"master\""),
+            );
+            assert!(!machine.try_sh("systemctl reload evenkeel").status.success());
+            let journal = machine.journal();
+            assert!(journal.contains("evenkeel.toml:4:"), "{journal}");
+            assert_eq!(machine.main_pid(), before);
+            assert!(machine.is_active());
+            machine.write("/etc/evenkeel/evenkeel.toml", CONFIG);
+            machine.sh("systemctl reload evenkeel");
+            assert_eq!(machine.main_pid(), before);
+        },
+    );
+}
+
+#[test]
+fn one_that_is_killed_or_hangs_is_started_again() {
+    with_machine(
+        "behaviour::one_that_is_killed_or_hangs_is_started_again",
+        |machine| {
+            install_configured(machine);
+            // The same as in the unit, sooner.
+            machine.sh(
+            "mkdir -p /etc/systemd/system/evenkeel.service.d && \
+             printf '[Service]\\nWatchdogSec=2\\nWatchdogSignal=SIGKILL\\n' >/etc/systemd/system/evenkeel.service.d/test.conf && \
+             systemctl daemon-reload && systemctl restart evenkeel",
+        );
+            for (signal, result) in [("KILL", "status=9/KILL"), ("STOP", "watchdog")] {
+                let before = machine.main_pid();
+                machine.sh(&format!("kill -s {signal} {before}"));
+                until("another process", || {
+                    let active = machine.is_active();
+                    Some(machine.main_pid()).filter(|pid| active && *pid != before && *pid != 0)
+                });
+                assert!(TcpStream::connect(FRONT).is_ok());
+                let journal = machine.journal();
+                assert!(journal.contains(result), "{signal}: {journal}");
+            }
+        },
+    );
+}
+
+#[test]
+fn the_journal_has_its_messages_with_priorities_and_one_time() {
+    with_machine(
+        "behaviour::the_journal_has_its_messages_with_priorities_and_one_time",
+        |machine| {
+            install(machine, "0.1.0-1");
+            machine.sh("systemctl is-active evenkeel");
+            // Nobody answers at the sample's addresses.
+            let said = until("a message about a server that is down", || {
+                let said = machine.sh("journalctl -u evenkeel _COMM=evenkeel -o json --output-fields=PRIORITY,MESSAGE --no-pager");
+                said.contains("is DOWN").then_some(said)
+            });
+            let mut priorities = Vec::new();
+            for line in said.lines() {
+                let field = |name: &str| {
+                    let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+                    Some(rest.split('"').next().unwrap().to_owned())
+                };
+                let (Some(priority), Some(message)) = (field("PRIORITY"), field("MESSAGE")) else {
+                    panic!("no priority or no text: {line}");
+                };
+                assert!(
+                    !message.starts_with('<'),
+                    "a priority is left in the text: {message}"
+                );
+                let has_time = message
+                    .split_whitespace()
+                    .next()
+                    .unwrap_or("")
+                    .contains(':')
+                    && message.starts_with(|c: char| c.is_ascii_digit());
+                assert!(!has_time, "a second time: {message}");
+                priorities.push(priority);
+            }
+            assert!(
+                priorities.iter().any(|level| level == "6" || level == "5"),
+                "{said}"
+            );
+            assert!(
+                priorities.iter().any(|level| level <= &"4".to_owned()),
+                "{said}"
+            );
+        },
+    );
+}
+
+/// `EVENKEEL_CONFIG=/etc/haproxy/haproxy.cfg` with the file that Debian's haproxy brings.
+#[test]
+fn debians_own_haproxy_cfg_is_served() {
+    with_machine("behaviour::debians_own_haproxy_cfg_is_served", |machine| {
+        install(machine, "0.1.0-1");
+        // What Debian's package of HAProxy leaves on a machine.
+        machine.sh(
+            "useradd --system --user-group --home-dir /var/lib/haproxy --create-home haproxy && \
+             mkdir -p /etc/haproxy/errors && touch /etc/haproxy/errors/400.http /etc/haproxy/errors/503.http /etc/haproxy/errors/504.http",
+        );
+        let file = include_str!("../../config/debian-default.cfg")
+            .replace("10.0.1.10:6443", FRONT)
+            .replace("10.0.1.11", "127.0.0.11")
+            .replace("10.0.1.12", "127.0.0.12");
+        machine.write("/etc/haproxy/haproxy.cfg", file);
+        machine.write(
+            "/etc/default/evenkeel",
+            "EVENKEEL_CONFIG=/etc/haproxy/haproxy.cfg\n",
+        );
+        machine.sh(
+            "mkdir -p /etc/systemd/system/evenkeel.service.d && \
+             cp /usr/share/doc/evenkeel/examples/haproxy-drop-in.conf /etc/systemd/system/evenkeel.service.d/haproxy.conf && \
+             systemctl daemon-reload && systemctl restart evenkeel",
+        );
+        let pid = machine.main_pid();
+        let user = machine.sh("id -u haproxy");
+        let status = machine.sh(&format!("grep Uid /proc/{pid}/status"));
+        assert_eq!(
+            status.split_whitespace().nth(1),
+            Some(user.trim()),
+            "{status}"
+        );
+        let ours = machine.sh(&format!("readlink /proc/{pid}/root"));
+        assert_eq!(ours.trim(), "/var/lib/haproxy");
+        machine.sh("test -S /run/haproxy/admin.sock");
+        assert!(TcpStream::connect(FRONT).is_ok());
+        machine.sh("systemctl reload evenkeel");
+        assert_eq!(machine.main_pid(), pid);
+    });
+}

@@ -1,0 +1,118 @@
+//! What installing puts on a machine, and what removing leaves.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::machine::with_machine;
+use crate::parcel::{FRONT, deb, install, install_configured};
+use crate::support::not_run;
+
+#[test]
+fn lintian_finds_no_error() {
+    if !std::path::Path::new("/usr/bin/lintian").exists() {
+        return not_run(
+            "package lintian",
+            "no lintian (Debian's package lintian has it)",
+        );
+    }
+    if !std::path::Path::new("/usr/bin/dpkg-deb").exists() {
+        return not_run("package lintian", "no dpkg-deb");
+    }
+    let output = Command::new("lintian")
+        .args(["--fail-on", "error", "--allow-root"])
+        .arg(deb("0.1.0-1"))
+        .output()
+        .unwrap();
+    let found = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{found}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn it_starts_when_it_is_installed_and_brings_what_belongs_to_it() {
+    with_machine(
+        "install::it_starts_when_it_is_installed_and_brings_what_belongs_to_it",
+        |machine| {
+            install(machine, "0.1.0-1");
+            machine.sh("systemctl is-active evenkeel && systemctl is-enabled evenkeel");
+            let files = machine.sh("dpkg -L evenkeel");
+            for file in [
+                "/usr/sbin/evenkeel",
+                "/usr/lib/systemd/system/evenkeel.service",
+                "/usr/share/man/man8/evenkeel.8.gz",
+                "/usr/share/man/man5/evenkeel.toml.5.gz",
+                "/usr/share/man/man5/evenkeel-haproxy.cfg.5.gz",
+                "/usr/share/bash-completion/completions/evenkeel",
+                "/usr/share/zsh/vendor-completions/_evenkeel",
+                "/usr/share/fish/vendor_completions.d/evenkeel.fish",
+                "/usr/lib/sysusers.d/evenkeel.conf",
+                "/usr/lib/sysctl.d/50-evenkeel.conf",
+                "/usr/share/doc/evenkeel/copyright",
+                "/usr/share/doc/evenkeel/README.md",
+            ] {
+                assert!(
+                    files.lines().any(|line| line.starts_with(file)),
+                    "{file} is not in\n{files}"
+                );
+            }
+            let conffiles = machine.sh("dpkg-query -W -f '${Conffiles}' evenkeel");
+            for file in ["/etc/evenkeel/evenkeel.toml", "/etc/default/evenkeel"] {
+                assert!(conffiles.contains(file), "{conffiles}");
+            }
+        },
+    );
+}
+
+/// HAProxy, most often.
+#[test]
+fn a_port_that_another_program_has_does_not_break_the_installation() {
+    with_machine(
+        "install::a_port_that_another_program_has_does_not_break_the_installation",
+        |machine| {
+            let other = TcpListener::bind(FRONT).unwrap();
+            install(machine, "0.1.0-1");
+            assert!(!machine.is_active());
+            let journal = machine.journal();
+            assert!(journal.contains(FRONT), "{journal}");
+            let state = machine.sh("dpkg-query -W -f '${Status}' evenkeel");
+            assert_eq!(state, "install ok installed");
+            drop(other);
+            machine.sh("systemctl reset-failed evenkeel; systemctl restart evenkeel && systemctl is-active evenkeel");
+        },
+    );
+}
+
+#[test]
+fn remove_keeps_the_configuration_and_purge_leaves_nothing() {
+    with_machine(
+        "install::remove_keeps_the_configuration_and_purge_leaves_nothing",
+        |machine| {
+            let everything = "find / -xdev \\( -path /proc -o -path /sys -o -path /run/user -o -path /var/log \
+                          -o -path /var/lib/dpkg -o -path /tmp -o -path /root -o -path /var/cache \\) -prune -o -print | sort";
+            let before = machine.sh(everything);
+            install_configured(machine);
+            machine.sh("touch /var/lib/evenkeel/state");
+
+            machine.sh("dpkg -r evenkeel");
+            assert!(!machine.is_active());
+            machine.sh("test -e /etc/evenkeel/evenkeel.toml && test -e /var/lib/evenkeel/state");
+            machine.sh("! test -e /usr/sbin/evenkeel");
+
+            machine.sh("dpkg -P evenkeel");
+            let after = machine.sh(everything);
+            let left: Vec<&str> = after
+                .lines()
+                .filter(|line| {
+                    line.contains("evenkeel") && !before.lines().any(|known| known == *line)
+                })
+                .collect();
+            assert_eq!(left, [""; 0]);
+            machine.sh("! getent passwd evenkeel && ! getent group evenkeel");
+            let units = machine.sh("systemctl list-units --all --no-legend 'evenkeel*'");
+            assert_eq!(units.trim(), "");
+        },
+    );
+}

@@ -1,0 +1,237 @@
+//! A Debian with systemd, booted by systemd-nspawn inside namespaces of the test's own: when the test
+//! ends, however it ends, the kernel ends every process of it. The tree that it boots is only read.
+
+use std::env;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, Output, Stdio};
+use std::thread;
+
+use crate::support::{not_run, until};
+
+/// Set for the process that is inside.
+const INSIDE: &str = "EVENKEEL_PACKAGE_INSIDE";
+
+/// What the tests start, with the Debian package that has it.
+const TOOLS: [(&str, &str); 5] = [
+    ("systemd-nspawn", "systemd-container"),
+    ("unshare", "util-linux"),
+    ("nsenter", "util-linux"),
+    ("ip", "iproute2"),
+    ("dpkg-deb", "dpkg"),
+];
+
+/// Runs `body` with a freshly booted machine; `name` is the full name of the test that calls.
+pub(crate) fn with_machine(name: &str, body: fn(&Machine)) {
+    if env::var_os(INSIDE).is_some() {
+        end_with_parent();
+        return body(&Machine::boot());
+    }
+    if let Some(why) = missing() {
+        return not_run(&format!("package {name}"), &why);
+    }
+    let mut child = Command::new("unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
+        .arg(env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        // Held open for as long as this process lives: see end_with_parent.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let held = child.stdin.take();
+    let output = child.wait_with_output().unwrap();
+    drop(held);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{name}: {}\n{stdout}",
+        output.status
+    );
+    assert!(
+        stdout.contains("1 passed"),
+        "no test is called {name}:\n{stdout}"
+    );
+}
+
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("it boots a machine, for which it must be root".to_owned());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    for (tool, package) in TOOLS {
+        if !env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
+            return Some(format!(
+                "{tool} is missing (Debian's package {package} has it)"
+            ));
+        }
+    }
+    let tree = tree();
+    if !tree.join("usr/lib/systemd/systemd").exists() {
+        return Some(format!(
+            "no Debian in {}: tests/run makes it",
+            tree.display()
+        ));
+    }
+    // Booting takes mounts and groups of processes that a container may not have.
+    let output = Command::new("unshare")
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec systemd-nspawn -q --keep-unit --register=no --volatile=overlay -D \"$0\" true"])
+        .arg(tree)
+        .output()
+        .unwrap();
+    (!output.status.success()).then(|| {
+        let why = String::from_utf8_lossy(&output.stderr);
+        format!("systemd-nspawn does not work here: {}", why.trim())
+    })
+}
+
+/// Where tests/run keeps the Debian that is booted.
+fn tree() -> PathBuf {
+    let trees = env::var_os("EVENKEEL_ORACLE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oracle"),
+        PathBuf::from,
+    );
+    trees.join("bookworm-systemd")
+}
+
+/// A test run that is killed takes this process with it: our standard input ends with it.
+fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(1);
+    });
+}
+
+/// A machine that runs.
+pub(crate) struct Machine {
+    nspawn: Child,
+    /// The process id of its init, as we see it.
+    leader: u32,
+}
+
+impl Machine {
+    fn boot() -> Self {
+        let run = |command: &str| {
+            let status = Command::new("sh").args(["-c", command]).status().unwrap();
+            assert!(status.success(), "{command}");
+        };
+        run("mount -t tmpfs tmpfs /run && ip link set lo up");
+        let log = fs::File::create("/run/boot.log").unwrap();
+        let mut nspawn = Command::new("systemd-nspawn")
+            .args([
+                "--quiet",
+                "--keep-unit",
+                "--register=no",
+                "--resolv-conf=off",
+            ])
+            .args([
+                "--machine=lb",
+                "--volatile=overlay",
+                "--boot",
+                "--directory",
+            ])
+            .arg(tree())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", nspawn.id());
+        let leader = until("a machine that has booted", || {
+            if nspawn.try_wait().unwrap().is_some() {
+                let log = fs::read_to_string("/run/boot.log").unwrap_or_default();
+                panic!("the machine did not boot: {log}");
+            }
+            // The first child is one of nspawn's own, which makes the init and goes.
+            let children = fs::read_to_string(&children).ok()?;
+            let leader = children.split_whitespace().next()?.parse().ok()?;
+            let output = inside(leader, "systemctl is-system-running").output();
+            let state = String::from_utf8(output.unwrap().stdout).unwrap();
+            matches!(state.trim(), "running" | "degraded").then_some(leader)
+        });
+        Self { nspawn, leader }
+    }
+
+    /// Runs a line of shell as root of the machine.
+    pub(crate) fn try_sh(&self, line: &str) -> Output {
+        inside(self.leader, line).output().unwrap()
+    }
+
+    /// The same; it must succeed. What it printed.
+    #[track_caller]
+    pub(crate) fn sh(&self, line: &str) -> String {
+        let output = self.try_sh(line);
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{line}: {}\n{stdout}{stderr}",
+            output.status
+        );
+        stdout
+    }
+
+    /// Puts a file into the machine.
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = format!("/proc/{}/root{path}", self.leader);
+        fs::write(path, content).unwrap();
+    }
+
+    pub(crate) fn copy_in(&self, from: &Path, to: &str) {
+        self.write(to, fs::read(from).unwrap());
+    }
+
+    /// What the service said, but for the lines of sessions.
+    pub(crate) fn journal(&self) -> String {
+        let output = self.try_sh("journalctl --no-pager -o short-precise -u evenkeel | grep -v '/[0-9]* 0/0$' | tail -n 60");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The process id of the service, as the machine sees it.
+    pub(crate) fn main_pid(&self) -> u32 {
+        let shown = self.sh("systemctl show -P MainPID evenkeel");
+        shown.trim().parse().unwrap()
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.try_sh("systemctl is-active -q evenkeel")
+            .status
+            .success()
+    }
+}
+
+fn inside(leader: u32, line: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command
+        .args(["--target", &leader.to_string(), "--all", "env", "-i"])
+        .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .args([
+            "LC_ALL=C",
+            "DEBIAN_FRONTEND=noninteractive",
+            "sh",
+            "-c",
+            line,
+        ])
+        .stdin(Stdio::null());
+    command
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.journal());
+        }
+        let _ = self.nspawn.kill();
+        let _ = self.nspawn.wait();
+    }
+}
