@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use crate::machine::with_machine;
-use crate::parcel::{FRONT, deb, install, install_configured};
+use crate::parcel::{FRONT, deb, install, install_configured, missing};
 use crate::support::not_run;
 
 #[test]
@@ -15,8 +15,8 @@ fn lintian_finds_no_error() {
             "no lintian (Debian's package lintian has it)",
         );
     }
-    if !std::path::Path::new("/usr/bin/dpkg-deb").exists() {
-        return not_run("package lintian", "no dpkg-deb");
+    if let Some(why) = missing() {
+        return not_run("package lintian", &why);
     }
     let output = Command::new("lintian")
         .args(["--fail-on", "error", "--allow-root"])

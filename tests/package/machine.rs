@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Output, Stdio};
 use std::thread;
 
+use crate::parcel;
 use crate::support::{not_run, until};
 
 /// Set for the process that is inside.
 const INSIDE: &str = "EVENKEEL_PACKAGE_INSIDE";
 
 /// What the tests start, with the Debian package that has it.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 4] = [
     ("systemd-nspawn", "systemd-container"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("ip", "iproute2"),
-    ("dpkg-deb", "dpkg"),
 ];
 
 /// Runs `body` with a freshly booted machine; `name` is the full name of the test that calls.
@@ -74,6 +74,9 @@ fn missing() -> Option<String> {
                 "{tool} is missing (Debian's package {package} has it)"
             ));
         }
+    }
+    if let Some(why) = parcel::missing() {
+        return Some(why);
     }
     let tree = tree();
     if !tree.join("usr/lib/systemd/systemd").exists() {

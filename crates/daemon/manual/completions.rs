@@ -174,6 +174,7 @@ fn fish() -> String {
             let _ = writeln!(text, "complete -c evenkeel {seen} -F");
         }
     }
+    let subcommands = names(cli::commands());
     for entry in all_options().filter(|entry| entry.name != "--") {
         let name = match (entry.name.strip_prefix("--"), entry.name.strip_prefix('-')) {
             (Some(long), _) => format!("-l {long}"),
@@ -186,7 +187,10 @@ fn fish() -> String {
             (false, _) => "",
         };
         let help = quoted(entry.help);
-        let _ = writeln!(text, "complete -c evenkeel {name}{argument} -d '{help}'");
+        let _ = writeln!(
+            text,
+            "complete -c evenkeel -n 'not __fish_seen_subcommand_from {subcommands}' {name}{argument} -d '{help}'"
+        );
     }
     text
 }
