@@ -249,7 +249,10 @@ backend be
             let shown = if line.starts_with("show stat") {
                 let statuses = stat(&socket);
                 let status = |row: &BTreeMap<String, String>| {
-                    // Its check may fail before or after this.
+                    // Their checks may fail before or after this.
+                    if ["own", "port"].contains(&&*row["svname"]) {
+                        return row["svname"].clone();
+                    }
                     let cells = [
                         "svname",
                         "status",
@@ -264,8 +267,8 @@ backend be
             } else if line.starts_with("show servers state") {
                 let timeless = |line: &str| {
                     let words = line.split(' ').enumerate();
-                    // Time, what the first check found, and whether one runs.
-                    let words = words.filter(|(at, _)| ![9, 10, 11, 12, 13, 14].contains(at));
+                    // State, time, what the first check found, and whether one runs.
+                    let words = words.filter(|(at, _)| ![5, 9, 10, 11, 12, 13, 14].contains(at));
                     words.map(|(_, word)| word).collect::<Vec<_>>().join(" ")
                 };
                 answer.lines().map(timeless).collect::<Vec<_>>().join("\n")

@@ -282,6 +282,11 @@ fn content_is_waited_for() {
         "tcp-request inspect-delay 300ms\n tcp-request content accept if { req.len gt 99 }\n tcp-request content reject if WAIT_END",
         "",
     );
+    check(
+        "a client that falls silent",
+        "timeout client 500ms\n tcp-request inspect-delay 5s\n tcp-request content accept if { req.len gt 99 }",
+        "",
+    );
 }
 
 /// A ClientHello of TLS 1.2 for `name` that offers `protocols`, as OpenSSL would begin it.

@@ -33,6 +33,8 @@ pub(crate) enum End {
     ServerDown,
     /// The client broke the connection off while rules waited for what it sends.
     ClientGoneSending,
+    /// The client was silent for too long while rules waited for what it sends.
+    ClientSilentSending,
     /// A rule on what the client sends, or on its connection, refused it.
     Rejected,
     /// It was on a backup, and a server came up that wants such sessions ended.
@@ -59,6 +61,7 @@ impl End {
             Self::ClientGoneConnecting => "CC",
             Self::ServerDown => "DC",
             Self::ClientGoneSending => "CR",
+            Self::ClientSilentSending => "cR",
             Self::Rejected => "PR",
             Self::BackupRelieved => "UC",
             Self::Killed => "KC",

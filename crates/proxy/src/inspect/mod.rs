@@ -53,6 +53,11 @@ impl Sent {
         self.is_final = true;
     }
 
+    /// How many bytes the last look saw.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Looks at what is there.
     pub(crate) fn look(&mut self, stream: &Stream) -> Look {
         self.bytes.resize(MOST_BYTES, 0);

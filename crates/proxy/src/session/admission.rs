@@ -206,7 +206,8 @@ fn decide(verdict: Option<(TcpAction, bool)>) -> Result<(), Halt> {
 }
 
 /// Asks rules on content of the frontend, or of `backend`, as often as the client sends more, until
-/// they are decided or `inspect-delay` is over.
+/// they are decided or `inspect-delay` is over. A client that is silent for `timeout client`
+/// meanwhile reaches no server.
 async fn inspect(
     place: &Place,
     stream: &Stream,
@@ -230,9 +231,13 @@ async fn inspect(
     let deadline = delay
         .filter(|_| !rules.is_empty())
         .map(|delay| Instant::now() + delay);
+    let (mut heard, mut heard_bytes) = (Instant::now(), guest.sent.len());
     loop {
         source.clear(EventFlags::IN);
         let look = guest.sent.look(stream);
+        if guest.sent.len() != heard_bytes {
+            (heard, heard_bytes) = (Instant::now(), guest.sent.len());
+        }
         let is_ended = source.ready().intersects(ENDED);
         let has_time = deadline.is_some_and(|deadline| Instant::now() < deadline);
         if look == Look::More && has_time && !is_ended {
@@ -253,14 +258,17 @@ async fn inspect(
             source.assume(EventFlags::IN | EventFlags::OUT);
             return decide(Some(verdict));
         }
-        let wait = deadline
-            .unwrap_or_else(Instant::now)
-            .saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let patience = frontend.config.client_timeout.map(|patience| heard + patience);
+        if patience.is_some_and(|patience| patience <= now) {
+            return Err(Halt::End(End::ClientSilentSending));
+        }
+        let wake = deadline.into_iter().chain(patience).min().unwrap_or(now);
         tokio::select! {
             biased;
             () = frontend.kill.wait() => return Err(Halt::End(End::Killed)),
             () = source.wait(READABLE) => {}
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(wake.saturating_duration_since(now)) => {}
         }
     }
 }
