@@ -96,6 +96,8 @@ pub(crate) struct Options {
     pub(crate) check: bool,
     /// `-q`, `-V`, `-d`.
     pub(crate) verbosity: Verbosity,
+    /// `--log-format`: how that is written.
+    pub(crate) log_format: LogFormat,
     /// `-D`: go to the background.
     pub(crate) daemon: bool,
     /// `-db`, `-d`: stay in the foreground whatever the file says.
@@ -142,6 +144,16 @@ pub(crate) enum Verbosity {
     Verbose,
     /// `-d`: everything.
     Debug,
+}
+
+/// How what is said on the standard error is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Lines for people, and for the journal.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
 }
 
 /// Which processes give way to this one, and how.
@@ -308,6 +320,19 @@ const FLAGS: &[Flag] = &[
         o.verbosity = Verbosity::Debug;
         o.foreground = true;
     }),
+    take(
+        "--log-format",
+        "text|json",
+        "how messages are written on the standard error; json: an object a line",
+        |o, v| {
+            o.log_format = match v {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(format!("'{v}' is no format of messages: text or json")),
+            };
+            Ok(())
+        },
+    ),
     set("-db", "stay in the foreground", |o| o.foreground = true),
     set(
         "-dW",
@@ -908,6 +933,7 @@ mod tests {
             let value = match flag.name {
                 "-n" | "-N" | "-m" => "5",
                 "--admin" => "127.0.0.1:0",
+                "--log-format" => "json",
                 _ if matches!(flag.effect, Effect::NoneGlued(_)) || flag.argument.is_empty() => "",
                 "-sf" | "-st" => "7",
                 _ => "x",
@@ -967,6 +993,10 @@ mod tests {
             (
                 "-f a --admin 9101",
                 "option '--admin': '9101' is not an address with a port, e.g. 127.0.0.1:9101",
+            ),
+            (
+                "-f a --log-format xml",
+                "option '--log-format': 'xml' is no format of messages: text or json",
             ),
             (
                 "convert",

@@ -1,8 +1,10 @@
 //! What the process says on its standard error, and how: lines for a person at a terminal, lines
-//! with a priority for the journal, nothing with `-q`.
+//! with a priority for the journal, an object each for programs, nothing with `-q`.
 //!
 //! A process that serves never waits for whoever reads that, nor minds that nobody does: once
 //! threads may exist, a thread of its own writes what is said.
+
+mod json;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -11,6 +13,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use evenkeel_config::Problem;
 use evenkeel_proxy::Stream;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -18,8 +21,12 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::cli::Verbosity;
+use crate::cli::{LogFormat, Verbosity};
 
+/// RFC 3339, with the time zone's offset.
+const TIMESTAMP: &str = "%Y-%m-%dT%H:%M:%S%.3f%:z";
+/// Set where it is not text.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 static QUIET: OnceLock<()> = OnceLock::new();
 /// What writes to the standard error while the process serves.
 static WRITER: OnceLock<Stream> = OnceLock::new();
@@ -27,7 +34,8 @@ static WRITER: OnceLock<Stream> = OnceLock::new();
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Installs the subscriber; to be called once, before anything is said.
-pub(crate) fn start(verbosity: Verbosity) {
+pub(crate) fn start(verbosity: Verbosity, format: LogFormat) {
+    let _ = FORMAT.set(format);
     let level = match verbosity {
         Verbosity::Quiet => {
             let _ = QUIET.set(());
@@ -38,6 +46,7 @@ pub(crate) fn start(verbosity: Verbosity) {
     };
     let line = Line {
         journal: stderr_is_the_journal(),
+        format,
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
@@ -77,7 +86,7 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     }
     match QUIET.get() {
         None => tracing::error!("{told}"),
-        Some(()) => put(&format!("{told}\n")),
+        Some(()) => put(&shaped(told.as_str(), json::of_line)),
     }
     // The process may end of it.
     finish();
@@ -110,7 +119,22 @@ impl io::Write for StandardError {
 /// shape, which editors understand.
 pub(crate) fn say(line: impl fmt::Display) {
     if QUIET.get().is_none() {
-        put(&format!("{line}\n"));
+        put(&shaped(line.to_string().as_str(), json::of_line));
+    }
+}
+
+/// Like [`say`], of a mistake in a file.
+pub(crate) fn say_problem(problem: &Problem) {
+    if QUIET.get().is_none() {
+        put(&shaped(problem, json::of_problem));
+    }
+}
+
+/// As it is, or as an object if that is asked for; with the end of its line.
+fn shaped<T: fmt::Display + ?Sized>(said: &T, object: fn(&T) -> String) -> String {
+    match FORMAT.get() {
+        Some(LogFormat::Json) => object(said) + "\n",
+        Some(LogFormat::Text) | None => format!("{said}\n"),
     }
 }
 
@@ -132,6 +156,7 @@ fn stderr_is_the_journal() -> bool {
 /// One event, one line.
 struct Line {
     journal: bool,
+    format: LogFormat,
 }
 
 impl<S, N> FormatEvent<S, N> for Line
@@ -149,13 +174,13 @@ where
         if self.journal {
             // sd-daemon(3): the journal takes the priority from this prefix and knows the time.
             write!(to, "<{}>", priority(level))?;
-        } else {
-            write!(
-                to,
-                "{} {:<5} ",
-                jiff::Zoned::now().strftime("%Y-%m-%dT%H:%M:%S%.3f%:z"),
-                level
-            )?;
+        }
+        if self.format == LogFormat::Json {
+            return writeln!(to, "{}", json::of_event(event));
+        }
+        if !self.journal {
+            let now = jiff::Zoned::now();
+            write!(to, "{} {:<5} ", now.strftime(TIMESTAMP), level)?;
         }
         context.format_fields(to.by_ref(), event)?;
         writeln!(to)

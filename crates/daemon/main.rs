@@ -78,7 +78,7 @@ fn main() -> ExitCode {
 
 /// Loads, then checks or serves.
 fn run(options: Options) -> Exit {
-    diagnostics::start(options.verbosity);
+    diagnostics::start(options.verbosity, options.log_format);
     let served = prepare::load(&options).and_then(|loaded| match options.check {
         true => Ok(approve(&options, &loaded)),
         false => prepare::open(options, loaded).map(start),

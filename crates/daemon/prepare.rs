@@ -11,7 +11,7 @@ use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options, Replaces};
-use crate::diagnostics::say;
+use crate::diagnostics::{say, say_problem};
 use crate::limits::Limits;
 use crate::rights::Rights;
 use crate::runtime::saved;
@@ -191,7 +191,7 @@ fn listens(config: &Config) -> bool {
 
 /// Prints problems one a line, as editors and people expect them.
 pub(crate) fn report(problems: &[Problem]) {
-    problems.iter().for_each(say);
+    problems.iter().for_each(say_problem);
 }
 
 /// A problem that no line of the files is to blame for.

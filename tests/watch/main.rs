@@ -1,5 +1,6 @@
-//! monitoring/ and docs/watch.md with the real Prometheus: what it is told of a balancer, which alerts
-//! it raises, and that rules and dashboard ask for nothing that is not measured.
+//! What watches evenkeel, and what it runs in: monitoring/ with the real Prometheus, which is told of a
+//! balancer and raises alerts; rules and dashboard ask for nothing that is not measured; messages as
+//! JSON; docker/ without an engine.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
@@ -7,7 +8,10 @@
 mod support;
 
 mod alerts;
+mod container;
 mod dashboard;
 mod files;
+mod image;
+mod messages;
 mod prometheus;
 mod scrape;

@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use self::master::{Identity, Master};
-use crate::cli::{Options, Verbosity};
+use crate::cli::{LogFormat, Options, Verbosity};
 use crate::diagnostics::{self, print, say};
 use crate::prepare::{self, Prepared};
 use crate::{Exit, serve};
@@ -31,7 +31,7 @@ const TYPED_AHEAD: usize = 16;
 
 /// Runs until `q`, SIGINT or SIGTERM.
 pub(crate) fn run() -> Exit {
-    diagnostics::start(Verbosity::Normal);
+    diagnostics::start(Verbosity::Normal, LogFormat::Text);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
