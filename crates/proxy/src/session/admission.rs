@@ -259,7 +259,10 @@ async fn inspect(
             return decide(Some(verdict));
         }
         let now = Instant::now();
-        let patience = frontend.config.client_timeout.map(|patience| heard + patience);
+        let patience = frontend
+            .config
+            .client_timeout
+            .map(|patience| heard + patience);
         if patience.is_some_and(|patience| patience <= now) {
             return Err(Halt::End(End::ClientSilentSending));
         }
