@@ -1,4 +1,4 @@
-//! The admin address: /metrics, /stats, /healthz, /readyz over HTTP. Asks for a snapshot and prints it;
+//! The admin address: /metrics, /stats, /healthz, /readyz, /serving over HTTP. Asks for a snapshot and prints it;
 //! changes nothing, and knows the proxy only through the snapshot.
 
 use std::convert::Infallible;
@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::columns::View;
 use crate::desk::Desk;
 use crate::http::stats_page;
+use crate::vitals::{self, Verdict};
 
 /// Visitors at once: a few scrapers and probes; more wait in the kernel's queue.
 const MOST_VISITORS: usize = 16;
@@ -161,8 +162,10 @@ impl Answers {
         let path = request.uri().path();
         let statistics = path.strip_prefix(STATISTICS);
         let statistics = statistics.filter(|rest| rest.is_empty() || rest.starts_with(';'));
-        if statistics.is_none() && !matches!(path, "/metrics" | "/healthz" | "/readyz") {
-            let places = "see /metrics, /stats, /healthz, /readyz\n";
+        if statistics.is_none()
+            && !matches!(path, "/metrics" | "/healthz" | "/readyz" | vitals::PATH)
+        {
+            let places = "see /metrics, /stats, /healthz, /readyz, /serving\n";
             return text(StatusCode::NOT_FOUND, places);
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -171,6 +174,10 @@ impl Answers {
                 .headers_mut()
                 .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
+        }
+        // Without a view: the larger the configuration, the longer one takes.
+        if path == vitals::PATH {
+            return self.vitals().await;
         }
         match (path, self.desk.view().await) {
             (_, None) => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
@@ -184,6 +191,17 @@ impl Answers {
             ("/metrics", Some(view)) => self.metrics(view).await,
             ("/readyz", Some(view)) => readiness(&view.proxy),
             (_, Some(_)) => text(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    async fn vitals(&self) -> Response<Full<Bytes>> {
+        match self.desk.verdict().await {
+            Some(verdict @ Verdict::Serving) => text(StatusCode::OK, format!("{verdict}\n")),
+            Some(verdict) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{verdict}\n")),
+            None => {
+                let ended = format!("{}\n", Verdict::Draining);
+                text(StatusCode::SERVICE_UNAVAILABLE, ended)
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! The command line, one long table: HAProxy's options and evenkeel's own, from which parsing and
 //! the help are made. Knows nothing of files or sockets: text in, a [`Request`] out.
 
+mod choice;
+mod health;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -9,6 +12,8 @@ use std::time::Duration;
 
 use crate::manual::completions::{SHELLS, Shell};
 use crate::manual::{PAGES, Page};
+
+use crate::health::Health;
 
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +28,8 @@ pub(crate) enum Request {
     Help,
     /// `demo`: two masters and a balancer in one process.
     Demo,
+    /// `health`: ask a running process whether it serves.
+    Health(Health),
     /// `convert FILE...`: print them as one TOML file of the same meaning.
     Convert(Vec<PathBuf>),
     /// `lint FILE...`: say which lines will hurt a control plane; without files, what is looked for.
@@ -229,7 +236,7 @@ const FLAGS: &[Flag] = &[
     take(
         "--admin",
         "ADDRESS",
-        "serve /metrics, /healthz and /readyz here, e.g. 127.0.0.1:9101",
+        "serve /metrics, /healthz, /readyz and /serving here, e.g. 127.0.0.1:9101",
         |o, v| {
             o.admin = Some(admin_address(v)?);
             Ok(())
@@ -467,6 +474,12 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "run two masters and a balancer in this process, on loopback",
     ),
     (
+        "health",
+        "[--admin ADDRESS] [-S SOCKET] [--timeout TIME] [-q]",
+        "ask the running process whether it serves (exit code 1 if not); without options at \
+         /run/evenkeel/master.sock, or else at 127.0.0.1:9101",
+    ),
+    (
         "convert",
         "FILE...",
         "print a haproxy.cfg as TOML of the same meaning",
@@ -601,6 +614,7 @@ fn find(argument: &str) -> Result<&'static Flag, String> {
 fn command(word: &str, rest: &[String]) -> Result<Request, String> {
     match (word, rest) {
         ("demo", []) => Ok(Request::Demo),
+        ("health", rest) => choice::choose("health", health::CHOICES, rest).map(Request::Health),
         ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
         ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
         ("lint", rest) => lint(rest),
@@ -785,6 +799,13 @@ pub(crate) fn help() -> String {
         line(word, argument, help);
     }
     line("", "", "");
+    for (command, choices) in [("health", choice::shown(health::CHOICES))] {
+        line("Options of", command, "");
+        for (name, argument, help) in choices {
+            line(name, argument, help);
+        }
+        line("", "", "");
+    }
     let idle = |flag: &&Flag| matches!(flag.effect, Effect::None(_) | Effect::NoneGlued(_));
     for flag in FLAGS.iter().filter(|flag| !idle(flag)) {
         line(flag.name, flag.argument, flag.help);
@@ -810,6 +831,7 @@ pub(crate) fn help() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::health::Door;
 
     fn parsed(line: &str) -> Result<Request, String> {
         parse(line.split_whitespace().map(OsString::from))
@@ -952,10 +974,59 @@ mod tests {
     fn every_command_is_understood() {
         for (word, argument, _) in COMMANDS {
             // `[a|b] C...`: one of them, and what may be left out, too.
-            let argument = argument.replace(['[', ']'], "");
+            let argument = sample(argument).replace(['[', ']'], "");
             let typed = argument.split(' ').map(|word| word.split('|').next());
             let line = format!("{word} {}", typed.flatten().collect::<Vec<_>>().join(" "));
             assert!(parsed(&line).is_ok(), "{line}: {:?}", parsed(&line));
+        }
+    }
+
+    /// What could stand for the arguments that the help shows.
+    fn sample(argument: &str) -> String {
+        argument
+            .replace("--admin ADDRESS", "--admin 127.0.0.1:9101")
+            .replace("-S SOCKET", "-S /run/lb.sock")
+            .replace("--timeout TIME", "--timeout 1s")
+    }
+
+    #[test]
+    fn health_is_asked_at_doors_in_their_order() {
+        let Ok(Request::Health(health)) = parsed(
+            "health -S /run/a.sock,level,user --admin :9101 -S 127.0.0.1:99 --timeout=2s -q",
+        ) else {
+            panic!("not understood");
+        };
+        assert_eq!(
+            health,
+            Health {
+                doors: vec![
+                    Door::Unix("/run/a.sock".into()),
+                    Door::Admin("0.0.0.0:9101".parse().unwrap()),
+                    Door::Inet("127.0.0.1:99".parse().unwrap()),
+                ],
+                patience: std::time::Duration::from_secs(2),
+                is_quiet: true,
+            }
+        );
+        assert_eq!(parsed("health"), Ok(Request::Health(Health::default())));
+        for (line, expected) in [
+            (
+                "health --admin",
+                "option '--admin' needs an argument: ADDRESS",
+            ),
+            ("health --admin 9101", "not an address with a port"),
+            ("health -S run", "neither a path"),
+            ("health -S unix@", "missing path"),
+            ("health --timeout 0", "not between 1ms and 60s"),
+            ("health --timeout x", "option '--timeout'"),
+            (
+                "health -q=1",
+                "health has no option '-q=1'; it has --admin, -S",
+            ),
+            ("health masters", "health has no option 'masters'"),
+        ] {
+            let mistake = parsed(line).unwrap_err();
+            assert!(mistake.contains(expected), "{line}: {mistake}");
         }
     }
 

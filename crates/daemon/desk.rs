@@ -9,6 +9,7 @@ use crate::columns::View;
 use crate::exposition;
 use crate::http::stats_admin::{Form, Outcome};
 use crate::recorder::Recorder;
+use crate::vitals::{Verdict, Vitals};
 
 /// Requests for a view that may wait for the control loop; more wait to ask.
 pub(crate) const MOST_QUESTIONS: usize = 64;
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Question {
     /// A view of the moment.
     View(oneshot::Sender<View>),
+    /// Whether this process serves.
+    Vitals(oneshot::Sender<Vitals>),
     /// To do what a form asks for.
     Change(Form, oneshot::Sender<Outcome>),
 }
@@ -37,6 +40,16 @@ impl Desk {
             let (question, answer) = oneshot::channel();
             self.questions.send(Question::View(question)).await.ok()?;
             answer.await.ok()
+        };
+        tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    }
+
+    /// Whether this process serves; `None` when the control loop has ended.
+    pub(crate) async fn verdict(&self) -> Option<Verdict> {
+        let asked = async {
+            let (question, answer) = oneshot::channel();
+            self.questions.send(Question::Vitals(question)).await.ok()?;
+            Some(answer.await.ok()?.verdict().await)
         };
         tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
     }

@@ -13,6 +13,7 @@ mod diagnostics;
 mod exposition;
 mod files;
 mod foreign;
+mod health;
 mod http;
 mod inherit;
 mod keeper;
@@ -32,6 +33,7 @@ mod serve;
 mod signals;
 mod stat;
 mod version;
+mod vitals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Ok(Request::Version(detail)) => show(version::text(detail)),
         Ok(Request::Help) => show(version::banner() + &cli::help()),
         Ok(Request::Demo) => demo::run(),
+        Ok(Request::Health(question)) => health::run(&question),
         Ok(Request::Convert(files)) => convert(&files),
         Ok(Request::Lint(files, output)) => lint(&files, output),
         Ok(Request::Compatibility(survey)) => compatibility::run(&survey),

@@ -57,7 +57,8 @@ pub(crate) fn markdown() -> String {
          # Metrics\n\n\
          `--admin ADDRESS` (or `[admin] listen`) serves them at `/metrics` as Prometheus text; `/healthz` answers \
          200 while the process lives, `/readyz` 200 while every backend has a usable server and 503 with the names of \
-         those that have none otherwise (or while the process drains).\n\n\
+         those that have none otherwise (or while the process drains), `/serving` 200 while the process itself can serve new clients, whatever its \
+         servers do: it does not drain, and every data thread answers (`evenkeel health` asks that).\n\n\
          Names, labels and meaning are those of HAProxy's own exporter, so that dashboards and alerts go on working. \
          NaN says, as there, that there is no such limit or that it is not measured. What HAProxy has not is called \
          `evenkeel_`.\n",

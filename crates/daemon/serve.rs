@@ -27,6 +27,7 @@ use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
 use crate::runtime::{Ask, Facts, Request};
 use crate::signals::{Signals, Wish};
+use crate::vitals::Vitals;
 use crate::{
     Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, port_owner,
     prepare, runtime,
@@ -261,6 +262,7 @@ impl Control {
     fn answer(&mut self, question: Question) {
         match question {
             Question::View(answer) => drop(answer.send(self.view())),
+            Question::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
             Question::Change(form, answer) => drop(answer.send(form.apply(&mut self.proxy))),
         }
     }
@@ -278,6 +280,7 @@ impl Control {
                 self.reloads.ask(how, answer);
                 self.begin_reload();
             }
+            Ask::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
             Ask::Sessions(answer) => drop(answer.send(self.proxy.roll())),
             Ask::Change {
                 change,

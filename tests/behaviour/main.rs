@@ -36,5 +36,6 @@ mod source;
 mod standard_error;
 mod start;
 mod timeouts;
+mod vitals;
 mod weights;
 mod zero_bytes;

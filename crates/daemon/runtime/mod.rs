@@ -50,6 +50,8 @@ pub(crate) enum Run {
     Change(fn(&mut Proxy, &Request<'_>) -> Reply),
     /// About sessions, which the data threads are asked for.
     Sessions(Sessions),
+    /// Whether this process serves, which the data threads are asked, too.
+    Vitals,
     /// About the visit itself; the visit knows how.
     Visit(Own),
 }
@@ -147,6 +149,8 @@ pub(crate) enum Ask {
     Master(crate::master::Ask),
     /// A view of the moment, and the facts.
     Look(tokio::sync::oneshot::Sender<(View, Arc<Facts>)>),
+    /// Whether this process serves.
+    Vitals(tokio::sync::oneshot::Sender<crate::vitals::Vitals>),
     /// Who can tell of open sessions.
     Sessions(tokio::sync::oneshot::Sender<Roll>),
     /// A change, with the words of the command.

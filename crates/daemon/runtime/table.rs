@@ -59,6 +59,7 @@ pub(crate) static COMMANDS: &[Command] = &[
     command(&["show", "cli", "sockets"], "show cli sockets", "list the stats sockets", User, Look(look::sockets)),
     command(&["show", "env"], "show env [var]", "show the environment, or one variable of it", Operator, Look(look::environment)),
     command(&["show", "errors"], "show errors [<px>] [request|response]", "report protocol errors captured; TCP has none", Operator, Look(look::errors)),
+    command(&["show", "health"], "show health", "tell whether the process itself serves (as evenkeel health asks)", User, Run::Vitals),
     command(&["show", "info"], "show info [desc|json|typed|float]*", "report on the process", User, Look(info::info)),
     command(&["show", "resolvers"], "show resolvers [id]", "show what came of asking name servers", User, Look(look::resolvers)),
     command(&["show", "schema", "json"], "show schema json", "describe the JSON of show stat and show info", User, Look(look::schema)),

@@ -208,6 +208,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                     Sessions::Shutdown => sessions::shutdown(&roll, arguments).await,
                 })
             }
+            Run::Vitals => {
+                let (answer, vitals) = oneshot::channel();
+                let ask = Ask::Vitals(answer);
+                self.terms.ask.send(ask).await.map_err(|_| Over)?;
+                let verdict = vitals.await.map_err(|_| Over)?.verdict().await;
+                Ok(Reply::Text(format!("{verdict}\n")))
+            }
             Run::Change(change) => {
                 let (answer, reply) = oneshot::channel();
                 let ask = Ask::Change {

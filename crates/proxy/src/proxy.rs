@@ -238,6 +238,30 @@ impl Proxy {
         self.workers.heartbeat()
     }
 
+    /// Asks every data-plane thread for a sign of life; the future is done when all have given it.
+    /// `false`: one of them has ended.
+    pub fn pulse(&self) -> impl Future<Output = bool> + Send + use<> {
+        let asked: Vec<_> = self
+            .workers
+            .handles()
+            .map(|thread| thread.spawn(async {}))
+            .collect();
+        async move {
+            for answer in asked {
+                if answer.await.is_err() {
+                    return false;
+                }
+            }
+            true
+        }
+    }
+
+    /// Whether it has been told to end, and takes no new connections.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+
     fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
         self.draining.iter().chain([&self.current])
     }

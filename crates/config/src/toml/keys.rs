@@ -120,7 +120,7 @@ pub(super) static ADMIN: Section = Section {
             "listen",
             "IP address and port",
             "none: nowhere",
-            "Serves /metrics (Prometheus), /healthz and /readyz over HTTP.",
+            "Serves /metrics (Prometheus), /healthz, /readyz and /serving over HTTP.",
         ),
         key(
             "socket",
