@@ -3,6 +3,7 @@
 
 mod choice;
 mod health;
+mod keepalived;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use crate::manual::completions::{SHELLS, Shell};
 use crate::manual::{PAGES, Page};
 
 use crate::health::Health;
+use crate::keepalived::Wanted;
 
 /// What the operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(crate) enum Request {
     Demo,
     /// `health`: ask a running process whether it serves.
     Health(Health),
+    /// `keepalived`: print the configuration of a node of a pair.
+    Keepalived(Wanted),
     /// `convert FILE...`: print them as one TOML file of the same meaning.
     Convert(Vec<PathBuf>),
     /// `lint FILE...`: say which lines will hurt a control plane; without files, what is looked for.
@@ -480,6 +484,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
          /run/evenkeel/master.sock, or else at 127.0.0.1:9101",
     ),
     (
+        "keepalived",
+        "--interface NAME --peer ADDRESS [-f FILE] [OPTION...]",
+        "print a keepalived.conf for this node of a pair that shares the addresses which FILE binds",
+    ),
+    (
         "convert",
         "FILE...",
         "print a haproxy.cfg as TOML of the same meaning",
@@ -615,6 +624,9 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
     match (word, rest) {
         ("demo", []) => Ok(Request::Demo),
         ("health", rest) => choice::choose("health", health::CHOICES, rest).map(Request::Health),
+        ("keepalived", rest) => {
+            choice::choose("keepalived", keepalived::CHOICES, rest).map(Request::Keepalived)
+        }
         ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
         ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
         ("lint", rest) => lint(rest),
@@ -799,7 +811,10 @@ pub(crate) fn help() -> String {
         line(word, argument, help);
     }
     line("", "", "");
-    for (command, choices) in [("health", choice::shown(health::CHOICES))] {
+    for (command, choices) in [
+        ("health", choice::shown(health::CHOICES)),
+        ("keepalived", choice::shown(keepalived::CHOICES)),
+    ] {
         line("Options of", command, "");
         for (name, argument, help) in choices {
             line(name, argument, help);
@@ -984,6 +999,9 @@ mod tests {
     /// What could stand for the arguments that the help shows.
     fn sample(argument: &str) -> String {
         argument
+            .replace("[OPTION...]", "")
+            .replace("--peer ADDRESS", "--peer 10.0.1.9")
+            .replace("--interface NAME", "--interface eth0")
             .replace("--admin ADDRESS", "--admin 127.0.0.1:9101")
             .replace("-S SOCKET", "-S /run/lb.sock")
             .replace("--timeout TIME", "--timeout 1s")
@@ -1026,6 +1044,43 @@ mod tests {
             ("health masters", "health has no option 'masters'"),
         ] {
             let mistake = parsed(line).unwrap_err();
+            assert!(mistake.contains(expected), "{line}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn values_of_keepalived_are_looked_at_one_by_one() {
+        let Ok(Request::Keepalived(wanted)) = parsed(
+            "keepalived --interface eth0 --peer 10.0.1.9 --vip 10.0.1.10/24 --vip fd00::10 -f a \
+             --address 10.0.1.8 --priority 7 --router-id 9 --admin :9101 -S /run/m,level,user --user lb",
+        ) else {
+            panic!("not understood");
+        };
+        assert_eq!(wanted.health, ["--admin", "0.0.0.0:9101", "-S", "/run/m"]);
+        let vips: Vec<String> = wanted.vips.iter().map(ToString::to_string).collect();
+        assert_eq!(vips, ["10.0.1.10/24", "fd00::10/128"]);
+        assert_eq!((wanted.priority, wanted.router_id), (Some(7), Some(9)));
+        for (line, expected) in [
+            (
+                "--interface a-name-that-is-too-long",
+                "no name of an interface",
+            ),
+            ("--peer lb2", "'lb2' is not an IP address"),
+            ("--peer 127.0.0.1", "no address of one node"),
+            ("--vip 0.0.0.0", "no address of one node"),
+            (
+                "--vip 10.0.1.10/33",
+                "'/33' is no prefix of 10.0.1.10: 1 to 32",
+            ),
+            ("--priority 255", "not a number from 1 to 254"),
+            ("--router-id 0", "not a number from 1 to 255"),
+            ("--user a#b", "is not one word"),
+            (
+                "--nic eth0",
+                "keepalived has no option '--nic'; it has --interface",
+            ),
+        ] {
+            let mistake = parsed(&format!("keepalived {line}")).unwrap_err();
             assert!(mistake.contains(expected), "{line}: {mistake}");
         }
     }

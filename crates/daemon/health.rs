@@ -182,16 +182,22 @@ fn is_silence(error: &io::Error) -> bool {
 }
 
 fn connect(door: &Door, deadline: Instant) -> io::Result<Socket> {
-    let (domain, address) = match door {
+    match door {
         Door::Admin(address) | Door::Inet(address) => {
             let address = on_this_machine(*address);
-            (Domain::for_address(address), SockAddr::from(address))
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            socket.connect_timeout(&address.into(), left(deadline)?)?;
+            Ok(socket)
         }
-        Door::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
-    };
-    let socket = Socket::new(domain, Type::STREAM, None)?;
-    socket.connect_timeout(&address, left(deadline)?)?;
-    Ok(socket)
+        Door::Unix(path) => {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            // At once or never: else it would wait for room in the line (EAGAIN, connect(2)).
+            socket.set_nonblocking(true)?;
+            socket.connect(&SockAddr::unix(path)?)?;
+            socket.set_nonblocking(false)?;
+            Ok(socket)
+        }
+    }
 }
 
 /// Who listens on every address is asked on loopback.

@@ -16,6 +16,7 @@ mod foreign;
 mod health;
 mod http;
 mod inherit;
+mod keepalived;
 mod keeper;
 mod limits;
 mod lookups;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Ok(Request::Help) => show(version::banner() + &cli::help()),
         Ok(Request::Demo) => demo::run(),
         Ok(Request::Health(question)) => health::run(&question),
+        Ok(Request::Keepalived(wanted)) => keepalived::run(&wanted),
         Ok(Request::Convert(files)) => convert(&files),
         Ok(Request::Lint(files, output)) => lint(&files, output),
         Ok(Request::Compatibility(survey)) => compatibility::run(&survey),

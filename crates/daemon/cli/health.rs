@@ -56,7 +56,7 @@ pub(crate) const CHOICES: &[Choice<Health>] = &[
 
 /// `/run/evenkeel/master.sock`, as it was given to the process: what follows a comma says who may
 /// connect.
-fn door(socket: &str) -> Result<Door, String> {
+pub(super) fn door(socket: &str) -> Result<Door, String> {
     let name = socket.split(',').next().unwrap_or_default();
     let path = ["unix@", "uxst@"]
         .into_iter()
