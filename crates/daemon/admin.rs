@@ -87,6 +87,8 @@ fn listen(address: SocketAddr, ownership: Ownership) -> io::Result<std::net::Tcp
 #[derive(Debug)]
 pub(crate) struct Admin {
     address: SocketAddr,
+    /// The same socket, for a process that follows this one.
+    listener: std::net::TcpListener,
     task: JoinHandle<()>,
 }
 
@@ -99,12 +101,19 @@ impl Drop for Admin {
 impl Admin {
     /// Serves `bound` on the current runtime; every view is asked for at `desk`.
     pub(crate) fn serve(bound: Bound, desk: Desk) -> io::Result<Self> {
+        let own = bound.listener.try_clone()?;
         let listener = TcpListener::from_std(bound.listener)?;
         let answers = Answers { desk };
         Ok(Self {
             address: bound.address,
+            listener: own,
             task: tokio::spawn(accept(listener, answers)),
         })
+    }
+
+    /// Another name of its socket.
+    pub(crate) fn listener(&self) -> io::Result<std::net::TcpListener> {
+        self.listener.try_clone()
     }
 
     /// The address as configured.

@@ -27,12 +27,13 @@ pub(crate) struct Pidfile {
 }
 
 impl Pidfile {
-    /// Opens it, empty: an id of before must not be taken for this process's.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens it, empty: an id of before must not be taken for this process's. But as long as that one
+    /// `still_serves`, it is right.
+    pub(crate) fn open(path: &Path, still_serves: bool) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
-            .truncate(true)
+            .truncate(!still_serves)
             .mode(0o644)
             .open(path)
             .map_err(|error| {
@@ -47,7 +48,9 @@ impl Pidfile {
 
     /// Writes this process's id; the file stays behind at exit, as HAProxy's does.
     pub(crate) fn write(mut self) {
-        if let Err(error) = writeln!(self.file, "{}", std::process::id()) {
+        let emptied = self.file.set_len(0);
+        let written = emptied.and_then(|()| writeln!(self.file, "{}", std::process::id()));
+        if let Err(error) = written {
             tracing::warn!("cannot write the pid file {}: {error}", self.path.display());
         }
     }

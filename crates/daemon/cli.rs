@@ -602,6 +602,35 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Req
     Ok(Request::Load(options))
 }
 
+/// What the process that follows this one is started with: the same, but it replaces nobody else and
+/// does not go to the background.
+pub(crate) fn heir_arguments(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.peekable();
+    let mut kept = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let flag = argument.to_str().and_then(|argument| find(argument).ok());
+        match flag.map(|flag| (flag, &flag.effect)) {
+            Some((_, Effect::Pids(_))) => {
+                let is_pid = |next: &OsString| !next.as_encoded_bytes().starts_with(b"-");
+                while arguments.next_if(is_pid).is_some() {}
+            }
+            Some((flag, _)) if flag.name == "-D" => {}
+            Some((_, Effect::Files)) => {
+                kept.push(argument);
+                kept.extend(arguments.by_ref());
+            }
+            Some((flag, Effect::Take(_) | Effect::None(_))) => {
+                kept.push(argument);
+                if !flag.argument.is_empty() {
+                    kept.extend(arguments.next());
+                }
+            }
+            _ => kept.push(argument),
+        }
+    }
+    kept
+}
+
 fn find(argument: &str) -> Result<&'static Flag, String> {
     let named = |name: &str| FLAGS.iter().find(|flag| flag.name == name);
     let glued = || {
@@ -873,6 +902,20 @@ mod tests {
         let check = options("-Ws -f /etc/haproxy/haproxy.cfg -c -q -S /run/haproxy-master.sock");
         assert!(check.check);
         assert_eq!(check.verbosity, Verbosity::Quiet);
+    }
+
+    #[test]
+    fn a_successor_is_started_alike_but_stays_and_replaces_nobody() {
+        let kept = |line: &str| {
+            let words = line.split_whitespace().map(OsString::from);
+            let kept = heir_arguments(words);
+            let kept: Vec<_> = kept.iter().filter_map(|word| word.to_str()).collect();
+            kept.join(" ")
+        };
+        assert_eq!(
+            kept("-Ws -f -D -p /run/pid -sf 1 2 -D -x /run/old -st -- -D b"),
+            "-Ws -f -D -p /run/pid -x /run/old -- -D b"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use evenkeel_config::Problem;
-use evenkeel_proxy::Stream;
+use evenkeel_proxy::{Stream, stderr_is_the_journal};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -141,16 +141,6 @@ fn shaped<T: fmt::Display + ?Sized>(said: &T, object: fn(&T) -> String) -> Strin
 /// Prints what was asked for on the standard output; a reader that left is no error.
 pub(crate) fn print(text: impl fmt::Display) {
     let _ = write!(io::stdout(), "{text}");
-}
-
-/// systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that leads to the
-/// journal; a redirected standard error has others.
-fn stderr_is_the_journal() -> bool {
-    let Ok(stream) = std::env::var("JOURNAL_STREAM") else {
-        return false;
-    };
-    rustix::fs::fstat(io::stderr())
-        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// One event, one line.

@@ -10,7 +10,9 @@ use std::fs;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use evenkeel_config::{BindAddress, Config, Place, Problem};
-use rustix::net::sockopt::socket_acceptconn;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::SocketType;
+use rustix::net::sockopt::{socket_acceptconn, socket_type};
 
 /// Claims every descriptor that a `bind fd@N`, `stats socket fd@N` or `-S fd@N` of `config` names.
 ///
@@ -55,6 +57,59 @@ pub(crate) fn knows(config: &Config, claimed: &BTreeSet<i32>) -> Result<(), Vec<
     } else {
         Err(problems)
     }
+}
+
+/// Where the descriptors of the service manager begin (sd_listen_fds(3)).
+const FIRST_LISTENER: i32 = 3;
+/// More than any unit hands over.
+const MOST_LISTENERS: i32 = 1 << 20;
+/// The descriptor that a process that gives way is talked to through.
+pub(crate) const HANDOVER: &str = "EVENKEEL_HANDOVER";
+
+/// Takes what the service manager hands over (LISTEN_FDS), each with its name; what `claimed` has is
+/// the configuration's own. To be called once, at start.
+pub(crate) fn listeners(claimed: &BTreeMap<i32, OwnedFd>) -> Vec<(String, OwnedFd)> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<i32>().ok();
+    let is_ours = number("LISTEN_PID").is_some_and(|pid| pid.unsigned_abs() == std::process::id());
+    let count = number("LISTEN_FDS").filter(|count| (1..MOST_LISTENERS).contains(count));
+    let Some(count) = count.filter(|_| is_ours) else {
+        return Vec::new();
+    };
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').map(str::to_owned);
+    let open = open_descriptors();
+    let numbers = (FIRST_LISTENER..FIRST_LISTENER + count)
+        .map(|number| (number, names.next().unwrap_or_default()));
+    numbers
+        .filter(|(number, _)| open.contains(number) && !claimed.contains_key(number))
+        .map(|(number, name)| {
+            // SAFETY: as in `take`: it is open, no other thread runs, nobody else owns it: what the
+            // configuration claimed is left out, and each number comes once.
+            let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+            // Nothing that this process starts has any business with it.
+            let _ = fcntl_setfd(&descriptor, FdFlags::CLOEXEC);
+            (name, descriptor)
+        })
+        .collect()
+}
+
+/// Takes the way to the process that this one is to follow; `None`: there is none. To be called
+/// once, at start.
+pub(crate) fn handover() -> Option<OwnedFd> {
+    let number: i32 = std::env::var(HANDOVER).ok()?.parse().ok()?;
+    if number < FIRST_LISTENER || !open_descriptors().contains(&number) {
+        return None;
+    }
+    // SAFETY: as in `take`: it is open, no other thread runs, and nobody else owns it: this is the
+    // first thing that the process does with descriptors, once.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+    if !matches!(socket_type(&descriptor), Ok(SocketType::SEQPACKET)) {
+        // A leftover of another time: the number is something else's by now.
+        std::mem::forget(descriptor);
+        return None;
+    }
+    let _ = fcntl_setfd(&descriptor, FdFlags::CLOEXEC);
+    Some(descriptor)
 }
 
 /// The numbers that binds in service name, each with its first place.

@@ -11,8 +11,10 @@ mod demo;
 mod desk;
 mod diagnostics;
 mod exposition;
+mod fd_store;
 mod files;
 mod foreign;
+mod handover;
 mod health;
 mod http;
 mod inherit;
@@ -25,6 +27,7 @@ mod master;
 mod metrics_doc;
 mod notify;
 mod order;
+mod packets;
 mod port_owner;
 mod prepare;
 mod recorder;
@@ -44,6 +47,7 @@ use evenkeel_config::{Finding, Loaded};
 use crate::background::Parent;
 use crate::cli::{Options, Output, Request, Verbosity};
 use crate::diagnostics::{print, say};
+use crate::handover::Heir;
 use crate::prepare::Prepared;
 
 /// How the process ends.
@@ -56,6 +60,7 @@ pub(crate) enum Exit {
 }
 
 fn main() -> ExitCode {
+    handover::remember();
     let exit = match cli::parse(std::env::args_os().skip(1)) {
         Ok(Request::Load(options)) => run(options),
         Ok(Request::Condition(condition)) => evaluate(&condition),
@@ -84,14 +89,23 @@ fn main() -> ExitCode {
 /// Loads, then checks or serves.
 fn run(options: Options) -> Exit {
     diagnostics::start(options.verbosity, options.log_format);
-    let served = prepare::load(&options).and_then(|loaded| match options.check {
-        true => Ok(approve(&options, &loaded)),
-        false => prepare::open(options, loaded).map(start),
+    let mut heir = Heir::receive();
+    let prepared = prepare::load(&options).and_then(|loaded| match options.check {
+        true => Ok(Err(approve(&options, &loaded))),
+        false => prepare::open(options, loaded, heir.as_mut()).map(Ok),
     });
-    served.unwrap_or_else(|problems| {
-        prepare::report(&problems);
-        Exit::Code(1)
-    })
+    match prepared {
+        Ok(Ok(prepared)) => start(prepared, heir),
+        Ok(Err(approved)) => approved,
+        Err(problems) => {
+            prepare::report(&problems);
+            if let Some(heir) = heir {
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                heir.failed(&problems.join("\n"));
+            }
+            Exit::Code(1)
+        }
+    }
 }
 
 /// `-c`: good news are told with `-V` alone, and a file that nothing could listen for is told apart
@@ -126,10 +140,11 @@ fn has_listener(loaded: &Loaded) -> bool {
 }
 
 /// Goes to the background if asked to, then serves on this thread.
-fn start(prepared: Prepared) -> Exit {
+fn start(prepared: Prepared, mut heir: Option<Heir>) -> Exit {
     let as_master = prepared.options.master;
     let mut parent = None;
-    if goes_to_background(&prepared.options, &prepared.loaded) {
+    // Whoever follows another process is where that one was.
+    if heir.is_none() && goes_to_background(&prepared.options, &prepared.loaded) {
         match background::detach() {
             Ok(waiting) => parent = Some(waiting),
             Err(error) => {
@@ -138,9 +153,12 @@ fn start(prepared: Prepared) -> Exit {
             }
         }
     }
-    match run_to_end(prepared, &mut parent) {
+    match run_to_end(prepared, &mut parent, &mut heir) {
         Ok(exit) => seen_from_outside(exit, as_master),
         Err(message) => {
+            if let Some(heir) = heir {
+                heir.failed(&message);
+            }
             match parent {
                 Some(parent) => parent.failed(&message),
                 None => say(message),
@@ -150,10 +168,14 @@ fn start(prepared: Prepared) -> Exit {
     }
 }
 
-fn run_to_end(mut prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exit, String> {
+fn run_to_end(
+    mut prepared: Prepared,
+    parent: &mut Option<Parent>,
+    heir: &mut Option<Heir>,
+) -> Result<Exit, String> {
     let mut kept = None;
     if prepared.rights.lose_something() {
-        let started = keeper::start(&mut prepared, parent);
+        let started = keeper::start(&mut prepared, parent, heir);
         match started.map_err(|error| format!("cannot start the keeper: {error}"))? {
             Ok(keeper) => kept = Some(keeper),
             // In the keeper itself, once it has nobody to keep for.
@@ -169,7 +191,7 @@ fn run_to_end(mut prepared: Prepared, parent: &mut Option<Parent>) -> Result<Exi
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    let served = runtime.block_on(serve::serve(prepared, kept, parent));
+    let served = runtime.block_on(serve::serve(prepared, kept, parent, heir));
     // A name look-up of a reload that is still under way must not hold up the end.
     runtime.shutdown_background();
     served

@@ -3,19 +3,21 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::os::fd::OwnedFd;
 
 use evenkeel_config::{Config, Loaded, Place, Problem};
-use evenkeel_proxy::{Ownership, SavedServer, Sockets};
+use evenkeel_proxy::{Handed, Ownership, SavedServer, Sockets};
 
 use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options, Replaces};
 use crate::diagnostics::{say, say_problem};
+use crate::handover::Heir;
 use crate::limits::Limits;
 use crate::rights::Rights;
 use crate::runtime::saved;
-use crate::{bind_report, files, foreign, inherit, limits};
+use crate::{bind_report, files, foreign, inherit, limits, notify};
 
 const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
 
@@ -32,6 +34,8 @@ pub(crate) struct Prepared {
     pub(crate) pidfile: Option<Pidfile>,
     /// What an earlier process wrote down of servers.
     pub(crate) saved: Vec<(usize, usize, SavedServer)>,
+    /// What the process before listens on and this one does not.
+    pub(crate) surplus: BTreeSet<String>,
 }
 
 /// Loads what the options name and tells the warnings.
@@ -93,7 +97,11 @@ pub(crate) fn accept_warnings(options: &Options, loaded: &Loaded) -> Result<(), 
 ///
 /// # Errors
 /// What the system refuses; every address that cannot be bound.
-pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Problem>> {
+pub(crate) fn open(
+    options: Options,
+    loaded: Loaded,
+    mut heir: Option<&mut Heir>,
+) -> Result<Prepared, Vec<Problem>> {
     let config = &loaded.config;
     let refuse = |error: &dyn Display| whole(&options, error);
     if !listens(config) && config.global.admin.is_none() {
@@ -102,13 +110,27 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
     let rights = Rights::of(config)?;
     foreign::allowed(config)?;
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
-    let (ownership, moment) = match options.replaces {
-        Some(_) => (Ownership::Shared, Moment::TakeOver),
-        None => (Ownership::Exclusive, Moment::Start),
+    let (ownership, moment) = match options.replaces.is_some() || heir.is_some() {
+        true => (Ownership::Shared, Moment::TakeOver),
+        false => (Ownership::Exclusive, Moment::Start),
     };
     let inherited = inherit::claim(config)?;
     let claimed = inherited.keys().copied().collect();
+    let kept = match heir {
+        Some(_) => Vec::new(),
+        None => inherit::listeners(&inherited),
+    };
     let mut sockets = Sockets::new(inherited);
+    let surplus = match &mut heir {
+        Some(heir) => {
+            let surplus = sockets.adopt(heir.take_sockets(), config);
+            surplus.iter().map(|one| one.name().to_owned()).collect()
+        }
+        None => {
+            adopt_kept(&mut sockets, kept, config);
+            BTreeSet::new()
+        }
+    };
     let absent = sockets
         .bind(config, limits.threads, ownership)
         .map_err(|errors| {
@@ -122,6 +144,10 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         .global
         .admin
         .map(|address| {
+            let handed = heir.as_mut().and_then(|heir| heir.take_admin(address));
+            if let Some(listener) = handed {
+                return Ok(Bound::from_listener(address, listener));
+            }
             Bound::bind(address, ownership)
                 .map_err(|error| refuse(&bind_report::refused_admin(address, &error, moment)))
         })
@@ -130,10 +156,14 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         .global
         .pidfile
         .as_deref()
-        .map(Pidfile::open)
+        .map(|path| Pidfile::open(path, heir.is_some()))
         .transpose()
         .map_err(|error| refuse(&error))?;
-    let (saved, damaged) = saved::read(&loaded.config, |path| std::fs::read(path));
+    let (saved, damaged) = match heir {
+        // The process before knows better.
+        Some(_) => (Vec::new(), Vec::new()),
+        None => saved::read(&loaded.config, |path| std::fs::read(path)),
+    };
     report(&damaged);
     Ok(Prepared {
         options,
@@ -145,7 +175,40 @@ pub(crate) fn open(options: Options, loaded: Loaded) -> Result<Prepared, Vec<Pro
         admin,
         pidfile,
         saved,
+        surplus,
     })
+}
+
+/// Takes what the service manager kept or opened, as far as `config` wants it; the rest it is to keep
+/// no longer: whoever connects there would wait for nobody.
+fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Config) {
+    if kept.is_empty() {
+        return;
+    }
+    let mut handed = Vec::new();
+    let mut useless = BTreeSet::new();
+    for (name, descriptor) in kept {
+        match Handed::new(name.clone(), descriptor) {
+            Ok(one) => handed.push(one),
+            Err(why) => {
+                say(format!(
+                    "what the service manager hands over as '{name}' is of no use: {why}"
+                ));
+                useless.insert(name);
+            }
+        }
+    }
+    for one in sockets.adopt(handed, config) {
+        say(format!(
+            "{one}, which the service manager hands over, is no 'bind' of any file: closed"
+        ));
+        useless.insert(one.name().to_owned());
+    }
+    if notify::keeps_descriptors() && !useless.is_empty() {
+        useless.iter().for_each(|name| notify::unstore(name));
+        // It must be gone before anything is bound that overlaps.
+        notify::settle();
+    }
 }
 
 /// Tells the processes that this one replaces to go.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::{Loaded, Problem, Severity};
 use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings};
@@ -20,8 +21,10 @@ use crate::bind_report::Moment;
 use crate::cli::Options;
 use crate::columns::View;
 use crate::desk::{self, Desk, Question};
+use crate::fd_store::FdStore;
+use crate::handover::{Document, Giver, Heir, Launch, Offer, Step, program};
 use crate::keeper::{Fetched, Keeper};
-use crate::master::{self, How, Master, Reloads};
+use crate::master::{self, How, Master, Outcome, Reloads};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
@@ -35,6 +38,8 @@ use crate::{
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
+/// Why nothing new begins.
+const DRAINS: &str = "the process drains toward its end";
 /// How long a hard stop waits for the threads to have cut and counted everything.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Commands that may wait for the control loop; whoever asks waits for its answer anyway.
@@ -45,6 +50,7 @@ pub(crate) async fn serve(
     prepared: Prepared,
     kept: Option<(Keeper, Doors)>,
     parent: &mut Option<Parent>,
+    heir: &mut Option<Heir>,
 ) -> Result<Exit, String> {
     let mut signals =
         Signals::catch().map_err(|error| format!("cannot handle signals: {error}"))?;
@@ -56,7 +62,12 @@ pub(crate) async fn serve(
         questions: ask,
     };
     let (command, mut commands) = mpsc::channel(MOST_COMMANDS);
-    let mut control = Control::start(prepared, kept, recorder, desk, command)?;
+    let document = heir.as_ref().map(Heir::document).transpose()?;
+    let mut control = Control::start(prepared, kept, document, recorder, desk, command)?;
+    if let Some(heir) = heir.take() {
+        control.follow(heir).await;
+    }
+    control.store.keep(control.proxy.sockets());
     notify::ready();
     tracing::info!("ready");
     if let Some(parent) = parent.take() {
@@ -68,7 +79,7 @@ pub(crate) async fn serve(
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::Stop(signal) => return Ok(control.stop(signal).await),
-                Wish::Drain => control.drain(),
+                Wish::Drain => control.drain_to_end(),
                 Wish::Reload => control.begin_reload(),
                 Wish::Bury => control.bury(),
             },
@@ -86,6 +97,7 @@ pub(crate) async fn serve(
                 control.end().await;
                 return Ok(Exit::Code(0));
             }
+            step = next_step(&mut control.upgrade) => control.go_on(step),
             listeners = answered(&mut control.heirs) => control.leave_metrics_to(listeners),
             () = knocked(&control.doors) => control.reconnect_logs(),
             () = tick(&mut watchdog) => if control.proxy.heartbeat() { notify::alive() },
@@ -126,7 +138,7 @@ struct Control {
     command: mpsc::Sender<Ask>,
     facts: Arc<Facts>,
     /// The master's sockets.
-    _master: Option<Master>,
+    master: Option<Master>,
     reloads: Reloads,
     /// What becomes of open sessions when the load under way is in force.
     how: How,
@@ -140,12 +152,21 @@ struct Control {
     reload_again: bool,
     /// Ends with the last connection; says whether it ended by itself.
     draining: Option<Draining>,
+    /// What the service manager keeps over a restart.
+    store: FdStore,
+    /// What the process before listened on and this one does not.
+    surplus: BTreeSet<String>,
+    /// Another process is about to follow this one, which somebody wants to hear of.
+    upgrade: Option<(Giver, oneshot::Sender<Outcome>)>,
+    /// It does.
+    is_followed: bool,
 }
 
 impl Control {
     fn start(
         prepared: Prepared,
         kept: Option<(Keeper, Doors)>,
+        document: Option<Document>,
         recorder: Recorder,
         desk: Desk,
         command: mpsc::Sender<Ask>,
@@ -159,8 +180,16 @@ impl Control {
             claimed,
             admin,
             pidfile,
-            saved,
+            mut saved,
+            surplus,
         } = prepared;
+        let mut started = SystemTime::now();
+        if let Some(document) = &document {
+            saved = runtime::saved::of_text(&loaded.config, &document.servers);
+            if !document.started.is_zero() {
+                started = UNIX_EPOCH + document.started;
+            }
+        }
         let (mut keeper, doors) = kept.unzip();
         let logs = Logs::through(doors.clone())
             .map_err(|error| format!("cannot deliver logs: {error}"))?;
@@ -179,6 +208,7 @@ impl Control {
             threads: limits.threads,
             service: http::service(desk.clone()),
             saved,
+            tallies: document.map(|document| document.tallies),
         };
         let proxy = Proxy::start(loaded.config, sockets, settings)
             .map_err(|error| format!("cannot start the proxy: {error}"))?;
@@ -196,15 +226,19 @@ impl Control {
             runtime: None,
             command,
             facts,
-            _master: None,
+            master: None,
             reloads,
             how: How::Soft,
             recorder,
-            started: SystemTime::now(),
+            started,
             began,
             loading: None,
             reload_again: false,
             draining: None,
+            store: FdStore::new(),
+            surplus,
+            upgrade: None,
+            is_followed: false,
         };
         if let Some(bound) = admin {
             control.admin = Some(
@@ -254,7 +288,7 @@ impl Control {
                 listeners.push((listener, socket.level));
             }
         }
-        self._master = Some(Master::serve(listeners, &self.command, self.began)?);
+        self.master = Some(Master::serve(listeners, &self.command, self.began)?);
         Ok(())
     }
 
@@ -281,6 +315,7 @@ impl Control {
                 self.begin_reload();
             }
             Ask::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
+            Ask::Master(master::Ask::Upgrade(answer)) => self.begin_upgrade(answer),
             Ask::Sessions(answer) => drop(answer.send(self.proxy.roll())),
             Ask::Change {
                 change,
@@ -294,6 +329,10 @@ impl Control {
                     level,
                 };
                 drop(answer.send(change(&mut self.proxy, &request)));
+                // One that shuts a frontend closes its sockets.
+                if !self.is_followed && self.draining.is_none() {
+                    self.store.keep(self.proxy.sockets());
+                }
             }
         }
     }
@@ -347,22 +386,43 @@ impl Control {
         }
     }
 
-    fn drain(&mut self) {
+    /// Toward the end of the service: nobody follows, or the service manager starts it.
+    fn drain_to_end(&mut self) {
+        let limit = self.options.stop_limit;
+        if self.is_followed {
+            // It drains already; from now on with less time.
+            self.draining = Some(Box::pin(self.proxy.drained(limit)));
+            return;
+        }
         if self.draining.is_some() {
             return;
         }
         notify::stopping("Draining.");
+        if let Some((_, answer)) = self.upgrade.take() {
+            drop(answer.send(self.reloads.of_upgrade(Err(DRAINS))));
+            if let Some(keeper) = &self.keeper {
+                keeper.recall();
+            }
+        }
+        let store = std::mem::replace(&mut self.store, FdStore::new());
+        self.drain(|name| store.has(name), limit);
+        self.store = store;
+    }
+
+    /// Where `is_kept` says so somebody else serves who waits.
+    fn drain(&mut self, is_kept: impl Fn(&str) -> bool, limit: Option<Duration>) {
         self.reload_again = false;
         // What it would put in force would listen again.
         if self.loading.take().is_some() {
             tracing::warn!("the reload under way is given up: the process drains toward its end");
         }
-        self.reloads.give_up();
+        self.reloads.give_up(DRAINS);
         tracing::info!("draining: accepting nothing more, waiting for the last connection to end");
-        self.proxy.drain();
+        self.proxy.drain(is_kept);
         // A successor that took the address over answers alone: two processes' counters mixed
         // would look like restarts. Without one, /readyz goes on telling that this one drains.
         match &self.keeper {
+            _ if self.is_followed => self.admin = None,
             Some(keeper) => self.heirs = Some(keeper.heirs()),
             None => {
                 let admin = self.admin.as_ref();
@@ -371,7 +431,6 @@ impl Control {
             }
         }
         // Made once: the limits count from here.
-        let limit = self.options.stop_limit;
         self.draining = Some(Box::pin(self.proxy.drained(limit)));
     }
 
@@ -383,10 +442,109 @@ impl Control {
         }
     }
 
+    /// Has the program that is installed now follow this process.
+    fn begin_upgrade(&mut self, answer: oneshot::Sender<Outcome>) {
+        let refusal = match () {
+            () if self.draining.is_some() => Some(DRAINS),
+            () if self.loading.is_some() => Some("a reload is under way; ask again after it"),
+            () if self.upgrade.is_some() => Some("an upgrade is under way"),
+            () => None,
+        };
+        let begun = match refusal {
+            Some(why) => Err(why.to_owned()),
+            None => self.launch_heir().map_err(|error| error.to_string()),
+        };
+        match begun {
+            Ok(giver) => {
+                tracing::info!("upgrading: starting the program that is installed now");
+                self.upgrade = Some((giver, answer));
+            }
+            Err(why) => {
+                tracing::error!("not upgrading: {why}");
+                drop(answer.send(self.reloads.of_upgrade(Err(&why))));
+            }
+        }
+    }
+
+    fn launch_heir(&self) -> std::io::Result<Giver> {
+        let unknown = || std::io::Error::other("it is not known how this process was started");
+        let program = program().ok_or_else(unknown)?;
+        let mut sockets = Vec::new();
+        for (name, socket) in self.proxy.sockets().named() {
+            sockets.push((name, socket.as_fd().try_clone_to_owned()?));
+        }
+        let admin = self.admin.as_ref();
+        let admin =
+            admin.map(|admin| Ok::<_, std::io::Error>((admin.address(), admin.listener()?.into())));
+        let offer = Offer {
+            sockets,
+            admin: admin.transpose()?,
+        };
+        let (ours, theirs) = Giver::line()?;
+        match &self.keeper {
+            Some(keeper) => Giver::begin(Launch::Kept(keeper.spawn(theirs)), ours, None, offer),
+            None => Giver::begin(Launch::Own(program.clone()), ours, Some(theirs), offer),
+        }
+    }
+
+    /// The process that is to follow is so far.
+    fn go_on(&mut self, step: Step) {
+        match step {
+            Step::Prepared(give) => {
+                let view = self.view();
+                let backends: Vec<_> = view.proxy.backends.iter().collect();
+                let servers = runtime::servers::state(&backends);
+                let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+                // Who does not wait for it any more has said why.
+                let _ = give.try_send(Document::new(started, servers, self.proxy.tallies()));
+            }
+            Step::Serving { pid, taken, go } => {
+                tracing::info!("upgraded: process {pid} serves, this one drains");
+                notify::main_process(pid);
+                notify::leave();
+                self.is_followed = true;
+                self.proxy.rest();
+                self.drain(|name| taken.contains(name), None);
+                self.runtime = None;
+                self.master = None;
+                if let Some((_, answer)) = self.upgrade.take() {
+                    drop(answer.send(self.reloads.of_upgrade(Ok(pid))));
+                }
+                let _ = go.try_send(());
+            }
+            Step::Failed(why) => {
+                if let Some(keeper) = &self.keeper {
+                    keeper.recall();
+                }
+                tracing::error!("upgrade failed, everything stays as it was: {why}");
+                if let Some((_, answer)) = self.upgrade.take() {
+                    drop(answer.send(self.reloads.of_upgrade(Err(&why))));
+                }
+            }
+        }
+    }
+
+    /// Becomes the process that counts, in place of the one before.
+    async fn follow(&mut self, heir: Heir) {
+        let names = self.proxy.sockets().named().map(|(name, _)| name);
+        let names: Vec<String> = names.collect();
+        let followed = tokio::task::spawn_blocking(move || heir.serving(names.into_iter())).await;
+        if let Err(error) = followed {
+            tracing::error!("cannot hear from the process before: {error}");
+        }
+        if notify::keeps_descriptors() {
+            self.surplus.iter().for_each(|name| notify::unstore(name));
+        }
+    }
+
     fn begin_reload(&mut self) {
         if self.draining.is_some() {
-            tracing::warn!("not reloading: the process drains toward its end");
-            self.reloads.give_up();
+            tracing::warn!("not reloading: {DRAINS}");
+            self.reloads.give_up(DRAINS);
+        } else if self.upgrade.is_some() {
+            let why = "an upgrade is under way";
+            tracing::warn!("not reloading: {why}");
+            self.reloads.give_up(why);
         } else if self.loading.is_some() {
             self.reload_again = true;
         } else {
@@ -437,6 +595,7 @@ impl Control {
                 tracing::info!("reloaded");
                 self.reloads
                     .succeed(self.proxy.generation(), Instant::now());
+                self.store.keep(self.proxy.sockets());
                 notify::ready();
             }
             Err(problems) => {
@@ -573,6 +732,13 @@ impl Control {
             Level::Alert,
             &format!("Reload failed, everything stays as it was{first}"),
         );
+    }
+}
+
+async fn next_step(upgrade: &mut Option<(Giver, oneshot::Sender<Outcome>)>) -> Step {
+    match upgrade {
+        Some((giver, _)) => giver.next().await,
+        None => pending().await,
     }
 }
 

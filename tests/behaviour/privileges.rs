@@ -222,6 +222,68 @@ fn debians_file_serves_confined_and_reloads_a_backend_and_a_low_port() {
     assert_eq!(lb.metrics().value("evenkeel_reloads_total", ""), 2.0);
 }
 
+/// The keeper starts the successor, with the rights that the operator gave, which gives them up again.
+#[test]
+fn a_confined_process_is_upgraded() {
+    let Some(cell) = Cell::new("a_confined_process_is_upgraded") else {
+        return;
+    };
+    let a = cell.lab.origin("a");
+    let echo = cell.lab.echo();
+    let (front, low) = (cell.lab.address(), cell.low_address());
+    let _log = bind_log(&cell);
+    let (master, pidfile) = (cell.secret.join("master.sock"), cell.secret.join("pid"));
+    let launch = Launch {
+        arguments: vec![
+            "-W".into(),
+            "-S".into(),
+            format!("{},mode,600", master.display()),
+            "-p".into(),
+            pidfile.display().to_string(),
+        ],
+        ..Launch::default()
+    };
+    let listen = |front, server| {
+        cell.debian(&format!(
+            "{}\nlisten streams\n    mode tcp\n    bind {low}\n    server e {}\n",
+            cell.api(front, server),
+            echo.address()
+        ))
+    };
+    let lb = cell.lab.launch(&listen(front, a.address()), &launch);
+    cell.assert_confined(&lb);
+    let mut stream = Peer::connect(low);
+    stream.send("first");
+    assert_eq!(stream.receive_exactly(5), b"first");
+
+    let bad = listen(front, a.address()).replace("server s1", "servre s1");
+    let good = fs::read_to_string(lb.file("lb.cfg")).unwrap();
+    fs::write(lb.file("lb.cfg"), bad).unwrap();
+    let answer = ask(&master, "upgrade");
+    assert!(answer.starts_with("Success=0\n--\n"), "{answer}");
+    assert!(answer.contains("unknown keyword 'servre'"), "{answer}");
+    fs::write(lb.file("lb.cfg"), good).unwrap();
+    let answer = ask(&master, "upgrade");
+    assert!(answer.starts_with("Success=1\n--\n"), "{answer}");
+
+    let heir: u32 = fs::read_to_string(&pidfile)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert_ne!(heir, lb.pid());
+    let status = fs::read_to_string(format!("/proc/{heir}/status")).unwrap();
+    assert!(
+        status.contains(&format!("Uid:\t{0}\t{0}\t{0}\t{0}\n", cell.uid)),
+        "{status}"
+    );
+    assert!(status.contains("CapEff:\t0000000000000000\n"), "{status}");
+    stream.send("still");
+    assert_eq!(stream.receive_exactly(5), b"still");
+    assert_eq!(visit(front), "a");
+    kill_process(Pid::from_raw(heir.cast_signed()).unwrap(), Signal::KILL).unwrap();
+}
+
 /// The master's socket lies where the process can no longer go, and answers reloads all the same.
 #[test]
 fn the_masters_socket_reloads_a_confined_process() {

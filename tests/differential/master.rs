@@ -169,7 +169,9 @@ fn help_lists_the_same_commands() {
         let lines = ["help", "help show", "foo", "show"].map(|line| ask(&scene.master, line));
         lines.map(|text| {
             let usage = |line: &str| line.split(" : ").next().unwrap().trim_end().to_owned();
-            text.lines().map(usage).collect::<Vec<_>>()
+            // HAProxy has none.
+            let lines = text.lines().filter(|line| !line.starts_with("  upgrade "));
+            lines.map(usage).collect::<Vec<_>>()
         })
     });
 }

@@ -69,8 +69,9 @@ async fn demonstrate() -> Result<(), Failure> {
         tls: TlsConnector::from(Arc::clone(&identity.client)),
     };
     let mut no_parent = None;
+    let mut nobody_before = None;
     tokio::select! {
-        exit = serve::serve(prepared, None, &mut no_parent) => exit.map(drop).map_err(Into::into),
+        exit = serve::serve(prepared, None, &mut no_parent, &mut nobody_before) => exit.map(drop).map_err(Into::into),
         () = stage.play(keys()) => Ok(()),
     }
 }
@@ -110,7 +111,7 @@ fn prepare(balancer: SocketAddr, masters: &[Master; 2]) -> Result<Prepared, Fail
     loaded.config.global.admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     // The file leaves timeouts out on purpose, as the setup that it shows does.
     loaded.warnings.clear();
-    Ok(prepare::open(Options::default(), loaded).map_err(joined)?)
+    Ok(prepare::open(Options::default(), loaded, None).map_err(joined)?)
 }
 
 fn welcome(balancer: SocketAddr, masters: &[Master; 2], metrics: Option<SocketAddr>) -> String {

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ use tokio::sync::oneshot;
 
 use super::answers::Answers;
 use super::log_paths;
-use super::wire::{MOST_COUNTS, Reply, Request, receive, send};
+use super::wire::{MOST_COUNTS, Reply, Request};
 use crate::cli::Options;
+use crate::packets::{receive, send};
 use crate::{limits, prepare};
 
 /// Matters that wait, at most: a reload and the outcome of one, a reconnect, a farewell, a
@@ -60,6 +61,7 @@ enum Matter {
     Say(Request),
     Reconnect(Doors),
     Heirs(oneshot::Sender<u32>),
+    Spawn(OwnedFd, oneshot::Sender<Result<u32, String>>),
 }
 
 impl Keeper {
@@ -151,6 +153,20 @@ impl Keeper {
         hear
     }
 
+    /// Starts what is to follow this process, which is talked to over the other end of `line`; answers
+    /// with its process id.
+    pub(crate) fn spawn(&self, line: OwnedFd) -> oneshot::Receiver<Result<u32, String>> {
+        let (tell, hear) = oneshot::channel();
+        // Without an answer, nothing was started.
+        let _ = self.ask(Matter::Spawn(line, tell));
+        hear
+    }
+
+    /// Ends it: it does not serve.
+    pub(crate) fn recall(&self) {
+        self.say(Request::Recall);
+    }
+
     /// Whether the keeper has ended; to be asked when a child has. Takes its status, so that it does
     /// not stay as a zombie.
     pub(crate) fn has_ended(&self) -> bool {
@@ -223,6 +239,23 @@ impl Line {
                         self.paths = std::mem::take(&mut self.next_paths);
                     }
                     self.say(&request);
+                }
+                Matter::Spawn(line, tell) => {
+                    let said = match self.send_with(&Request::Spawn, &[line.as_fd()]) {
+                        Ok(()) => self.answer(),
+                        Err(error) => Err(error),
+                    };
+                    // From here on the line ends when the process does that has its other end.
+                    drop(line);
+                    let pid = match said {
+                        Ok(Ok(said)) => match said.first() {
+                            Some((Reply::Count(pid), _)) => Ok(*pid),
+                            _ => Err("the keeper says nothing of it".to_owned()),
+                        },
+                        Ok(Err(why)) => Err(why),
+                        Err(error) => Err(self.failed(&error).to_string()),
+                    };
+                    let _ = tell.send(pid);
                 }
                 Matter::Reconnect(doors) => {
                     self.reconnects.store(false, SeqCst);
@@ -312,8 +345,12 @@ impl Line {
     }
 
     fn send(&mut self, request: &Request) -> io::Result<()> {
+        self.send_with(request, &[])
+    }
+
+    fn send_with(&mut self, request: &Request, beside: &[BorrowedFd<'_>]) -> io::Result<()> {
         let socket = self.socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        send(socket, &request.encode(), &[])?;
+        send(socket, &request.encode(), beside)?;
         self.owed += 1;
         Ok(())
     }
@@ -321,6 +358,11 @@ impl Line {
     /// The outer error: nobody is there, or does not answer in time; the inner one: it says no.
     fn exchange(&mut self, request: &Request) -> io::Result<Result<Said, String>> {
         self.send(request)?;
+        self.answer()
+    }
+
+    /// The answer to what was sent last.
+    fn answer(&mut self) -> io::Result<Result<Said, String>> {
         loop {
             let socket = self.socket.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
             let said = hear(socket)?;

@@ -12,7 +12,7 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 pub(crate) use line::{Fetched, Keeper};
 
 use crate::background::{Parent, split};
+use crate::handover::Heir;
 use crate::notify;
 use crate::prepare::Prepared;
 
@@ -37,6 +38,7 @@ const NAME: &std::ffi::CStr = c"evenkeel-keeper";
 pub(crate) fn start(
     prepared: &mut Prepared,
     parent: &mut Option<Parent>,
+    heir: &mut Option<Heir>,
 ) -> io::Result<Result<(Keeper, Doors), u8>> {
     let (ours, theirs) = socketpair(
         AddressFamily::UNIX,
@@ -49,14 +51,18 @@ pub(crate) fn start(
         drop(ours);
         // It holds nothing that was opened for the serving process: what that one closes is to be
         // closed.
-        drop(parent.take());
+        drop((parent.take(), heir.take()));
         drop(std::mem::take(&mut prepared.sockets));
         drop((prepared.admin.take(), prepared.pidfile.take()));
+        // For whoever follows the serving process.
+        let stdout = io::stdout().as_fd().try_clone_to_owned().ok();
         seclude();
         let config = prepared.loaded.config.clone();
         let threads = prepared.limits.threads;
         let ledger = Ledger::of(&config);
-        office::Office::new(prepared.options.clone(), server, config, threads, ledger).run(&theirs);
+        office::Office::new(prepared.options.clone(), server, config, threads, ledger)
+            .with_stdout(stdout)
+            .run(&theirs);
         return Ok(Err(0));
     };
     drop(theirs);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::Child;
 
 use evenkeel_config::Config;
 use evenkeel_proxy::{Ledger, Ownership};
@@ -10,11 +11,13 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Resource, getrlimit, prlimit};
 
 use super::answers::Answers;
-use super::wire::{MOST_DESCRIPTORS, Reply, Request, receive, send};
+use super::wire::{Reply, Request};
 use super::{connect, log_paths};
 use crate::admin::Bound;
 use crate::bind_report::{self, Moment};
 use crate::cli::Options;
+use crate::handover::program;
+use crate::packets::{MOST_DESCRIPTORS, receive, send};
 use crate::{limits, port_owner, prepare};
 
 /// More threads than any configuration may ask for.
@@ -34,6 +37,10 @@ pub(super) struct Office {
     next: Option<Config>,
     /// How many sockets of each of its binds the serving process has, as that says.
     held: Vec<usize>,
+    /// Where what follows the serving process writes.
+    stdout: Option<OwnedFd>,
+    /// It, until it serves.
+    heir: Option<Child>,
 }
 
 impl Office {
@@ -52,14 +59,23 @@ impl Office {
             ledger,
             next: None,
             held: Vec::new(),
+            stdout: None,
+            heir: None,
         }
+    }
+
+    /// Where what follows the serving process writes.
+    pub(super) fn with_stdout(mut self, stdout: Option<OwnedFd>) -> Self {
+        self.stdout = stdout;
+        self
     }
 
     /// Serves until the other side closes.
     pub(super) fn run(mut self, socket: &OwnedFd) {
-        // Descriptors that come along are closed unseen.
-        while let Ok(Some((bytes, _))) = receive(socket) {
+        // Descriptors that come along are closed unseen, but for the one of an upgrade.
+        while let Ok(Some((bytes, descriptors))) = receive(socket) {
             let answered = match Request::decode(&bytes) {
+                Some(Request::Spawn) => self.spawn(socket, descriptors.into_iter().next()),
                 Some(request) => self.answer(request, socket),
                 None => tell(socket, &Reply::Failed("not understood".to_owned())),
             };
@@ -88,6 +104,9 @@ impl Office {
                     prepare::dismiss(&replaces);
                 }
             }
+            // It comes with a descriptor.
+            Request::Spawn => return self.spawn(socket, None),
+            Request::Recall => self.recall(),
             Request::Heirs => {
                 let admin = self.current.global.admin;
                 let count = admin.map_or(0, port_owner::listeners);
@@ -98,6 +117,44 @@ impl Office {
             }
         }
         tell(socket, &Reply::Done)
+    }
+
+    /// Starts what is to follow the serving process: what the operator started, as it was started.
+    /// That process has no say in it but the line to it, and is checked what it says over that.
+    fn spawn(&mut self, socket: &OwnedFd, line: Option<OwnedFd>) -> io::Result<()> {
+        self.recall();
+        let (Some(program), Some(line)) = (program(), line) else {
+            return tell(
+                socket,
+                &Reply::Failed("no line to it came along".to_owned()),
+            );
+        };
+        let stdout = self
+            .stdout
+            .as_ref()
+            .and_then(|stdout| stdout.try_clone().ok());
+        match program.start(&line, stdout.map(File::from)) {
+            Ok(child) => {
+                let pid = child.id();
+                self.heir = Some(child);
+                tell(socket, &Reply::Count(pid))
+            }
+            Err(error) => {
+                let path = program.path().display();
+                tell(
+                    socket,
+                    &Reply::Failed(format!("cannot start {path}: {error}")),
+                )
+            }
+        }
+    }
+
+    /// Ends what was started so and does not serve.
+    fn recall(&mut self) {
+        if let Some(mut heir) = self.heir.take() {
+            let _ = heir.kill();
+            let _ = heir.wait();
+        }
     }
 
     fn read(&mut self, socket: &OwnedFd) -> io::Result<()> {

@@ -1,19 +1,9 @@
 //! What the two processes say to each other: a packet each, a kind, a number and perhaps a text,
 //! with descriptors beside it.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::packets::LONGEST_TEXT;
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
-};
-
-/// Descriptors of one packet; the kernel takes 253.
-pub(super) const MOST_DESCRIPTORS: usize = 64;
-/// A reason is a line or two; more of it is cut.
-const LONGEST_TEXT: usize = 4096;
+#[cfg(test)]
 const HEAD: usize = 5;
 
 /// Numbers of one packet, two bytes each.
@@ -39,6 +29,10 @@ pub(super) enum Request {
     /// How many sockets the serving process has of binds of what was read, from that with this
     /// number on.
     Holds(u32, Vec<u16>),
+    /// Start the program anew, for an upgrade; it talks through the descriptor beside this.
+    Spawn,
+    /// End what was started so.
+    Recall,
 }
 
 /// What the keeper says.
@@ -71,6 +65,8 @@ impl Request {
             Self::Connect => (4, 0),
             Self::Farewell => (5, 0),
             Self::Heirs => (6, 0),
+            Self::Spawn => (8, 0),
+            Self::Recall => (9, 0),
             Self::Holds(first, counts) => {
                 let counts: Vec<u8> = counts.iter().flat_map(|n| n.to_le_bytes()).collect();
                 return packet(7, *first, &counts);
@@ -97,6 +93,8 @@ impl Request {
                 let counts = counts.iter().map(|n| u16::from_le_bytes(*n));
                 Self::Holds(first, counts.collect())
             }
+            (8, 0, b"") => Self::Spawn,
+            (9, 0, b"") => Self::Recall,
             _ => return None,
         })
     }
@@ -148,60 +146,6 @@ fn parts(bytes: &[u8]) -> Option<(u8, u32, &[u8])> {
     Some((*kind, u32::from_le_bytes(*number), text))
 }
 
-/// Sends one packet, waiting for room.
-pub(super) fn send(
-    socket: impl AsFd,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut beside = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::Error::other("too many descriptors for one packet"));
-    }
-    loop {
-        let sent = sendmsg(
-            &socket,
-            &[IoSlice::new(bytes)],
-            &mut beside,
-            SendFlags::NOSIGNAL,
-        );
-        match sent {
-            Err(rustix::io::Errno::INTR) => {}
-            sent => return Ok(sent.map(drop)?),
-        }
-    }
-}
-
-/// Receives one packet, with its descriptors; `None`: the other side has closed.
-pub(super) fn receive(socket: impl AsFd) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
-    let mut bytes = vec![0; HEAD + LONGEST_TEXT];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut beside = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut slices = [IoSliceMut::new(&mut bytes)];
-        match recvmsg(&socket, &mut slices, &mut beside, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            received => break received?,
-        }
-    };
-    let mut descriptors = Vec::new();
-    for message in beside.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
-        }
-    }
-    if received.bytes == 0 {
-        return Ok(None);
-    }
-    if received.flags.contains(ReturnFlags::TRUNC) {
-        // Longer than anything that is said here: not understood, that is.
-        bytes.clear();
-    }
-    bytes.truncate(received.bytes);
-    Ok(Some((bytes, descriptors)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +162,8 @@ mod tests {
             Request::Heirs,
             Request::Holds(3, vec![0, 1, 65_535]),
             Request::Holds(0, vec![2; MOST_COUNTS]),
+            Request::Spawn,
+            Request::Recall,
         ] {
             assert_eq!(Request::decode(&request.encode()), Some(request));
         }
@@ -245,7 +191,7 @@ mod tests {
             b"\0\0\0\0",
             b"\x07\0\0\0\0",
             b"\x07\0\0\0\0\x01",
-            b"\x08\0\0\0\0",
+            b"\x0a\0\0\0\0",
             b"\xff\0\0\0\0",
             b"\0\x01\0\0\0",
             b"\0\0\0\0\0/etc/shadow",

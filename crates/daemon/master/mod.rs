@@ -19,6 +19,8 @@ pub(crate) enum Ask {
     State(oneshot::Sender<State>),
     /// Load the files again; answered with what came of it.
     Reload(How, oneshot::Sender<Outcome>),
+    /// Give way to the program that is installed now; answered with what came of it.
+    Upgrade(oneshot::Sender<Outcome>),
 }
 
 /// What becomes of the sessions that are open at a reload.
@@ -30,7 +32,7 @@ pub(crate) enum How {
     Hard,
 }
 
-/// What came of a reload.
+/// What came of a reload or an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) is_success: bool,

@@ -118,17 +118,40 @@ impl Reloads {
         self.answer(false);
     }
 
-    /// There will be no load any more, for the process drains toward its end.
-    pub(crate) fn give_up(&mut self) {
+    /// What is asked for is not done, for this reason.
+    pub(crate) fn give_up(&mut self, why: &str) {
         let waiting = std::mem::take(&mut self.waiting);
         self.served
             .extend(waiting.into_iter().map(|(_, answer)| answer));
         self.open_log();
-        self.say(
-            "WARNING",
-            "not reloading: the process drains toward its end",
-        );
+        self.say("WARNING", &format!("not reloading: {why}"));
         self.answer(false);
+    }
+
+    /// What comes of an upgrade, for whoever asked for it.
+    pub(crate) fn of_upgrade(&self, outcome: Result<u32, &str>) -> Outcome {
+        let mut log = String::new();
+        let mut say = |word: &str, text: &str| {
+            let word = format!("[{word}]");
+            writeln!(log, "{word:<10} ({}) : {text}", self.pid).expect(INFALLIBLE);
+        };
+        match outcome {
+            Ok(pid) => {
+                let version = env!("CARGO_PKG_VERSION");
+                say(
+                    "NOTICE",
+                    &format!("process {pid} serves; this one ({version}) drains"),
+                );
+            }
+            Err(why) => {
+                why.lines().for_each(|line| say("ALERT", line));
+                say("WARNING", "Upgrade failure! Everything stays as it was.");
+            }
+        }
+        Outcome {
+            is_success: outcome.is_ok(),
+            log,
+        }
     }
 
     /// What is known now that `draining` generations still have sessions.
@@ -291,7 +314,7 @@ mod tests {
         let mut first = asked(&mut reloads, How::Soft);
         reloads.begin();
         let mut second = asked(&mut reloads, How::Soft);
-        reloads.give_up();
+        reloads.give_up("the process drains toward its end");
         for told in [first.try_recv().unwrap(), second.try_recv().unwrap()] {
             assert!(!told.is_success);
             assert!(told.log.contains("drains toward its end"));

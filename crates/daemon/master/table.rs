@@ -1,7 +1,7 @@
 //! The master's own commands. Those that are about the visit itself, and prefixes, are no commands:
 //! they are understood whoever the visitor talks to.
 
-use evenkeel_config::AccessLevel::{self, Operator, User};
+use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
 
 use super::How;
 use crate::runtime::Command;
@@ -10,6 +10,7 @@ use crate::runtime::Command;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     Reload(How),
+    Upgrade,
     ShowProc,
     ShowLog,
     ShowVersion,
@@ -51,6 +52,7 @@ pub(super) static COMMANDS: &[Command<Deed>] = &[
     command(&["show", "proc"], "show proc", "list the generations that have sessions", User, Deed::ShowProc),
     command(&["show", "startup-logs"], "show startup-logs", "show what the last start or reload said", Operator, Deed::ShowLog),
     command(&["show", "version"], "show version", "show the version that runs", User, Deed::ShowVersion),
+    command(&["upgrade"], "upgrade", "give way to the program that is installed now; sessions go on", Admin, Deed::Upgrade),
     command(&["user"], "user", "lower the level of this visit to user", User, Deed::Prefix),
     command(&["help"], "help [<command>]", "list all commands, or those like one", User, Deed::Help),
     command(&["prompt"], "prompt [timed]", "show a prompt, or no more", User, Deed::Prefix),

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::table::{COMMANDS, Deed};
 use super::target::{Target, commands, exists, prefix, target, words};
-use super::{Ask, How, State};
+use super::{Ask, Outcome, State};
 use crate::runtime::{self, LONGEST_BYTES, Line, Over, table, timed_prompt};
 
 /// An operator may think between two commands; one that is gone without a word must not keep a
@@ -255,7 +255,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
             return Ok(Answer::Text("Permission denied\n".to_owned()));
         }
         let text = match known.run {
-            Deed::Reload(how) => return self.reload(how).await,
+            Deed::Reload(how) => return self.told(|answer| Ask::Reload(how, answer)).await,
+            Deed::Upgrade => return self.told(Ask::Upgrade).await,
             Deed::ShowProc => self.state().await?.processes,
             Deed::ShowLog => self.state().await?.log,
             Deed::ShowVersion => format!("{}\n", env!("CARGO_PKG_VERSION")),
@@ -310,9 +311,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
     }
 
     /// The last that is done on this visit.
-    async fn reload(&mut self, how: How) -> Result<Answer, Over> {
+    async fn told(
+        &mut self,
+        ask: impl FnOnce(oneshot::Sender<Outcome>) -> Ask,
+    ) -> Result<Answer, Over> {
         let (answer, outcome) = oneshot::channel();
-        self.ask(Ask::Reload(how, answer)).await?;
+        self.ask(ask(answer)).await?;
         let outcome = outcome.await.map_err(|_| Over)?;
         let success = u8::from(outcome.is_success);
         let text = format!("Success={success}\n--\n{}\n", outcome.log);

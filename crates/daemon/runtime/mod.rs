@@ -9,7 +9,7 @@ mod info;
 mod line;
 mod look;
 pub(crate) mod saved;
-mod servers;
+pub(crate) mod servers;
 mod sessions;
 mod set_server;
 mod socket;

@@ -76,6 +76,25 @@ pub(crate) fn read(
     (found, problems)
 }
 
+/// Reads the same of every backend of `config` from a text that another process has just written.
+pub(crate) fn of_text(config: &Config, text: &str) -> Vec<(usize, usize, SavedServer)> {
+    let lines = text.lines().skip(1).filter(|line| !line.starts_with('#'));
+    let lines: Vec<_> = lines.filter_map(|line| parse(line).ok()).collect();
+    let mut by_backend: BTreeMap<&str, Vec<Line<'_>>> = BTreeMap::new();
+    for line in lines {
+        by_backend.entry(line.backend.1).or_default().push(line);
+    }
+    let mut found = Vec::new();
+    for (index, backend) in config.backends.iter().enumerate() {
+        for line in by_backend.remove(backend.name.as_str()).unwrap_or_default() {
+            if let Some(server) = place(backend, &line) {
+                found.push((index, server, line.saved));
+            }
+        }
+    }
+    found
+}
+
 fn is_first(config: &Config, index: usize, path: &Path) -> bool {
     let mut before = config.backends[..index].iter();
     before.all(|backend| backend.saved_state.as_deref() != Some(path))

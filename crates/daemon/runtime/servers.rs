@@ -23,7 +23,7 @@ pub(super) const OUTCOMES: &[&str] = &[
 const INITIALIZING: usize = 1;
 
 /// The servers of `backends` in version 1 of the format.
-pub(super) fn state(backends: &[&BackendSnapshot]) -> String {
+pub(crate) fn state(backends: &[&BackendSnapshot]) -> String {
     let mut text = HEADER.to_owned();
     for backend in backends {
         for server in &backend.servers {

@@ -341,8 +341,9 @@ impl Proxy {
             }
         }
         if which == Counters::All {
-            shared.connections.store(0, Relaxed);
-            shared.bytes_out.store(0, Relaxed);
+            for (_, counter) in shared.counters() {
+                counter.store(0, Relaxed);
+            }
         }
     }
 

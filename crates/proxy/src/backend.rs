@@ -63,6 +63,12 @@ impl BackendState {
 }
 
 impl BackendState {
+    pub(crate) fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing
+            .lock()
+            .expect("no panic while standing is locked")
+    }
+
     pub(crate) fn members(&self) -> MutexGuard<'_, Vec<Weak<Backend>>> {
         self.members
             .lock()
@@ -653,11 +659,7 @@ impl Backend {
 
     pub(crate) fn note_standing(&self, now: Instant) -> bool {
         let is_up = self.is_up() || self.servers.is_empty();
-        self.state
-            .standing
-            .lock()
-            .expect("no panic while standing is locked")
-            .turn(is_up, now)
+        self.state.standing().turn(is_up, now)
     }
 }
 

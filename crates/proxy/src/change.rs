@@ -26,6 +26,8 @@ pub(crate) enum Cause<'a> {
     Command,
     /// A restart took over what an earlier process wrote down.
     Saved,
+    /// An upgrade took over how it was.
+    Handed,
     /// The server that it tracks changed: this one, as `backend/server`.
     Tracked(&'a str),
     /// Nothing that a line would tell: administrative changes say themselves what they are.
@@ -163,8 +165,16 @@ impl Backend {
             requeued,
             queued,
         };
+        if matches!(transition.cause, Cause::Handed) {
+            // Whoever was to know has heard it from the process before.
+            self.note_standing(now);
+            return;
+        }
         for (level, message) in transition.messages(&scene) {
             self.log.send(level, &message);
+            if self.log.shows_beside_stderr(level) {
+                continue;
+            }
             if level <= Level::Alert {
                 warn!("{message}");
             } else {
@@ -174,7 +184,9 @@ impl Backend {
         if self.note_standing(now) && !self.is_up() {
             let message = log::no_server_available(self.kind(), &self.config.name);
             self.log.send(Level::Emerg, &message);
-            error!("{message}");
+            if !self.log.shows_beside_stderr(Level::Emerg) {
+                error!("{message}");
+            }
         }
     }
 

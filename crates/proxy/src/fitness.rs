@@ -42,6 +42,16 @@ impl Standing {
         true
     }
 
+    /// It was down so long and so often before.
+    pub(crate) fn was_down(&mut self, downtime: Duration, downs: u64) {
+        (self.downtime, self.downs) = (downtime, downs);
+    }
+
+    /// How long it was down before it last changed.
+    pub(crate) fn past_downtime(&self) -> Duration {
+        self.downtime
+    }
+
     /// It has been as it is since then.
     pub(crate) fn began(&mut self, since: Instant) {
         self.since = since;

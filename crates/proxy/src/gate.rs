@@ -86,6 +86,10 @@ impl Gate {
         self.peak.load(Relaxed)
     }
 
+    pub(crate) fn peak_cell(&self) -> &AtomicU32 {
+        &self.peak
+    }
+
     /// Forgets how many there ever were.
     pub(crate) fn clear_peak(&self) {
         self.peak.store(self.inside(), Relaxed);

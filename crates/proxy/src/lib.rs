@@ -20,6 +20,7 @@ mod fitness;
 mod gate;
 mod generation;
 mod greeting;
+mod handed;
 mod inspect;
 mod kernel;
 mod listener;
@@ -44,6 +45,7 @@ mod sockets;
 mod spin;
 mod stats;
 mod supply;
+mod tallies;
 #[cfg(test)]
 mod testing;
 mod unix_socket;
@@ -53,15 +55,17 @@ pub use accounts::{group_id, user_id};
 pub use admin::{Counters, SaidHealth, ServerAt};
 pub use change::FixedWeight;
 pub use fitness::{Admin, AdminState};
+pub use handed::Handed;
 pub use kernel::remember;
 pub use local::{Answer, Line, Service, Verdict, Visit};
-pub use log::{Doors, Level, Logs, Sink, Stream};
+pub use log::{Doors, Level, Logs, Sink, Stream, stderr_is_the_journal};
 pub use proxy::{Proxy, ReloadError, Settings};
 pub use roll::{Roll, SessionSnapshot};
 pub use saved::{SavedHealth, SavedServer};
 pub use snapshot::*;
 pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
 pub use supply::{Holdings, Ledger, Supply};
+pub use tallies::{Counts, Orders, Tallies};
 
 /// What all generations of the process share.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use evenkeel_config::Config;
 
+use crate::change::Cause;
 use crate::cut::Alarm;
 use crate::generation::{Carried, Generation};
 use crate::relay::{HELD_LIMIT_BYTES, Held};
@@ -16,6 +17,7 @@ use crate::sockets::{AbsentAddress, BindError, Ownership, Sockets};
 use crate::spin::Spinning;
 use crate::stats::ProcessStats;
 use crate::supply::Supply;
+use crate::tallies::Tallies;
 use crate::workers::Workers;
 use crate::{Logs, Service, Shared};
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub service: Service,
     /// What an earlier process wrote down of servers, by the places of backend and server.
     pub saved: Vec<(usize, usize, SavedServer)>,
+    /// What the process that this one follows had counted.
+    pub tallies: Option<Tallies>,
 }
 
 /// Why a reload was refused; everything is as it was.
@@ -70,8 +74,9 @@ impl Proxy {
     ///
     /// The system refuses a thread or a descriptor.
     pub fn start(config: Config, sockets: Sockets, settings: Settings) -> io::Result<Self> {
+        let age = settings.tallies.as_ref().map(|tallies| tallies.age);
         let shared = Arc::new(Shared {
-            stats: ProcessStats::new(settings.maxconn),
+            stats: ProcessStats::new(settings.maxconn, age.unwrap_or_default()),
             held: Held::new(HELD_LIMIT_BYTES),
             alarm: Alarm::new(),
             logs: settings.logs,
@@ -83,7 +88,14 @@ impl Proxy {
         workers.grow(threads)?;
         let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);
-        current.restore(&settings.saved);
+        let cause = match settings.tallies {
+            Some(_) => Cause::Handed,
+            None => Cause::Saved,
+        };
+        current.restore(&settings.saved, cause);
+        if let Some(tallies) = &settings.tallies {
+            tallies.restore(&shared.stats, &current);
+        }
         current.start(listening, &workers, threads);
         Ok(Self {
             shared,
@@ -154,6 +166,12 @@ impl Proxy {
         self.shared.stats.failed_reloads.fetch_add(1, Relaxed);
     }
 
+    /// What was counted so far, for the process that follows this one.
+    #[must_use]
+    pub fn tallies(&self) -> Tallies {
+        Tallies::of(&self.shared.stats, &self.current)
+    }
+
     /// The configuration in force.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -192,13 +210,20 @@ impl Proxy {
     }
 
     /// Stops accepting; sessions go on, and so do checks. Whoever waits in an accept queue is
-    /// still served, newcomers are refused.
-    pub fn drain(&mut self) {
+    /// still served, newcomers are refused; but at the sockets called what `is_kept` says somebody
+    /// else serves both.
+    pub fn drain(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.is_stopping = true;
         self.shared.stats.is_stopping.store(true, Relaxed);
         self.sockets.close();
-        self.current.stop_accepting(|_| true);
+        self.current
+            .stop_accepting(|bind| !is_kept(&Sockets::name_of(bind)));
         self.current.announce_stop();
+    }
+
+    /// Checks nothing any more: another process does.
+    pub fn rest(&self) {
+        self.current.stop_checks();
     }
 
     /// Waits until no session is left; what lives past `hard-stop-after`, or past `limit` if that

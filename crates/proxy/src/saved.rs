@@ -52,7 +52,7 @@ pub enum SavedHealth {
 
 impl Generation {
     /// Takes over what is saved, each by the places of backend and server; before it starts.
-    pub(crate) fn restore(&self, saved: &[(usize, usize, SavedServer)]) {
+    pub(crate) fn restore(&self, saved: &[(usize, usize, SavedServer)], cause: Cause<'_>) {
         let now = Instant::now();
         for (backend, server, saved) in saved {
             let Some(backend) = self.backends.get(*backend) else {
@@ -61,9 +61,7 @@ impl Generation {
             if *server < backend.servers.len() {
                 let state = &backend.servers[*server].state;
                 let has_agent = backend.servers[*server].config.agent.is_some();
-                backend.change(*server, Cause::Saved, |fitness| {
-                    restore(fitness, saved, has_agent)
-                });
+                backend.change(*server, cause, |fitness| restore(fitness, saved, has_agent));
                 let since = now.checked_sub(saved.last_change);
                 let mut fitness = state.fitness();
                 if !fitness.admin.unresolved {
@@ -170,12 +168,15 @@ mod tests {
             rests: (true, true),
             ..saved()
         };
-        generation.restore(&[
-            (0, 0, saved()),
-            (0, 1, down.clone()),
-            (0, 2, moved),
-            (0, 3, down),
-        ]);
+        generation.restore(
+            &[
+                (0, 0, saved()),
+                (0, 1, down.clone()),
+                (0, 2, moved),
+                (0, 3, down),
+            ],
+            Cause::Saved,
+        );
         let backend = &generation.backends[0];
         let shown = |index| {
             let now = Instant::now();
@@ -217,11 +218,14 @@ mod tests {
                 health,
                 ..saved()
             };
-            generation.restore(&[
-                (0, 0, saved.clone()),
-                (0, 1, saved.clone()),
-                (0, 2, saved.clone()),
-            ]);
+            generation.restore(
+                &[
+                    (0, 0, saved.clone()),
+                    (0, 1, saved.clone()),
+                    (0, 2, saved.clone()),
+                ],
+                Cause::Saved,
+            );
             let status = |index| {
                 let now = Instant::now();
                 crate::observe::server(&generation.backends[0], index, now).status_text()

@@ -1,7 +1,7 @@
 //! Every listening socket of the process. They outlive generations: a reload adds what is new and
 //! closes what is gone, and never binds anew what is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::ops::Range;
@@ -12,6 +12,7 @@ use evenkeel_config::{Bind, BindAddress, Config, IpVersions, Keepalive, Place};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::dial::{self, Options};
+use crate::handed::Handed;
 use crate::kernel;
 use crate::socket_options;
 use crate::supply::{Holdings, Supply};
@@ -21,6 +22,9 @@ use crate::unix_socket::{self, Aside};
 /// net.core.somaxconn. Not `maxconn`, as HAProxy has it: a client that finds the queue full waits
 /// for the next of its SYNs, a second and more after a place came free.
 const DEFAULT_BACKLOG: u32 = 65_535;
+
+/// systemd takes no longer one.
+const LONGEST_NAME: usize = 255;
 
 /// Whether addresses may be shared with another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +89,57 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Whether `handed` is such a socket.
+    fn fits(&self, handed: &Handed) -> bool {
+        let socket = &handed.socket;
+        match self.address {
+            BindAddress::Inet(address) => {
+                let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+                let device = socket.device().ok().flatten();
+                let has_versions = match self.ip_versions {
+                    1 => matches!(socket.only_v6(), Ok(false)),
+                    2 => matches!(socket.only_v6(), Ok(true)),
+                    _ => true,
+                };
+                local == Some(address)
+                    && device.as_deref() == self.interface.as_ref().map(|name| name.as_bytes())
+                    && (address.is_ipv4() || has_versions)
+                    && (address.is_ipv6()
+                        || socket.ip_transparent_v4().unwrap_or(false) == self.transparent)
+            }
+            BindAddress::Unix(_) | BindAddress::Abstract(_) => {
+                handed.name() == self.name()
+                    && socket.local_addr().is_ok_and(|local| local.is_unix())
+            }
+            BindAddress::Fd(_) => false,
+        }
+    }
+
+    /// What its sockets are called where they are kept (FDNAME of systemd: printable, no colon).
+    fn name(&self) -> String {
+        let mut name = format!("evenkeel {}", describe(&self.address));
+        if let Some(interface) = &self.interface {
+            name.push('%');
+            name.push_str(interface);
+        }
+        match self.ip_versions {
+            1 => name.push_str(" v4v6"),
+            2 => name.push_str(" v6only"),
+            _ => {}
+        }
+        if self.transparent {
+            name.push_str(" transparent");
+        }
+        let printable = |letter: char| match letter {
+            ':' => '_',
+            ' '..='~' => letter,
+            _ => '?',
+        };
+        name.chars().map(printable).take(LONGEST_NAME).collect()
+    }
+}
+
 impl From<&Bind> for Key {
     fn from(bind: &Bind) -> Self {
         Self {
@@ -119,6 +174,8 @@ pub struct Sockets {
     pub(crate) supply: Option<Supply>,
     /// Descriptors that the process was started with (`fd@N`).
     inherited: BTreeMap<i32, OwnedFd>,
+    /// What others handed over and nothing is bound to yet.
+    handed: Vec<Handed>,
 }
 
 impl Sockets {
@@ -129,7 +186,40 @@ impl Sockets {
             open: BTreeMap::new(),
             supply: None,
             inherited,
+            handed: Vec::new(),
         }
+    }
+
+    /// Has the next [`bind`](Self::bind) take those of `handed` that `config` wants before it opens
+    /// any. Returns the others, which are to be closed first: they may be in the way.
+    pub fn adopt(&mut self, handed: Vec<Handed>, config: &Config) -> Vec<Handed> {
+        let wanted: Vec<Key> = binds(config).map(|wanted| Key::from(wanted.bind)).collect();
+        let mut known = BTreeSet::new();
+        let (wanted, surplus) = handed
+            .into_iter()
+            // The manager may have one twice: from a unit of its own, and kept for this process.
+            .filter(|handed| handed.cookie().is_none_or(|cookie| known.insert(cookie)))
+            .partition(|handed| wanted.iter().any(|key| key.fits(handed)));
+        self.handed = wanted;
+        surplus
+    }
+
+    fn take_handed(&mut self, key: &Key) -> Vec<Socket> {
+        let handed = self.handed.extract_if(.., |handed| key.fits(handed));
+        handed.map(|handed| handed.socket).collect()
+    }
+
+    /// Every open socket that can be handed over, with what it is called. Those that the process was
+    /// started with (`fd@N`) are not among them.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Socket)> {
+        let open = self.open.iter();
+        let open = open.filter(|(key, _)| !matches!(key.address, BindAddress::Fd(_)));
+        open.flat_map(|(key, sockets)| sockets.iter().map(|socket| (key.name(), socket)))
+    }
+
+    /// What the sockets of `bind` are called.
+    pub(crate) fn name_of(bind: &Bind) -> String {
+        Key::from(bind).name()
     }
 
     /// Opens what `config` needs and is not open yet, `threads` sockets for each address; all or
@@ -152,10 +242,19 @@ impl Sockets {
             if added.contains_key(&key) {
                 continue;
             }
+            let handed = self.take_handed(&key);
             let opened = match supply.as_mut().filter(|_| is_opened_here(bind)) {
                 Some(supply) => supply.take(index),
-                None => self.open_missing(bind, wanted.threads(threads), ownership, added.keys()),
+                None => {
+                    let have = handed.len();
+                    let threads = wanted.threads(threads);
+                    self.open_missing(bind, have, threads, ownership, added.keys())
+                }
             };
+            let opened = opened.map(|opened| {
+                let handed = handed.into_iter().map(Opened::from);
+                handed.chain(opened).collect::<Vec<_>>()
+            });
             let opened = opened.and_then(|opened| {
                 // It was told what was held when the reload began.
                 if opened.is_empty() && !self.has(bind) {
@@ -207,11 +306,12 @@ impl Sockets {
     fn open_missing<'a>(
         &'a self,
         bind: &Bind,
+        handed: usize,
         threads: usize,
         ownership: Ownership,
         added: impl Iterator<Item = &'a Key>,
     ) -> io::Result<Vec<Opened>> {
-        let have = self.open.get(&Key::from(bind)).map_or(0, Vec::len);
+        let have = handed + self.open.get(&Key::from(bind)).map_or(0, Vec::len);
         if let BindAddress::Fd(fd) = bind.address {
             return match have {
                 0 => Ok(vec![self.inherited(fd)?.into()]),

@@ -16,8 +16,10 @@ const AVERAGE_WINDOW: u64 = 1024;
 pub(crate) struct Epoch(Instant);
 
 impl Epoch {
-    pub(crate) fn start() -> Self {
-        Self(Instant::now())
+    /// So long ago.
+    pub(crate) fn before(age: Duration) -> Self {
+        let now = Instant::now();
+        Self(now.checked_sub(age).unwrap_or(now))
     }
 
     pub(crate) fn elapsed(self) -> Duration {
@@ -198,9 +200,10 @@ pub(crate) struct ProcessStats {
 }
 
 impl ProcessStats {
-    pub(crate) fn new(maxconn: u32) -> Self {
+    /// Of a process that counts since `age` ago.
+    pub(crate) fn new(maxconn: u32, age: Duration) -> Self {
         Self {
-            epoch: Epoch::start(),
+            epoch: Epoch::before(age),
             gate: Gate::new(maxconn),
             connections: AtomicU64::new(0),
             connection_rate: Rate::default(),
@@ -211,6 +214,39 @@ impl ProcessStats {
             failed_reloads: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
         }
+    }
+}
+
+/// A counter by its name.
+pub(crate) type Counter<'a> = (&'static str, &'a AtomicU64);
+/// The highest of something, by its name.
+pub(crate) type Highest<'a> = (&'static str, &'a AtomicU32);
+
+impl ProcessStats {
+    /// What `clear counters all` sets back.
+    pub(crate) fn counters(&self) -> [Counter<'_>; 2] {
+        [
+            ("connections", &self.connections),
+            ("bytes_out", &self.bytes_out),
+        ]
+    }
+
+    /// What `clear counters` sets back.
+    pub(crate) fn highest(&self) -> [Highest<'_>; 2] {
+        [
+            ("open_highest", self.gate.peak_cell()),
+            ("connection_rate_highest", &self.connection_rate.peak),
+        ]
+    }
+
+    /// What nothing sets back.
+    pub(crate) fn lasting(&self) -> [Counter<'_>; 4] {
+        [
+            ("descriptors_exhausted", &self.descriptors_exhausted),
+            ("shortages", &self.shortages),
+            ("reloads", &self.reloads),
+            ("failed_reloads", &self.failed_reloads),
+        ]
     }
 }
 
@@ -261,26 +297,44 @@ impl FrontendStats {
         self.session_rate.clear_peak();
         self.denied.connection_peak.store(0, Relaxed);
         if which == Counters::All {
-            let Denied {
-                connections,
-                sessions,
-                requests,
-                refused,
-                ..
-            } = &self.denied;
-            let bytes = &self.bytes;
-            for counter in [
-                &self.sessions,
-                &bytes.inward,
-                &bytes.outward,
-                connections,
-                sessions,
-                requests,
-                refused,
-            ] {
-                counter.store(0, Relaxed);
-            }
+            clear(&self.counters());
         }
+    }
+
+    /// What `clear counters all` sets back.
+    pub(crate) fn counters(&self) -> [Counter<'_>; 7] {
+        [
+            ("sessions", &self.sessions),
+            ("bytes_in", &self.bytes.inward),
+            ("bytes_out", &self.bytes.outward),
+            ("denied_connections", &self.denied.connections),
+            ("denied_sessions", &self.denied.sessions),
+            ("denied_requests", &self.denied.requests),
+            ("refused", &self.denied.refused),
+        ]
+    }
+
+    /// What `clear counters` sets back.
+    pub(crate) fn highest(&self) -> [Highest<'_>; 3] {
+        [
+            ("open_highest", self.gate.peak_cell()),
+            ("session_rate_highest", &self.session_rate.peak),
+            ("connection_rate_highest", &self.denied.connection_peak),
+        ]
+    }
+
+    /// What nothing sets back.
+    pub(crate) fn lasting(&self) -> Vec<Counter<'_>> {
+        let http = &self.http;
+        let mut lasting = vec![
+            ("lines", &self.lines),
+            ("http_requests", &http.requests),
+            ("http_denied", &http.denied),
+            ("http_errors", &http.errors),
+            ("http_intercepted", &http.intercepted),
+        ];
+        lasting.extend(RESPONSES.into_iter().zip(&http.responses));
+        lasting
     }
 
     pub(crate) fn new(limit: u32) -> Self {
@@ -293,6 +347,22 @@ impl FrontendStats {
             http: HttpStats::default(),
             denied: Denied::default(),
         }
+    }
+}
+
+/// The names of the counters of answers, by the first digit of their status.
+const RESPONSES: [&str; 6] = [
+    "http_1xx",
+    "http_2xx",
+    "http_3xx",
+    "http_4xx",
+    "http_5xx",
+    "http_other",
+];
+
+fn clear(counters: &[Counter<'_>]) {
+    for (_, counter) in counters {
+        counter.store(0, Relaxed);
     }
 }
 
@@ -326,22 +396,46 @@ impl ServiceStats {
         let times = [&self.queue_time, &self.connect_time, &self.session_time];
         times.into_iter().for_each(Average::clear_highest);
         if which == Counters::All {
-            for counter in [
-                &self.sessions,
-                &self.chosen,
-                &self.bytes.inward,
-                &self.bytes.outward,
-                &self.connection_errors,
-                &self.response_errors,
-                &self.retries,
-                &self.redispatches,
-                &self.client_aborts,
-                &self.server_aborts,
-                &self.attempts,
-            ] {
-                counter.store(0, Relaxed);
-            }
+            clear(&self.counters());
         }
+    }
+
+    /// What `clear counters all` sets back.
+    pub(crate) fn counters(&self) -> [Counter<'_>; 11] {
+        [
+            ("sessions", &self.sessions),
+            ("chosen", &self.chosen),
+            ("bytes_in", &self.bytes.inward),
+            ("bytes_out", &self.bytes.outward),
+            ("connection_errors", &self.connection_errors),
+            ("response_errors", &self.response_errors),
+            ("retries", &self.retries),
+            ("redispatches", &self.redispatches),
+            ("client_aborts", &self.client_aborts),
+            ("server_aborts", &self.server_aborts),
+            ("attempts", &self.attempts),
+        ]
+    }
+
+    /// What nothing sets back: sums that averages are made of, and a time after the epoch.
+    pub(crate) fn lasting(&self) -> [Counter<'_>; 4] {
+        [
+            ("queue_time_sum", &self.queue_time.sum),
+            ("connect_time_sum", &self.connect_time.sum),
+            ("session_time_sum", &self.session_time.sum),
+            ("last_session", &self.last_session),
+        ]
+    }
+
+    /// What `clear counters` sets back.
+    pub(crate) fn highest(&self) -> [Highest<'_>; 5] {
+        [
+            ("open_highest", &self.open.peak),
+            ("session_rate_highest", &self.session_rate.peak),
+            ("queue_time_highest", &self.queue_time.highest),
+            ("connect_time_highest", &self.connect_time.highest),
+            ("session_time_highest", &self.session_time.highest),
+        ]
     }
 
     /// A server was chosen for a session.

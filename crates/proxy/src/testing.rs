@@ -39,7 +39,7 @@ pub(crate) fn config(lines: &str) -> Config {
 
 pub(crate) fn shared() -> Arc<Shared> {
     Arc::new(Shared {
-        stats: ProcessStats::new(1000),
+        stats: ProcessStats::new(1000, std::time::Duration::ZERO),
         held: Held::new(HELD_LIMIT_BYTES),
         alarm: Alarm::new(),
         logs: Logs::start().expect("sockets can be opened"),

@@ -16,8 +16,9 @@ mod transition;
 
 use std::cell::RefCell;
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use evenkeel_config::{LogAddress, LogHost, LogTarget, SessionLog, SessionLogFormat};
@@ -161,6 +162,19 @@ impl Stream {
     }
 }
 
+/// systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream that leads to the
+/// journal; a redirected standard error has others.
+#[must_use]
+pub fn stderr_is_the_journal() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        std::env::var("JOURNAL_STREAM").is_ok_and(|stream| {
+            rustix::fs::fstat(io::stderr())
+                .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+        })
+    })
+}
+
 /// Where the messages of one section go; clones share it.
 #[derive(Clone, Debug)]
 pub struct Sink(Arc<Outlets>);
@@ -200,6 +214,18 @@ impl Sink {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.outlets.is_empty()
+    }
+
+    /// Whether a message of this level is read where the standard error is read: there it would stand
+    /// twice.
+    pub(crate) fn shows_beside_stderr(&self, level: Level) -> bool {
+        let is_there = |target: &LogTarget| match &target.address {
+            LogAddress::Stdout | LogAddress::Stderr => true,
+            LogAddress::Unix(path) => path == Path::new("/dev/log") && stderr_is_the_journal(),
+            _ => false,
+        };
+        let mut outlets = self.0.outlets.iter();
+        outlets.any(|outlet| level as u8 <= outlet.target.max_level && is_there(&outlet.target))
     }
 
     /// Sends a message to every target that wants its level.

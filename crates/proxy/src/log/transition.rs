@@ -145,7 +145,7 @@ impl Transition<'_> {
             Cause::Command => ", changed from CLI".to_owned(),
             Cause::Saved => ", changed from server-state after a reload".to_owned(),
             Cause::Tracked(_) => self.via(),
-            Cause::Admin | Cause::Resolution { .. } => String::new(),
+            Cause::Admin | Cause::Handed | Cause::Resolution { .. } => String::new(),
         };
         let is_down = self.after.health == Health::Down;
         let state = state(self.after.health);

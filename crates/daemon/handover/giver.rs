@@ -1,0 +1,203 @@
+//! The side that gives way: a thread of its own talks to the successor, so that nobody else waits for
+//! it, and asks the control loop for what only that one knows.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::Child;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Document, PATIENCE, Program, Word};
+use crate::packets::{receive, send};
+
+/// How the successor is started.
+pub(crate) enum Launch {
+    /// By this process.
+    Own(Program),
+    /// By the keeper, which tells its process id.
+    Kept(oneshot::Receiver<Result<u32, String>>),
+}
+
+/// What it is given before it has loaded anything.
+pub(crate) struct Offer {
+    pub(crate) sockets: Vec<(String, OwnedFd)>,
+    pub(crate) admin: Option<(SocketAddr, OwnedFd)>,
+}
+
+/// How far it is.
+pub(crate) enum Step {
+    /// It could start now, from this.
+    Prepared(SyncSender<Document>),
+    /// It serves, the sockets of these names among others, and waits to hear that it may go on.
+    Serving {
+        pid: u32,
+        taken: BTreeSet<String>,
+        go: SyncSender<()>,
+    },
+    /// It does not, and was ended.
+    Failed(String),
+}
+
+/// An upgrade under way.
+pub(crate) struct Giver {
+    steps: mpsc::Receiver<Step>,
+}
+
+impl Giver {
+    /// Two ends of a line between the processes.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub(crate) fn line() -> io::Result<(OwnedFd, OwnedFd)> {
+        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+        Ok(socketpair(AddressFamily::UNIX, kind, flags, None)?)
+    }
+
+    /// Begins to talk over `ours`; the other end is given to what is launched here.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub(crate) fn begin(
+        launch: Launch,
+        ours: OwnedFd,
+        theirs: Option<OwnedFd>,
+        offer: Offer,
+    ) -> io::Result<Self> {
+        set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
+        set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
+        let (tell, steps) = mpsc::channel(1);
+        std::thread::Builder::new()
+            .name("upgrade".into())
+            .spawn(move || run(launch, &ours, theirs, &offer, &tell))?;
+        Ok(Self { steps })
+    }
+
+    /// The next step. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Step {
+        let gone = || Step::Failed("the thread that talks to the successor has ended".to_owned());
+        self.steps.recv().await.unwrap_or_else(gone)
+    }
+}
+
+fn run(
+    launch: Launch,
+    ours: &OwnedFd,
+    theirs: Option<OwnedFd>,
+    offer: &Offer,
+    steps: &mpsc::Sender<Step>,
+) {
+    let mut child = None;
+    let started = match launch {
+        Launch::Own(program) => own(&program, theirs.as_ref()).map(|started| {
+            let pid = started.id();
+            child = Some(started);
+            pid
+        }),
+        Launch::Kept(answer) => {
+            let gone = |_| Err("the keeper does not start it".to_owned());
+            answer.blocking_recv().unwrap_or_else(gone)
+        }
+    };
+    // From here on the line ends when the successor does.
+    drop(theirs);
+    match started.and_then(|pid| talk(ours, pid, offer, steps)) {
+        // Its end is not to leave a zombie.
+        Ok(()) => drop(child.map(|mut child| child.wait())),
+        Err(why) => {
+            if let Some(mut child) = child {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            let _ = steps.blocking_send(Step::Failed(why));
+        }
+    }
+}
+
+fn own(program: &Program, theirs: Option<&OwnedFd>) -> Result<Child, String> {
+    let refused = |error| format!("cannot start {}: {error}", program.path().display());
+    let theirs = theirs.ok_or_else(|| refused(io::ErrorKind::InvalidInput.into()))?;
+    program.start(theirs, None).map_err(refused)
+}
+
+fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> Result<(), String> {
+    let lost = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => format!(
+            "the new process (pid {pid}) did not answer within {} s and was ended",
+            PATIENCE.as_secs()
+        ),
+        _ => format!("the new process (pid {pid}) has ended"),
+    };
+    let hear = || match receive(line) {
+        Ok(Some((bytes, _))) => match Word::decode(&bytes) {
+            Some(Word::Failed(why)) => Err(why),
+            Some(word) => Ok(word),
+            None => Err(format!(
+                "the new process (pid {pid}) says what nobody understands"
+            )),
+        },
+        Ok(None) => Err(lost(io::ErrorKind::UnexpectedEof.into())),
+        Err(error) => Err(lost(error)),
+    };
+    let unexpected = |word| {
+        Err(format!(
+            "the new process (pid {pid}) says {word:?} out of turn"
+        ))
+    };
+    let gone = |_| "this process ends".to_owned();
+    for (name, socket) in &offer.sockets {
+        send(
+            line,
+            &Word::Sockets(name.clone()).encode(),
+            &[socket.as_fd()],
+        )
+        .map_err(lost)?;
+    }
+    if let Some((address, socket)) = &offer.admin {
+        let word = Word::Admin(address.to_string());
+        send(line, &word.encode(), &[socket.as_fd()]).map_err(lost)?;
+    }
+    send(line, &Word::Complete.encode(), &[]).map_err(lost)?;
+    match hear()? {
+        Word::Prepared => {}
+        word => return unexpected(word),
+    }
+    let (give, document) = sync_channel(1);
+    steps
+        .blocking_send(Step::Prepared(give))
+        .map_err(|_| "this process ends".to_owned())?;
+    let document = document.recv().map_err(gone)?;
+    let file = in_memory(&document)
+        .map_err(|error| format!("cannot write down what is known: {error}"))?;
+    send(line, &Word::Document.encode(), &[file.as_fd()]).map_err(lost)?;
+    let mut taken = BTreeSet::new();
+    loop {
+        match hear()? {
+            Word::Taken(name) => drop(taken.insert(name)),
+            Word::Serving => break,
+            word => return unexpected(word),
+        }
+    }
+    let (go, gone_on) = sync_channel(1);
+    let step = Step::Serving { pid, taken, go };
+    steps
+        .blocking_send(step)
+        .map_err(|_| "this process ends".to_owned())?;
+    let _ = gone_on.recv();
+    // It goes on without that word, too.
+    let _ = send(line, &Word::Go.encode(), &[]);
+    Ok(())
+}
+
+/// A file without a name.
+fn in_memory(document: &Document) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("evenkeel", MemfdFlags::CLOEXEC)?);
+    file.write_all(&serde_json::to_vec(document)?)?;
+    Ok(file.into())
+}

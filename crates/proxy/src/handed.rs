@@ -1,0 +1,97 @@
+//! Listening sockets that somebody hands over: the service manager, which kept them over a restart or
+//! opened them itself, or the process that this one follows. Whoever waits in their queues is served.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use socket2::{Protocol, Socket, Type};
+
+/// A socket, and what it was called by whoever kept it.
+#[derive(Debug)]
+pub struct Handed {
+    name: String,
+    pub(crate) socket: Socket,
+}
+
+impl Handed {
+    /// Takes a bound stream socket that is nobody's connection.
+    ///
+    /// # Errors
+    /// What else it is.
+    pub fn new(name: String, descriptor: OwnedFd) -> Result<Self, &'static str> {
+        let not = |what: &'static str| move |_: io::Error| what;
+        let socket = Socket::from(descriptor);
+        let local = socket.local_addr().map_err(not("it is no socket"))?;
+        if socket.r#type().ok() != Some(Type::STREAM) {
+            return Err("it is no stream socket");
+        }
+        let is_listener = socket.is_listener().unwrap_or(false);
+        let is_bound = match local.as_socket() {
+            // One that was paused listens again.
+            Some(address) => {
+                socket.protocol().ok().flatten() == Some(Protocol::TCP)
+                    && address.port() > 0
+                    && (is_listener || socket.peer_addr().is_err())
+            }
+            None => local.is_unix() && is_listener,
+        };
+        match is_bound {
+            true => Ok(Self { name, socket }),
+            false => Err("it does not listen"),
+        }
+    }
+
+    /// What it was called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same socket, as far as the kernel knows.
+    pub(crate) fn cookie(&self) -> Option<u64> {
+        self.socket.cookie().ok()
+    }
+}
+
+impl AsFd for Handed {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl fmt::Display for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.socket.local_addr().ok();
+        match address.and_then(|address| address.as_socket()) {
+            Some(address) => write!(f, "{address}"),
+            None => write!(f, "{}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn what_does_not_listen_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        for stranger in [
+            OwnedFd::from(client),
+            served.into(),
+            std::fs::File::open("/dev/null").unwrap().into(),
+            std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(),
+            std::os::unix::net::UnixStream::pair().unwrap().0.into(),
+        ] {
+            assert!(Handed::new("any".to_owned(), stranger).is_err());
+        }
+        let address = listener.local_addr().unwrap();
+        let handed = Handed::new("any".to_owned(), listener.into()).unwrap();
+        assert_eq!(handed.to_string(), address.to_string());
+    }
+}
