@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::files::{path, text};
-use crate::image::{Image, listed};
+use crate::image::{HEALTH, Image, listed};
 use crate::support::lab::visit;
 use crate::support::metrics::get;
 use crate::support::{Lab, Peer, Program, loopback, not_run, until};
@@ -120,6 +120,14 @@ fn image_serves_read_only_as_nobody_and_drains_when_it_is_stopped() {
     let maps = fs::read_to_string(format!("{process}/maps")).unwrap();
     assert!(!maps.contains(".so"), "a library is loaded:\n{maps}");
 
+    let healthy = || {
+        let health = words(HEALTH, admin);
+        let ended = entering(&image, &health).output().unwrap();
+        (ended.status.success(), format!("{ended:?}"))
+    };
+    let (is_healthy, told) = healthy();
+    assert!(is_healthy, "{told}");
+
     // `docker stop`: an exchange that is open may end.
     let mut open = Peer::connect(front);
     assert!(!open.receive_line().is_empty());
@@ -127,6 +135,7 @@ fn image_serves_read_only_as_nobody_and_drains_when_it_is_stopped() {
     until("it accepts nothing more", || {
         (!loopback::is_listening(front)).then_some(())
     });
+    assert!(!healthy().0, "a container that drains is healthy");
     assert_eq!(container.0.try_wait().unwrap(), None);
     drop(open);
     let status = until("it ends", || container.0.try_wait().unwrap());

@@ -30,6 +30,13 @@ pub(crate) fn is_documented(metric: &str) -> bool {
     listed(metric) || family.is_some_and(listed)
 }
 
+/// Whether HAProxy exports a metric of that name, too.
+pub(crate) fn is_haproxys(metric: &str) -> bool {
+    text("crates/daemon/haproxy_metrics.txt")
+        .lines()
+        .any(|line| line.split(' ').next() == Some(metric))
+}
+
 /// Names of metrics in a text that is PromQL, or holds some.
 pub(crate) fn metrics_in(text: &str) -> Vec<String> {
     let metric = regex::Regex::new(r"(?-u:\b)(haproxy|evenkeel)_[a-z_]*[a-z]").unwrap();
