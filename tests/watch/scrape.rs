@@ -40,6 +40,52 @@ fn filled_in(expr: &str) -> String {
         .replace("$proxy", ".+")
 }
 
+/// Each question of the dashboard can be asked, and those that `must` be are answered by data.
+fn assert_dashboard_shows(prometheus: &Prometheus, must: impl Fn(&str) -> bool) {
+    until("there is a rate of everything", || {
+        let rate = "rate(haproxy_frontend_sessions_total[10s])";
+        (!prometheus.query(rate).is_empty()).then_some(())
+    });
+    for question in questions() {
+        let samples = prometheus.query(&filled_in(&question.expr));
+        assert!(
+            !must(&question.expr) || !samples.is_empty(),
+            "'{}' shows nothing: {}",
+            question.panel,
+            question.expr
+        );
+    }
+}
+
+#[test]
+fn the_dashboard_and_the_alerts_watch_haproxy_as_well() {
+    let test = "a real Prometheus scrapes HAProxy";
+    let Some(haproxy) = Program::oracle_for(test).filter(|_| have("prometheus", test)) else {
+        return;
+    };
+    let lab = Lab::of(haproxy);
+    let [mut first, second] = lab.origins(["master1", "master2"]);
+    let (text, front) = config(&lab, [first.address(), second.address()]);
+    let lb = lab.start(&text);
+    let prometheus = Prometheus::start(lab.address(), lb.admin());
+    assert!(!visit(front).is_empty());
+    until("the servers are seen", || {
+        let up = "sum(haproxy_server_status{proxy=\"masters\",state=\"UP\"})";
+        (prometheus.value(up) == Some(2.0)).then_some(())
+    });
+    // Name servers it shows on demand alone.
+    let elsewhere = ["backup_servers", "evenkeel_", "haproxy_resolver_"];
+    assert_dashboard_shows(&prometheus, |expr| {
+        !elsewhere.iter().any(|part| expr.contains(part))
+    });
+    first.die();
+    until("the alarm", || {
+        let alarms =
+            prometheus.query("ALERTS{alertname=\"EvenkeelServerDown\",server=\"master1\"}");
+        (!alarms.is_empty()).then_some(())
+    });
+}
+
 #[test]
 fn prometheus_sees_the_balancer_and_raises_the_alarm_when_a_master_dies() {
     if !have("prometheus", "a real Prometheus scrapes a balancer") {
@@ -94,22 +140,8 @@ fn prometheus_sees_the_balancer_and_raises_the_alarm_when_a_master_dies() {
         assert_eq!(prometheus.value(series), Some(value), "{series}");
     }
 
-    // Of the dashboard, every question is answered, and by data.
-    until("there is a rate of everything", || {
-        let rate = "rate(haproxy_frontend_sessions_total[10s])";
-        (!prometheus.query(rate).is_empty()).then_some(())
-    });
-    for question in questions() {
-        let samples = prometheus.query(&filled_in(&question.expr));
-        // Nothing to show is right where there are no backups.
-        let may_be_empty = question.expr.contains("backup_servers");
-        assert!(
-            may_be_empty || !samples.is_empty(),
-            "'{}' shows nothing: {}",
-            question.panel,
-            question.expr
-        );
-    }
+    // Nothing to show is right where there are no backups.
+    assert_dashboard_shows(&prometheus, |expr| !expr.contains("backup_servers"));
 
     let rules = prometheus.ask("/api/v1/rules");
     let groups = rules["groups"].as_array().unwrap();
