@@ -1011,7 +1011,7 @@ mod tests {
         assert!(FLAGS.len() > 40);
         for flag in FLAGS {
             let value = match flag.name {
-                "-n" | "-N" | "-m" => "5",
+                "-n" | "-N" | "-m" | "--stop-limit" => "5",
                 "--admin" => "127.0.0.1:0",
                 "--log-format" => "json",
                 _ if matches!(flag.effect, Effect::NoneGlued(_)) || flag.argument.is_empty() => "",
