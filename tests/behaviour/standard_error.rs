@@ -124,3 +124,27 @@ fn a_standard_error_that_nobody_reads_holds_up_nobody() {
     lb.assert_undisturbed();
     lb.assert_ends_at_once();
 }
+
+/// The service manager reads both: twice would be once too often.
+#[test]
+fn a_servers_change_is_told_once_where_a_log_leads_to_the_same_place() {
+    let lab = Lab::of(Program::Evenkeel);
+    let dead = lab.dead_origin("dead");
+    let text = format!(
+        "global\n    log stdout format raw local0\n{}\nlisten api\n    bind {}\n    \
+         server dead {} check inter 100ms\n",
+        lab.defaults(),
+        lab.address(),
+        dead.address()
+    );
+    let mut lb = lab.start(&text);
+    lb.says("Server api/dead is DOWN");
+    lb.signal(Signal::USR1);
+    assert_eq!(lb.exit().code(), Some(0));
+    lb.says("the last connection has ended");
+    let lines = lb.output();
+    let told = lines
+        .iter()
+        .filter(|line| line.contains("Server api/dead is DOWN"));
+    assert_eq!(told.count(), 1, "{lines:?}");
+}
