@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::files::{path, text};
-use crate::image::{HEALTH, Image, listed};
+use crate::image::{HEALTH, Image, listed, runs};
 use crate::support::lab::visit;
 use crate::support::metrics::get;
 use crate::support::{Lab, Peer, Program, loopback, not_run, until};
@@ -56,8 +56,11 @@ impl Drop for Container {
 
 #[test]
 fn image_serves_read_only_as_nobody_and_drains_when_it_is_stopped() {
-    if !rustix::process::geteuid().is_root() {
-        not_run("the container's image", "only root can enter it");
+    if !rustix::process::geteuid().is_root() || !runs("unshare", &["--mount", "true"]) {
+        not_run(
+            "the container's image",
+            "entering it takes root and a mount namespace",
+        );
         return;
     }
     let lab = Lab::of(Program::Evenkeel);

@@ -25,12 +25,12 @@ impl Image {
     pub(crate) fn build() -> Self {
         let directory = temporary_directory();
         let program = static_program();
-        let root = if runs("buildah", &["--version"]) {
+        let root = if runs("buildah", &["--version"]) && runs("/bin/busybox", &["true"]) {
             built_by_buildah(&directory, &program)
         } else {
             not_run(
                 "docker/Dockerfile by buildah",
-                "no buildah; its root was put together by hand",
+                "no buildah or no busybox-static; its root was put together by hand",
             );
             assembled(&directory, &program)
         };
