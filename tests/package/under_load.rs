@@ -67,7 +67,6 @@ fn a_reload_fails_nobody_and_cuts_nothing() {
 }
 
 #[test]
-#[ignore = "until sockets are kept over a restart"]
 fn a_restart_refuses_nobody() {
     with_machine("under_load::a_restart_refuses_nobody", |machine| {
         let seen = repeat(machine, "restarts", rounds(3, 5), |_| {
@@ -81,7 +80,6 @@ fn a_restart_refuses_nobody() {
 }
 
 #[test]
-#[ignore = "until a process can give way to another program"]
 fn an_upgrade_fails_nobody_and_cuts_nothing() {
     with_machine(
         "under_load::an_upgrade_fails_nobody_and_cuts_nothing",
