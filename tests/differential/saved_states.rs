@@ -5,13 +5,11 @@ use crate::support::Lab;
 use crate::support::balancer::temporary_directory;
 use crate::support::cli::ask;
 
-/// Starts with `servers` and a file that has `saved`: the name, address, states, `srv_fqdn` and port
-/// of each. What `show servers state` tells of them.
-fn restarted(
-    lab: &Lab,
-    servers: &str,
-    saved: &[(String, &str, (u8, u8), &str, u16)],
-) -> Vec<String> {
+/// A server's name, address, states, `srv_fqdn` and port.
+type Saved<'a> = (String, &'a str, (u8, u8), &'a str, u16);
+
+/// Starts with `servers` and a file that has `saved`. What `show servers state` tells of them.
+fn restarted(lab: &Lab, servers: &str, saved: &[Saved<'_>]) -> Vec<String> {
     let directory = temporary_directory();
     let (state, socket) = (directory.join("state"), directory.join("cli"));
     let lines = saved.iter().enumerate().map(|(at, (name, ip, (health, admin), fqdn, port))| {

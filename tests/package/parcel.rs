@@ -45,7 +45,7 @@ pub(crate) fn deb(version: &str) -> PathBuf {
     std::fs::create_dir_all(&output).unwrap();
     // Tests run as threads and as processes of their own: whoever holds this file packs.
     let lock = File::create(output.join("lock")).unwrap();
-    lock.lock().unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",

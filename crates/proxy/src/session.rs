@@ -209,7 +209,13 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     let entered = Instant::now();
     let route = match choose_route(&place, &stream, &mut guest).await {
         Ok(route) => route,
-        Err(halt) => return end(halt, &place, stream, &guest, started, None),
+        Err(halt) => {
+            // As HAProxy names it: who is given up on would have gone there.
+            let given_up = matches!(halt, Halt::End(End::ClientSilentSending));
+            let route = place.frontend.default_route.filter(|_| given_up);
+            let backend = route.map(|route| place.frontend.routes[route].backend.clone());
+            return end(halt, &place, stream, &guest, started, backend.as_ref());
+        }
     };
     if place.frontend.config.http.is_some() {
         let service = place.frontend.shared.service.clone();
