@@ -111,8 +111,13 @@ fn remove_keeps_the_configuration_and_purge_leaves_nothing() {
                 .collect();
             assert_eq!(left, [""; 0]);
             machine.sh("! getent passwd evenkeel && ! getent group evenkeel");
-            let units = machine.sh("systemctl list-units --all --no-legend 'evenkeel*'");
-            assert_eq!(units.trim(), "");
+            // systemd forgets a unit without a file at its leisure, and shows it as not found until then.
+            let units = machine
+                .sh("systemctl daemon-reload; systemctl list-units --all --no-legend 'evenkeel*'");
+            let known = units
+                .lines()
+                .filter(|unit| !unit.contains("not-found inactive"));
+            assert_eq!(known.collect::<Vec<_>>(), [""; 0]);
         },
     );
 }

@@ -7,8 +7,9 @@ use crate::parcel::{install, install_configured};
 use crate::support::until;
 use std::time::Duration;
 
-/// A new client may wait so long for its answer while the service is restarted.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A new client waits at most 1 s for its answer while the service is restarted, most of it for those
+/// that are served; on a machine that is busy with other tests it may take some times that.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// How often each thing is done: a few times, or as `EVENKEEL_SERVICE_ROUNDS` says.
 fn rounds(few: usize, share: usize) -> usize {
