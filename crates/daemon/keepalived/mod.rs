@@ -1,5 +1,5 @@
 //! `evenkeel keepalived`: prints a keepalived.conf for this node of a pair that shares addresses.
-//! What the operator wants and what the machine has become a [`Plan`]; the plan is printed.
+//! What the operator wants and what the machine has become a plan; the plan is printed.
 
 mod plan;
 mod print;
