@@ -24,7 +24,7 @@ use crate::desk::{self, Desk, Question};
 use crate::fd_store::FdStore;
 use crate::handover::{Document, Giver, Heir, Launch, Offer, Step, program};
 use crate::keeper::{Fetched, Keeper};
-use crate::master::{self, How, Master, Outcome, Reloads};
+use crate::master::{self, How, Outcome, Reloads};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
@@ -138,7 +138,7 @@ struct Control {
     command: mpsc::Sender<Ask>,
     facts: Arc<Facts>,
     /// The master's sockets.
-    master: Option<Master>,
+    master: Option<runtime::Sockets>,
     reloads: Reloads,
     /// What becomes of open sessions when the load under way is in force.
     how: How,
@@ -288,7 +288,7 @@ impl Control {
                 listeners.push((listener, socket.level));
             }
         }
-        self.master = Some(Master::serve(listeners, &self.command, self.began)?);
+        self.master = Some(master::serve(listeners, &self.command, self.began)?);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ mod visit;
 use tokio::sync::oneshot;
 
 pub(crate) use reloads::Reloads;
-pub(crate) use socket::Master;
+pub(crate) use socket::serve;
 
 /// What the master's commands ask of the control thread.
 pub(crate) enum Ask {

@@ -1,10 +1,10 @@
 //! The master's own commands. Those that are about the visit itself, and prefixes, are no commands:
 //! they are understood whoever the visitor talks to.
 
-use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
+use evenkeel_config::AccessLevel::{Admin, Operator, User};
 
 use super::How;
-use crate::runtime::Command;
+use crate::runtime::{Command, command};
 
 /// What a command of the master does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,22 +20,6 @@ pub(super) enum Deed {
     Help,
     /// It stands in the list, and is done before commands are looked up.
     Prefix,
-}
-
-const fn command(
-    words: &'static [&'static str],
-    usage: &'static str,
-    help: &'static str,
-    level: AccessLevel,
-    run: Deed,
-) -> Command<Deed> {
-    Command {
-        words,
-        usage,
-        help,
-        level,
-        run,
-    }
 }
 
 /// The commands, in the order of `help`; the last three stand under every list.

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use evenkeel_config::AccessLevel;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::table::{COMMANDS, Deed};
 use super::target::{Target, commands, exists, prefix, target, words};
 use super::{Ask, Outcome, State};
-use crate::runtime::{self, LONGEST_BYTES, Line, Over, table, timed_prompt};
+use crate::runtime::{self, LONGEST_BYTES, Line, Over, Talk, table, timed_prompt};
 
 /// An operator may think between two commands; one that is gone without a word must not keep a
 /// place of the few for ever.
@@ -31,9 +30,8 @@ pub(super) struct Terms {
 /// Answers on `stream` until the visitor leaves.
 pub(super) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, terms: Terms) {
     let mut visit = Visit {
-        stream,
+        talk: Talk::new(stream),
         terms,
-        received: Vec::new(),
         target: Target::Master,
         prompt: Prompting::No,
         is_expert: false,
@@ -42,7 +40,7 @@ pub(super) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, terms: T
     };
     // Whatever ends it, there is nobody left to tell.
     let _ = visit.run().await;
-    let _ = visit.stream.shutdown().await;
+    visit.talk.end().await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,10 +64,8 @@ enum Answer {
 }
 
 struct Visit<S> {
-    stream: S,
+    talk: Talk<S>,
     terms: Terms,
-    /// What came and is no line yet.
-    received: Vec<u8>,
     target: Target,
     prompt: Prompting,
     is_expert: bool,
@@ -81,7 +77,7 @@ struct Visit<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
     async fn run(&mut self) -> Result<(), Over> {
         loop {
-            let line = self.line().await?;
+            let line = self.talk.line(LONGEST_SILENCE).await?;
             let payload = match Line::parse(&line).payload_end {
                 Some(end) => self.payload(&end).await?,
                 None => String::new(),
@@ -100,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                     Answer::Text(text) | Answer::Refusal(text) => text + "\n",
                 };
                 let text = text + &self.shown_prompt().await?;
-                self.send(text.as_bytes()).await?;
+                self.talk.send(text.as_bytes(), LONGEST_SILENCE).await?;
                 if words(command).first().is_some_and(|word| word == "quit") {
                     return Ok(());
                 }
@@ -111,37 +107,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
         }
     }
 
-    /// The next line, without its line feed.
-    async fn line(&mut self) -> Result<Vec<u8>, Over> {
-        let mut searched = 0;
-        loop {
-            let fresh = &self.received[searched..];
-            if let Some(end) = fresh.iter().position(|&byte| byte == b'\n') {
-                let mut line: Vec<u8> = self.received.drain(..=searched + end).collect();
-                line.pop();
-                return Ok(line);
-            }
-            searched = self.received.len();
-            if searched >= LONGEST_BYTES {
-                let message =
-                    format!("The command is too long: a line has at most {LONGEST_BYTES} bytes.\n");
-                self.send(message.as_bytes()).await?;
-                return Err(Over);
-            }
-            let read = self.stream.read_buf(&mut self.received);
-            match timeout(LONGEST_SILENCE, read).await {
-                // What is no whole line is no command.
-                Ok(Ok(0)) | Err(_) => return Err(Over),
-                Ok(read) => drop(read?),
-            }
-        }
-    }
-
     /// The lines up to `end`, with it.
     async fn payload(&mut self, end: &str) -> Result<String, Over> {
         let mut payload = String::new();
         loop {
-            let line = self.line().await?;
+            let line = self.talk.line(LONGEST_SILENCE).await?;
             payload.push_str(&String::from_utf8_lossy(&line));
             payload.push('\n');
             if line.strip_suffix(b"\r").unwrap_or(&line) == end.as_bytes() {
@@ -151,17 +121,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                 return Err(Over);
             }
         }
-    }
-
-    async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
-        while !bytes.is_empty() {
-            let written = timeout(LONGEST_SILENCE, self.stream.write(bytes));
-            match written.await {
-                Ok(Ok(written)) if written > 0 => bytes = &bytes[written..],
-                _ => return Err(Over),
-            }
-        }
-        Ok(())
     }
 
     async fn obey(&mut self, command: &str, payload: &str) -> Result<Answer, Over> {
@@ -301,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
             loop {
                 match answers.read(&mut piece).await {
                     Ok(0) | Err(_) => return Ok(()),
-                    Ok(read) => self.send(&piece[..read]).await?,
+                    Ok(read) => self.talk.send(&piece[..read], LONGEST_SILENCE).await?,
                 }
             }
         };
@@ -320,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
         let outcome = outcome.await.map_err(|_| Over)?;
         let success = u8::from(outcome.is_success);
         let text = format!("Success={success}\n--\n{}\n", outcome.log);
-        self.send(text.as_bytes()).await?;
+        self.talk.send(text.as_bytes(), LONGEST_SILENCE).await?;
         Err(Over)
     }
 

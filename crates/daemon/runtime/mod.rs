@@ -14,6 +14,7 @@ mod sessions;
 mod set_server;
 mod socket;
 pub(crate) mod table;
+mod talk;
 mod visit;
 
 use std::net::SocketAddr;
@@ -26,8 +27,8 @@ use crate::columns::View;
 
 pub(crate) use line::Line;
 pub(crate) use socket::Sockets;
-pub(crate) use socket::{Listener, PAUSE_AFTER_FAILURE};
-pub(crate) use visit::{LONGEST_BYTES, Over, Terms, timed_prompt, visit};
+pub(crate) use talk::{LONGEST_BYTES, Over, Talk};
+pub(crate) use visit::{Terms, timed_prompt, visit};
 
 /// A command: what is typed, by whom, and what happens.
 pub(crate) struct Command<R: 'static = Run> {
@@ -39,6 +40,23 @@ pub(crate) struct Command<R: 'static = Run> {
     /// Who may.
     pub(crate) level: AccessLevel,
     pub(crate) run: R,
+}
+
+/// A row of a table of commands.
+pub(crate) const fn command<R: Copy>(
+    words: &'static [&'static str],
+    usage: &'static str,
+    help: &'static str,
+    level: AccessLevel,
+    run: R,
+) -> Command<R> {
+    Command {
+        words,
+        usage,
+        help,
+        level,
+        run,
+    }
 }
 
 /// Where and how a command runs.

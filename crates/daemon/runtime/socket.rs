@@ -1,4 +1,4 @@
-//! The stats sockets: accepts visitors on every one of them, no more at once than `stats maxconn`.
+//! The sockets that take commands: accepts visitors on every one of them, so many at once.
 
 use std::io;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::Ask;
 use super::visit::{Terms, visit};
 
 /// How long to wait after an accept that failed (no descriptor left).
-pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// The stats sockets while they are served; ends when dropped. Visits go on to their end, which
+/// Sockets while visitors are taken on them; ends when dropped. Visits go on to their end, which
 /// their own limits bound.
 pub(crate) struct Sockets {
     accepting: Vec<JoinHandle<()>>,
@@ -30,7 +30,7 @@ impl Drop for Sockets {
 }
 
 impl Sockets {
-    /// Serves `listeners`, each with its level, on the current runtime.
+    /// Serves the stats sockets `listeners`, each with its level, on the current runtime.
     ///
     /// # Errors
     /// The system does not watch one of them.
@@ -40,30 +40,50 @@ impl Sockets {
         ask: &mpsc::Sender<Ask>,
         started: Instant,
     ) -> io::Result<Self> {
-        let places = Arc::new(Semaphore::new(runtime.maxconn as usize));
+        let terms = |level| Terms {
+            level,
+            timeout: runtime.timeout,
+            ask: ask.clone(),
+            started,
+        };
+        Self::accept(listeners, runtime.maxconn as usize, |level| {
+            let terms = terms(level);
+            move |stream| visit(stream, terms.clone())
+        })
+    }
+
+    /// Takes visitors on `listeners`, at most `most` at once in all; more wait in the kernel's queue.
+    /// `host` makes, for a level, what serves one visitor after the other.
+    ///
+    /// # Errors
+    /// The system does not watch one of them.
+    pub(crate) fn accept<H, V>(
+        listeners: Vec<(Socket, AccessLevel)>,
+        most: usize,
+        host: impl Fn(AccessLevel) -> H,
+    ) -> io::Result<Self>
+    where
+        H: Fn(Box<dyn Stream>) -> V + Send + 'static,
+        V: Future<Output = ()> + Send + 'static,
+    {
+        let places = Arc::new(Semaphore::new(most));
         let mut accepting = Vec::new();
         for (listener, level) in listeners {
-            let terms = Terms {
-                level,
-                timeout: runtime.timeout,
-                ask: ask.clone(),
-                started,
-            };
             let listener = Listener::new(listener)?;
-            accepting.push(tokio::spawn(accept(listener, places.clone(), terms)));
+            accepting.push(tokio::spawn(accept(listener, places.clone(), host(level))));
         }
         Ok(Self { accepting })
     }
 }
 
 /// A listening socket of either family.
-pub(crate) enum Listener {
+enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
 
 impl Listener {
-    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+    fn new(socket: Socket) -> io::Result<Self> {
         if socket.domain()? == Domain::UNIX {
             let listener = std::os::unix::net::UnixListener::from(socket);
             UnixListener::from_std(listener).map(Self::Unix)
@@ -72,7 +92,7 @@ impl Listener {
         }
     }
 
-    pub(crate) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+    async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match self {
             Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
             Self::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
@@ -84,21 +104,27 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 
-async fn accept(listener: Listener, places: Arc<Semaphore>, terms: Terms) {
+async fn accept<V>(
+    listener: Listener,
+    places: Arc<Semaphore>,
+    visit: impl Fn(Box<dyn Stream>) -> V + Send,
+) where
+    V: Future<Output = ()> + Send + 'static,
+{
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok(stream) => {
-                let terms = terms.clone();
+                let visit = visit(stream);
                 drop(tokio::spawn(async move {
-                    visit(stream, terms).await;
+                    visit.await;
                     drop(place);
                 }));
             }
             Err(error) => {
-                tracing::debug!("cannot accept on a stats socket: {error}");
+                tracing::debug!("cannot accept a visitor: {error}");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             }
         }

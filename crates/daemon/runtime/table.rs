@@ -6,28 +6,12 @@ use evenkeel_config::AccessLevel::{self, Admin, Operator, User};
 
 use super::Own::{Help, LowerTo, Nothing, Prompt, Quit, Severity, ShowLevel, Timeout};
 use super::Run::{Change, Look, Visit};
-use super::{Command, Run, Sessions, change, info, look, set_server};
+use super::{Command, Run, Sessions, change, command, info, look, set_server};
 
 /// How many commands are offered for one that nobody knows.
 const MOST_GUESSES: usize = 5;
 /// Where the explanation begins in `help`.
 const USAGE_WIDTH: usize = 40;
-
-const fn command(
-    words: &'static [&'static str],
-    usage: &'static str,
-    help: &'static str,
-    level: AccessLevel,
-    run: Run,
-) -> Command {
-    Command {
-        words,
-        usage,
-        help,
-        level,
-        run,
-    }
-}
 
 /// The commands, in the order of `help`; the last three stand under every list.
 #[rustfmt::skip]

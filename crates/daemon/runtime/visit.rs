@@ -1,29 +1,16 @@
 //! One visit: lines in, answers out, each bounded in time and size. A visitor that does not read
 //! waits for itself alone.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use evenkeel_config::AccessLevel;
 use evenkeel_proxy::Level;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use super::line::{Line, Words};
+use super::talk::{LONGEST_BYTES, Over, Talk};
 use super::{Ask, Own, Reply, Run, Scene, Sessions, sessions, table};
-
-/// A line, and a payload, are so long at most: HAProxy's buffer.
-pub(crate) const LONGEST_BYTES: usize = 16_384;
-
-/// The visit is over.
-pub(crate) struct Over;
-
-impl From<io::Error> for Over {
-    fn from(_: io::Error) -> Self {
-        Self
-    }
-}
 
 /// What a visit begins with.
 #[derive(Clone)]
@@ -38,16 +25,15 @@ pub(crate) struct Terms {
 /// Answers on `stream` until the visitor has what it wanted, leaves or dawdles.
 pub(crate) async fn visit<S: AsyncRead + AsyncWrite + Unpin>(stream: S, terms: Terms) {
     let mut visit = Visit {
-        stream,
+        talk: Talk::new(stream),
         terms,
-        received: Vec::new(),
         prompt: Prompting::No,
         severity: Severity::None,
         has_quit: false,
     };
     // Whatever ends it, there is nobody left to tell.
     let _ = visit.run().await;
-    let _ = visit.stream.shutdown().await;
+    visit.talk.end().await;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,10 +54,8 @@ enum Severity {
 }
 
 struct Visit<S> {
-    stream: S,
+    talk: Talk<S>,
     terms: Terms,
-    /// What came and is no line yet.
-    received: Vec<u8>,
     prompt: Prompting,
     severity: Severity,
     has_quit: bool,
@@ -80,7 +64,7 @@ struct Visit<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
     async fn run(&mut self) -> Result<(), Over> {
         loop {
-            let line = self.line().await?;
+            let line = self.talk.line(self.terms.timeout).await?;
             let line = Line::parse(&line);
             if let Some(end) = &line.payload_end {
                 // No command here takes one; it is read so that it is not taken for commands.
@@ -91,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                 if self.has_quit {
                     return Ok(());
                 }
-                self.send(&answer).await?;
+                self.talk.send(&answer, self.terms.timeout).await?;
             }
             if self.prompt == Prompting::No {
                 return Ok(());
@@ -99,36 +83,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
         }
     }
 
-    /// The next line, without its line feed.
-    async fn line(&mut self) -> Result<Vec<u8>, Over> {
-        let mut searched = 0;
-        loop {
-            let fresh = &self.received[searched..];
-            if let Some(end) = fresh.iter().position(|&byte| byte == b'\n') {
-                let mut line: Vec<u8> = self.received.drain(..=searched + end).collect();
-                line.pop();
-                return Ok(line);
-            }
-            searched = self.received.len();
-            if searched >= LONGEST_BYTES {
-                let message =
-                    format!("The command is too long: a line has at most {LONGEST_BYTES} bytes.\n");
-                self.send(message.as_bytes()).await?;
-                return Err(Over);
-            }
-            let read = self.stream.read_buf(&mut self.received);
-            match timeout(self.terms.timeout, read).await {
-                // What is no whole line is no command.
-                Ok(Ok(0)) | Err(_) => return Err(Over),
-                Ok(read) => drop(read?),
-            }
-        }
-    }
-
     async fn payload(&mut self, end: &str) -> Result<(), Over> {
         let mut bytes = 0;
         loop {
-            let line = self.line().await?;
+            let line = self.talk.line(self.terms.timeout).await?;
             if line.strip_suffix(b"\r").unwrap_or(&line) == end.as_bytes() {
                 return Ok(());
             }
@@ -137,18 +95,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Visit<S> {
                 return Err(Over);
             }
         }
-    }
-
-    async fn send(&mut self, mut bytes: &[u8]) -> Result<(), Over> {
-        // Within the time a piece at least must go: a slow reader may take long for all of them.
-        while !bytes.is_empty() {
-            let written = timeout(self.terms.timeout, self.stream.write(bytes));
-            match written.await {
-                Ok(Ok(written)) if written > 0 => bytes = &bytes[written..],
-                _ => return Err(Over),
-            }
-        }
-        Ok(())
     }
 
     /// What is sent for one command: its reply, an empty line, and a prompt where there is one.
