@@ -246,13 +246,11 @@ const fn row(
 const fn chosen(
     names: &'static [&'static str],
     kind: Kind,
-    fact: fn(&Call, &Context<'_>) -> Result<Fetch, String>,
+    make: fn(&Call, &Context<'_>) -> Result<Fetch, String>,
 ) -> Row {
     Row {
-        names,
-        kind,
         when: When::Chosen,
-        make: fact,
+        ..row(names, kind, make)
     }
 }
 
@@ -262,10 +260,8 @@ const fn reached(
     make: fn(&Call, &Context<'_>) -> Result<Fetch, String>,
 ) -> Row {
     Row {
-        names,
-        kind,
         when: When::Response,
-        make,
+        ..row(names, kind, make)
     }
 }
 
