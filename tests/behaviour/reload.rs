@@ -1,11 +1,9 @@
 //! SIGHUP and SIGUSR2: another configuration in the same process; nobody notices who needs not.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::balancer::until_metrics;
-use crate::support::lab::{is_up, visit};
+use crate::support::lab::{Visitors, is_up, visit};
 use crate::support::{Lab, Peer, Signal, loopback, until};
 
 fn config(lab: &Lab, front: SocketAddr, servers: &[(&str, SocketAddr)]) -> String {
@@ -40,33 +38,14 @@ fn no_connect_fails_and_no_stream_breaks_under_load() {
     stream.send("first");
     stream.receive_exactly(5);
 
-    let is_over = Arc::new(AtomicBool::new(false));
-    let visits = Arc::new(AtomicUsize::new(0));
-    let visitors: Vec<_> = (0..4)
-        .map(|_| {
-            let (is_over, visits) = (Arc::clone(&is_over), Arc::clone(&visits));
-            std::thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let name = visit(front);
-                    assert!(name == "a" || name == "b", "a visit failed: {name:?}");
-                    visits.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let visitors = Visitors::start(front, 4, &["a", "b"]);
     for round in 0..10 {
         lb.reload(if round % 2 == 0 { &two } else { &one });
-        let before = visits.load(Ordering::Relaxed);
-        until("visits go on", || {
-            (visits.load(Ordering::Relaxed) > before + 20).then_some(())
-        });
+        visitors.go_on(20);
         stream.send("still");
         assert_eq!(stream.receive_exactly(5), b"still");
     }
-    is_over.store(true, Ordering::Relaxed);
-    for visitor in visitors {
-        visitor.join().unwrap();
-    }
+    visitors.end();
     assert!(
         b.accepted() > 0,
         "the second configuration was never in force"

@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, kill_process};
 
 use crate::support::balancer::{Launch, until_metrics};
 use crate::support::cli::ask;
-use crate::support::lab::{is_up, visit};
+use crate::support::lab::{Visitors, is_up, visit};
 use crate::support::{Balancer, Finished, Lab, Peer, Program, Signal, loopback, until};
 
 /// A balancer and all that follow it.
@@ -90,36 +88,17 @@ fn no_connect_fails_and_no_stream_breaks_in_twenty_upgrades() {
     stream.send("first");
     stream.receive_exactly(5);
 
-    let is_over = Arc::new(AtomicBool::new(false));
-    let visits = Arc::new(AtomicUsize::new(0));
-    let visitors: Vec<_> = (0..3)
-        .map(|_| {
-            let (is_over, visits) = (Arc::clone(&is_over), Arc::clone(&visits));
-            std::thread::spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let name = visit(front);
-                    assert!(name == "a" || name == "b", "a visit failed: {name:?}");
-                    visits.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
+    let visitors = Visitors::start(front, 3, &["a", "b"]);
     for round in 1..=20 {
         let done = line.upgrade(&lab);
         assert_eq!(done.code(), 0, "{done:?}");
         // Also takes what was said out of the way of what follows.
         assert_eq!(line.followers().len(), round);
-        let before = visits.load(Ordering::Relaxed);
-        until("visits go on", || {
-            (visits.load(Ordering::Relaxed) > before + 10).then_some(())
-        });
+        visitors.go_on(10);
         stream.send("still");
         assert_eq!(stream.receive_exactly(5), b"still");
     }
-    is_over.store(true, Ordering::Relaxed);
-    for visitor in visitors {
-        visitor.join().unwrap();
-    }
+    visitors.end();
     stream.close();
 }
 

@@ -1,6 +1,9 @@
 //! One test's surroundings: an address of its own, a syslog receiver, and the program it runs.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use super::balancer::{Balancer, Launch, Program};
 use super::loopback;
@@ -8,6 +11,7 @@ use super::metrics::Metrics;
 use super::origin::{Origin, Silent};
 use super::peer::Peer;
 use super::syslog::Syslog;
+use super::wait::until;
 
 /// One test's surroundings.
 pub(crate) struct Lab {
@@ -116,6 +120,55 @@ defaults
 /// Connects, reads which server it is, and closes; empty when the connection was closed instead.
 pub(crate) fn visit(front: SocketAddr) -> String {
     Peer::connect(front).receive_line()
+}
+
+/// Clients that visit again and again, each of whom must reach a server.
+pub(crate) struct Visitors {
+    is_over: Arc<AtomicBool>,
+    visits: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Visitors {
+    /// So many at once, who are served by `names` alone.
+    pub(crate) fn start(front: SocketAddr, count: usize, names: &'static [&'static str]) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let visits = Arc::new(AtomicUsize::new(0));
+        let threads = (0..count)
+            .map(|_| {
+                let (is_over, visits) = (Arc::clone(&is_over), Arc::clone(&visits));
+                std::thread::spawn(move || {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let name = visit(front);
+                        assert!(names.contains(&&*name), "a visit failed: {name:?}");
+                        visits.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        Self {
+            is_over,
+            visits,
+            threads,
+        }
+    }
+
+    /// Waits until there were more than `count` visits from now on.
+    #[track_caller]
+    pub(crate) fn go_on(&self, count: usize) {
+        let before = self.visits.load(Ordering::Relaxed);
+        until("visits go on", || {
+            (self.visits.load(Ordering::Relaxed) > before + count).then_some(())
+        });
+    }
+
+    /// Ends them; a visit that failed fails the test.
+    pub(crate) fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
 }
 
 /// Whether the balancer sees a server up.

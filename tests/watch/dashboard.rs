@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::files::{is_documented, is_haproxys, metrics_in, text};
+use crate::files::{are_measured, metrics_in, text};
 
 /// One question of the dashboard.
 #[derive(Clone, Debug)]
@@ -45,18 +45,7 @@ fn dashboard_asks_for_what_is_measured() {
         .flat_map(|question| metrics_in(&question.expr))
         .collect();
     assert!(asked.len() > 40, "{asked:?}");
-    for metric in asked {
-        let is_own = metric.starts_with("evenkeel_");
-        assert_eq!(
-            !is_own,
-            is_haproxys(&metric),
-            "{metric} is none of HAProxy's"
-        );
-        assert!(
-            is_documented(&metric),
-            "{metric} is no metric of evenkeel's"
-        );
-    }
+    are_measured(asked);
 }
 
 /// With HAProxy alone only the last row may be empty.

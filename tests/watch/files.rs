@@ -1,5 +1,6 @@
 //! The files that are looked at, and the tools that judge them.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +18,7 @@ pub(crate) fn text(name: &str) -> String {
 }
 
 /// Names of metrics that docs/metrics.md lists, which a test holds to the tables of the code.
-pub(crate) fn is_documented(metric: &str) -> bool {
+fn is_documented(metric: &str) -> bool {
     let page = text("docs/metrics.md");
     let (present, _) = page
         .split_once("## What HAProxy has and this has not")
@@ -31,10 +32,26 @@ pub(crate) fn is_documented(metric: &str) -> bool {
 }
 
 /// Whether HAProxy exports a metric of that name, too.
-pub(crate) fn is_haproxys(metric: &str) -> bool {
+fn is_haproxys(metric: &str) -> bool {
     text("crates/daemon/haproxy_metrics.txt")
         .lines()
         .any(|line| line.split(' ').next() == Some(metric))
+}
+
+/// Every metric in `asked` is one of evenkeel's; and one of HAProxy's, unless its name says otherwise.
+pub(crate) fn are_measured(asked: BTreeSet<String>) {
+    for metric in asked {
+        let is_own = metric.starts_with("evenkeel_");
+        assert_eq!(
+            !is_own,
+            is_haproxys(&metric),
+            "{metric} is none of HAProxy's"
+        );
+        assert!(
+            is_documented(&metric),
+            "{metric} is no metric of evenkeel's"
+        );
+    }
 }
 
 /// Names of metrics in a text that is PromQL, or holds some.
