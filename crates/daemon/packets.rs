@@ -1,12 +1,15 @@
 //! Packets between two processes on one machine, with descriptors beside them.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
 };
 
 /// Descriptors of one packet; the kernel takes 253.
@@ -15,6 +18,19 @@ pub(crate) const MOST_DESCRIPTORS: usize = 64;
 pub(crate) const LONGEST_TEXT: usize = 4096;
 /// A kind and a number may stand before the text.
 const HEAD: usize = 5;
+
+/// Two ends of a line between processes.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
+    Ok(socketpair(AddressFamily::UNIX, kind, flags, None)?)
+}
+
+/// What is too long for a packet, in a file without a name that can stand beside one.
+pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("evenkeel", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    Ok(file.into())
+}
 
 /// Sends one packet, waiting for room.
 pub(crate) fn send(

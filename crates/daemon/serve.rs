@@ -32,8 +32,8 @@ use crate::runtime::{Ask, Facts, Request};
 use crate::signals::{Signals, Wish};
 use crate::vitals::Vitals;
 use crate::{
-    Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, port_owner,
-    prepare, runtime,
+    Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, packets,
+    port_owner, prepare, runtime,
 };
 
 /// How often recorded metrics are sorted into their buckets.
@@ -480,7 +480,7 @@ impl Control {
             sockets,
             admin: admin.transpose()?,
         };
-        let (ours, theirs) = Giver::line()?;
+        let (ours, theirs) = packets::pair()?;
         match &self.keeper {
             Some(keeper) => Giver::begin(Launch::Kept(keeper.spawn(theirs)), ours, None, offer),
             None => Giver::begin(Launch::Own(program.clone()), ours, Some(theirs), offer),

@@ -2,20 +2,17 @@
 //! it, and asks the control loop for what only that one knows.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Document, PATIENCE, Program, Word};
-use crate::packets::{receive, send};
+use crate::packets::{in_memory, receive, send};
 
 /// How the successor is started.
 pub(crate) enum Launch {
@@ -51,15 +48,6 @@ pub(crate) struct Giver {
 }
 
 impl Giver {
-    /// Two ends of a line between the processes.
-    ///
-    /// # Errors
-    /// The system has no descriptor left.
-    pub(crate) fn line() -> io::Result<(OwnedFd, OwnedFd)> {
-        let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
-        Ok(socketpair(AddressFamily::UNIX, kind, flags, None)?)
-    }
-
     /// Begins to talk over `ours`; the other end is given to what is launched here.
     ///
     /// # Errors
@@ -173,7 +161,9 @@ fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> 
         .blocking_send(Step::Prepared(give))
         .map_err(|_| "this process ends".to_owned())?;
     let document = document.recv().map_err(gone)?;
-    let file = in_memory(&document)
+    let file = serde_json::to_vec(&document)
+        .map_err(io::Error::from)
+        .and_then(|bytes| in_memory(&bytes))
         .map_err(|error| format!("cannot write down what is known: {error}"))?;
     send(line, &Word::Document.encode(), &[file.as_fd()]).map_err(lost)?;
     let mut taken = BTreeSet::new();
@@ -193,11 +183,4 @@ fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> 
     // It goes on without that word, too.
     let _ = send(line, &Word::Go.encode(), &[]);
     Ok(())
-}
-
-/// A file without a name.
-fn in_memory(document: &Document) -> io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create("evenkeel", MemfdFlags::CLOEXEC)?);
-    file.write_all(&serde_json::to_vec(document)?)?;
-    Ok(file.into())
 }

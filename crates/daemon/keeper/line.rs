@@ -437,19 +437,12 @@ fn sorted(loaded: Loaded, said: Said, paths: &[PathBuf]) -> Fetched {
 
 #[cfg(test)]
 mod tests {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-
     use super::*;
+    use crate::packets::pair;
 
     #[test]
     fn a_keeper_that_answers_late_is_heard_again() {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let (ours, theirs) = pair().unwrap();
         let brief = Duration::from_millis(20);
         set_socket_timeout(&ours, Timeout::Recv, Some(brief)).unwrap();
         let mut line = Line {

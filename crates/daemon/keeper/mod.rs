@@ -19,14 +19,13 @@ use std::path::{Path, PathBuf};
 use evenkeel_config::{Config, LogAddress};
 use evenkeel_proxy::{Doors, Ledger, remember};
 use nix::sys::signal::SigSet;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 pub(crate) use line::{Fetched, Keeper};
 
 use crate::background::{Parent, split};
 use crate::handover::Heir;
-use crate::notify;
 use crate::prepare::Prepared;
+use crate::{notify, packets};
 
 /// How `ps` shows it.
 const NAME: &std::ffi::CStr = c"evenkeel-keeper";
@@ -40,12 +39,7 @@ pub(crate) fn start(
     parent: &mut Option<Parent>,
     heir: &mut Option<Heir>,
 ) -> io::Result<Result<(Keeper, Doors), u8>> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (ours, theirs) = packets::pair()?;
     let server = rustix::process::getpid();
     let Some(pid) = split()? else {
         drop(ours);

@@ -1,13 +1,12 @@
 //! What the keeper does all day: it waits for a request, and does it.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 
 use evenkeel_config::Config;
 use evenkeel_proxy::{Ledger, Ownership};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Resource, getrlimit, prlimit};
 
 use super::answers::Answers;
@@ -17,7 +16,7 @@ use crate::admin::Bound;
 use crate::bind_report::{self, Moment};
 use crate::cli::Options;
 use crate::handover::program;
-use crate::packets::{MOST_DESCRIPTORS, receive, send};
+use crate::packets::{MOST_DESCRIPTORS, in_memory, receive, send};
 use crate::{limits, port_owner, prepare};
 
 /// More threads than any configuration may ask for.
@@ -250,20 +249,13 @@ fn tell(socket: &OwnedFd, reply: &Reply) -> io::Result<()> {
 }
 
 /// A file without a name, for what is too long for a packet.
-fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = File::from(memfd_create("evenkeel", MemfdFlags::CLOEXEC)?);
-    file.write_all(bytes)?;
-    Ok(file.into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
     use std::io::{Read as _, Seek as _};
 
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-
     use super::*;
+    use crate::packets::pair;
 
     const CONFIG: &str = "listen f\n mode tcp\n bind 127.0.0.1:1\n timeout client 1s\n \
                           timeout server 1s\n timeout connect 1s\n server s 127.0.0.1:1\n";
@@ -310,13 +302,7 @@ mod tests {
         let directory =
             std::env::temp_dir().join(format!("evenkeel-office-{}", std::process::id()));
         let office = office(&directory);
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let (ours, theirs) = pair().unwrap();
         let keeper = std::thread::spawn(move || office.run(&theirs));
         let mut random = 1_u32;
         let mut said = BTreeSet::new();
@@ -364,13 +350,7 @@ mod tests {
         let directory =
             std::env::temp_dir().join(format!("evenkeel-unread-{}", std::process::id()));
         let office = office(&directory);
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let (ours, theirs) = pair().unwrap();
         let keeper = std::thread::spawn(move || office.run(&theirs));
         let (replies, _) = answer(&ours, &Request::Open(2).encode());
         assert_eq!(replies, [Reply::Failed("nothing was read".to_owned())]);
