@@ -210,9 +210,9 @@ pub(crate) async fn serve(accepted: Accepted, tracked: TaskTrackerToken) {
     let route = match choose_route(&place, &stream, &mut guest).await {
         Ok(route) => route,
         Err(halt) => {
-            // As HAProxy names it: who is given up on would have gone there.
-            let given_up = matches!(halt, Halt::End(End::ClientSilentSending));
-            let route = place.frontend.default_route.filter(|_| given_up);
+            // As HAProxy names it: who ended before a rule decided would have gone there.
+            let is_undecided = matches!(halt, Halt::End(_));
+            let route = place.frontend.default_route.filter(|_| is_undecided);
             let backend = route.map(|route| place.frontend.routes[route].backend.clone());
             return end(halt, &place, stream, &guest, started, backend.as_ref());
         }
