@@ -109,6 +109,8 @@ impl Program {
         let mut command = self.command();
         command
             .args(arguments)
+            // A name server that is slow to know nothing of a name is not to be waited for (resolv.conf(5)).
+            .env("RES_OPTIONS", "timeout:1 attempts:2")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
