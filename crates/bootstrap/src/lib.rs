@@ -1,0 +1,7 @@
+//! Brings up a kubeadm cluster whose control planes stand behind evenkeel: [`Inventory`](inventory::Inventory)
+//! and facts make a plan, the plan is shown or run, and the outcome is verified.
+//!
+//! It must know nothing of the data plane: the balancer is a program on another host, spoken to through its
+//! configuration and its commands.
+
+pub mod inventory;

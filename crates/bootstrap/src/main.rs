@@ -1,0 +1,3 @@
+//! The `evenkeel-bootstrap` program.
+
+fn main() {}
