@@ -4,6 +4,6 @@
 mod model;
 
 pub use model::{
-    Artefacts, Balancer, Cni, Endpoint, Image, Inventory, KubeadmPatches, Node, Source, Role, Runtime, Ssh,
-    Transport, Version, Vrrp,
+    Artefacts, Balancer, Cni, Endpoint, Image, Inventory, KubeadmPatches, Node, Role, Runtime,
+    Source, Ssh, Transport, Version, Vrrp,
 };

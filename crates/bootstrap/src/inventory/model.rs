@@ -99,8 +99,11 @@ pub enum Role {
 
 impl Role {
     /// Every role with its word in `cluster.toml`.
-    pub const ALL: [(Self, &str); 3] =
-        [(Self::Balancer, "lb"), (Self::ControlPlane, "control-plane"), (Self::Worker, "worker")];
+    pub const ALL: [(Self, &str); 3] = [
+        (Self::Balancer, "lb"),
+        (Self::ControlPlane, "control-plane"),
+        (Self::Worker, "worker"),
+    ];
 
     /// The word for it in `cluster.toml`.
     #[must_use]
@@ -172,8 +175,14 @@ impl FromStr for Version {
         let plain = plain.split(['-', '+']).next().unwrap_or(plain);
         let mut parts = plain.split('.').map(str::parse::<u16>);
         match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) => Ok(Self { major, minor, patch }),
-            _ => Err(format!("'{text}' is no release of Kubernetes; write it in full, such as 1.36.2")),
+            (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) => Ok(Self {
+                major,
+                minor,
+                patch,
+            }),
+            _ => Err(format!(
+                "'{text}' is no release of Kubernetes; write it in full, such as 1.36.2"
+            )),
         }
     }
 }
