@@ -1,0 +1,9 @@
+//! What hosts and the cluster are like at the moment: asked once, read only, all hosts at the same time.
+//! Knows nothing of what is wanted.
+
+mod model;
+
+pub use model::{
+    ClusterFacts, ClusterNode, Facts, FileFacts, HostFacts, Interface, Kube, Listener, Mount, Os,
+    Package, PackageManager, Unit,
+};

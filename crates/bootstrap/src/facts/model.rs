@@ -1,0 +1,260 @@
+//! Facts as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::inventory::Version;
+
+/// Everything that was found out.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Each host by its name in the inventory: what it is like, or why it could not be asked.
+    pub hosts: BTreeMap<String, Result<HostFacts, String>>,
+    /// What the first control plane that answered says of the cluster; `None` if there is none yet.
+    pub cluster: Option<ClusterFacts>,
+}
+
+impl Facts {
+    /// What one host is like, if it answered.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<&HostFacts> {
+        self.hosts.get(name).and_then(|host| host.as_ref().ok())
+    }
+
+    /// A node as the cluster knows it.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&ClusterNode> {
+        self.cluster
+            .as_ref()?
+            .nodes
+            .iter()
+            .find(|node| node.name == name)
+    }
+}
+
+/// One host. Text is as the host gave it; empty where it gave none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostFacts {
+    /// `hostname` of now, short or full.
+    pub hostname: String,
+    /// `/etc/machine-id`.
+    pub machine_id: String,
+    /// `/sys/class/dmi/id/product_uuid`.
+    pub product_uuid: String,
+    /// Interfaces but the loopback.
+    pub interfaces: Vec<Interface>,
+    /// `/etc/os-release`.
+    pub os: Os,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `uname -m`.
+    pub arch: String,
+    /// Processors that are online.
+    pub cpus: u32,
+    /// `MemTotal` in bytes.
+    pub memory_bytes: u64,
+    /// Names of active swap areas.
+    pub swaps: Vec<String>,
+    /// Kernel modules that are loaded or built in, of those that matter.
+    pub modules: BTreeSet<String>,
+    /// Kernel settings by name, of those that matter; absent where the kernel has none such.
+    pub sysctls: BTreeMap<String, String>,
+    /// Whether `/sys/fs/cgroup` is cgroup v2.
+    pub cgroup_v2: bool,
+    /// What installs packages.
+    pub package_manager: Option<PackageManager>,
+    /// Installed packages of those that matter.
+    pub packages: BTreeMap<String, Package>,
+    /// Programs that were found, with the version that each says it has (`containerd`, `kubeadm`, ...).
+    pub programs: BTreeMap<String, String>,
+    /// systemd units of those that matter.
+    pub units: BTreeMap<String, Unit>,
+    /// Files of those that a plan may write, which exist.
+    pub files: BTreeMap<String, FileFacts>,
+    /// TCP ports that something listens on.
+    pub listeners: Vec<Listener>,
+    /// How far the host's clock is ahead of ours, in milliseconds, within the time the question took.
+    pub clock_ahead_ms: i64,
+    /// Source address that packets to the VIP would have; `None` without a route.
+    pub route_to_vip: Option<IpAddr>,
+    /// Proxy variables that services or shells would see (`HTTPS_PROXY`, `NO_PROXY`, ...).
+    pub proxies: BTreeMap<String, String>,
+    /// Free bytes by mount, of those that matter.
+    pub mounts: Vec<Mount>,
+    /// Whether systemd is process 1.
+    pub systemd: bool,
+    /// `enforcing`, `permissive`, or empty.
+    pub selinux: String,
+    /// How far kubeadm has come here.
+    pub kube: Kube,
+}
+
+impl HostFacts {
+    /// The text of a file; `None` if it does not exist or was too large to be read.
+    #[must_use]
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.files.get(path)?.text.as_deref()
+    }
+
+    /// Kubernetes' version of a program, such as `kubeadm`.
+    #[must_use]
+    pub fn kubernetes(&self, program: &str) -> Option<Version> {
+        self.programs.get(program)?.parse().ok()
+    }
+
+    /// The interface that has an address.
+    #[must_use]
+    pub fn interface_of(&self, address: IpAddr) -> Option<&Interface> {
+        self.interfaces.iter().find(|interface| {
+            interface
+                .addresses
+                .iter()
+                .any(|network| network.addr() == address)
+        })
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Interface {
+    /// `eth0`.
+    pub name: String,
+    /// Lower-case, colons.
+    pub mac: String,
+    /// Addresses with their prefix length.
+    pub addresses: Vec<IpNet>,
+}
+
+/// `/etc/os-release`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Os {
+    /// `debian`, `ubuntu`, `rocky`...
+    pub id: String,
+    /// `12`.
+    pub version: String,
+    /// `PRETTY_NAME`.
+    pub pretty: String,
+}
+
+/// What installs packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackageManager {
+    /// apt and dpkg.
+    Apt,
+    /// dnf and rpm.
+    Dnf,
+}
+
+/// An installed package.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Package {
+    /// As the package manager says it.
+    pub version: String,
+    /// Whether upgrades pass it over (`apt-mark hold`, dnf versionlock).
+    pub held: bool,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unit {
+    /// Whether it starts with the host.
+    pub enabled: bool,
+    /// Whether it runs.
+    pub active: bool,
+}
+
+/// A file that exists.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FileFacts {
+    /// Permission bits, `0o600`.
+    pub mode: u32,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+    /// Its text; `None` if it is secret, not UTF-8 or larger than 64 KiB.
+    pub text: Option<String>,
+}
+
+/// A listening TCP socket.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// What it is bound to.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// The program, if it could be told.
+    pub program: String,
+}
+
+/// Room on a file system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mount {
+    /// The path that was asked for, such as `/var/lib`.
+    pub path: String,
+    /// Bytes that are free there.
+    pub free_bytes: u64,
+}
+
+/// How far kubeadm has come on a host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kube {
+    /// `/etc/kubernetes/admin.conf` is there.
+    pub admin_conf: bool,
+    /// `/etc/kubernetes/kubelet.conf` is there.
+    pub kubelet_conf: bool,
+    /// `/etc/kubernetes/manifests/kube-apiserver.yaml` is there.
+    pub apiserver_manifest: bool,
+    /// `/var/lib/etcd/member` is there.
+    pub etcd_data: bool,
+    /// What was begun by us and has not been completed: `init`, `join`; empty if nothing.
+    pub begun: String,
+    /// `/etc/kubernetes/pki/ca.crt`, PEM.
+    pub ca: Option<String>,
+}
+
+impl Kube {
+    /// Nothing of kubeadm's work is there.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        !self.admin_conf && !self.kubelet_conf && !self.apiserver_manifest && !self.etcd_data
+    }
+}
+
+/// What the API says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterFacts {
+    /// The control plane that was asked.
+    pub told_by: String,
+    /// The nodes.
+    pub nodes: Vec<ClusterNode>,
+    /// Version of the API server that answered.
+    pub server: Option<Version>,
+    /// Names of etcd's members, which are those of their nodes.
+    pub etcd_members: BTreeSet<String>,
+    /// What kubeadm's phases left: names of `ConfigMap`s in kube-system and kube-public, such as
+    /// `kubeadm-config`, `cluster-info`, `coredns`.
+    pub config_maps: BTreeSet<String>,
+    /// Manifests that we applied, by name, with the SHA-256 of their text (the annotation of the
+    /// `ConfigMap` `kube-system/evenkeel-bootstrap`).
+    pub applied: BTreeMap<String, String>,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterNode {
+    /// Its name.
+    pub name: String,
+    /// Its condition `Ready`.
+    pub ready: bool,
+    /// Whether it carries the control plane's label.
+    pub control_plane: bool,
+    /// Version of its kubelet.
+    pub kubelet: Option<Version>,
+    /// Its `InternalIP`s.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it is cordoned.
+    pub cordoned: bool,
+    /// Its `podCIDR`s.
+    pub pod_cidrs: Vec<IpNet>,
+}

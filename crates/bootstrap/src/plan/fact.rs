@@ -1,0 +1,221 @@
+//! What a step brings about: one thing that is so or not, read from facts when a plan is made and asked
+//! of the host when it is run.
+
+use serde::Serialize;
+
+use crate::facts::Facts;
+
+/// Something that is so on a host, or in the cluster, or is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum Fact {
+    /// A file has this content and mode.
+    File {
+        /// Absolute.
+        path: String,
+        /// SHA-256 of its content, hexadecimal.
+        sha256: String,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// No file has this path.
+    NoFile {
+        /// Absolute.
+        path: String,
+    },
+    /// The host has this name.
+    Hostname {
+        /// As `hostnamectl` sets it.
+        name: String,
+    },
+    /// A kernel module is loaded or built in.
+    Module {
+        /// `br_netfilter`.
+        name: String,
+    },
+    /// A kernel setting has this value.
+    Sysctl {
+        /// `net.ipv4.ip_forward`.
+        key: String,
+        /// `1`.
+        value: String,
+    },
+    /// No swap is in use.
+    SwapOff,
+    /// A package is installed; in this version, if one is named (a prefix: `1.36.2` is met by `1.36.2-1.1`).
+    Package {
+        /// Its name.
+        name: String,
+        /// The beginning of its version; empty takes any.
+        version: String,
+        /// Whether it has to be held.
+        held: bool,
+    },
+    /// A program says that it has this version (a prefix).
+    Program {
+        /// `kubeadm`.
+        name: String,
+        /// `v1.36.2`.
+        version: String,
+    },
+    /// A unit is enabled and active.
+    Unit {
+        /// `evenkeel.service`.
+        name: String,
+    },
+    /// `kubeadm init` has run to its end on this host.
+    Initialised,
+    /// The host is a node of the cluster, in its role, and nothing of the join is left to be done.
+    Joined {
+        /// The node.
+        name: String,
+        /// Whether it is a control plane.
+        control_plane: bool,
+    },
+    /// Nothing of an init or join that failed is left on the host.
+    Clean,
+    /// A manifest was applied.
+    Applied {
+        /// What we call it: `cni`.
+        name: String,
+        /// SHA-256 of its text, hexadecimal.
+        sha256: String,
+    },
+}
+
+impl Fact {
+    /// Whether it is so, by what was found out; `false` if the host did not answer.
+    #[must_use]
+    pub fn holds(&self, facts: &Facts, host: &str) -> bool {
+        let Some(found) = facts.host(host) else {
+            return false;
+        };
+        match self {
+            Self::File { path, sha256, mode } => found
+                .files
+                .get(path)
+                .is_some_and(|file| file.sha256 == *sha256 && file.mode == *mode),
+            Self::NoFile { path } => !found.files.contains_key(path),
+            Self::Hostname { name } => found.hostname == *name,
+            Self::Module { name } => found.modules.contains(name),
+            Self::Sysctl { key, value } => found.sysctls.get(key) == Some(value),
+            Self::SwapOff => found.swaps.is_empty(),
+            Self::Package {
+                name,
+                version,
+                held,
+            } => found.packages.get(name).is_some_and(|package| {
+                package.version.starts_with(version) && (package.held || !held)
+            }),
+            Self::Program { name, version } => found
+                .programs
+                .get(name)
+                .is_some_and(|found| found.starts_with(version)),
+            Self::Unit { name } => found
+                .units
+                .get(name)
+                .is_some_and(|unit| unit.enabled && unit.active),
+            Self::Initialised => {
+                found.kube.admin_conf
+                    && found.kube.begun.is_empty()
+                    && facts.cluster.as_ref().is_some_and(|cluster| {
+                        ["kubeadm-config", "cluster-info", "coredns"]
+                            .iter()
+                            .all(|name| cluster.config_maps.contains(*name))
+                    })
+            }
+            Self::Joined {
+                name,
+                control_plane,
+            } => {
+                found.kube.kubelet_conf
+                    && found.kube.begun.is_empty()
+                    && facts
+                        .member(name)
+                        .is_some_and(|node| node.control_plane == *control_plane)
+            }
+            Self::Clean => found.kube.is_clean(),
+            Self::Applied { name, sha256 } => facts
+                .cluster
+                .as_ref()
+                .is_some_and(|cluster| cluster.applied.get(name) == Some(sha256)),
+        }
+    }
+
+    /// A script for the host that succeeds if it is so.
+    #[must_use]
+    pub fn probe(&self) -> String {
+        const KUBECTL: &str =
+            "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s";
+        match self {
+            Self::File { path, sha256, mode } => format!(
+                "[ \"$(sha256sum {p} | cut -d' ' -f1)\" = {sha256} ] && [ \"$(stat -c %a {p})\" = {mode:o} ]",
+                p = quote(path)
+            ),
+            Self::NoFile { path } => format!("[ ! -e {} ]", quote(path)),
+            Self::Hostname { name } => format!("[ \"$(hostname)\" = {} ]", quote(name)),
+            Self::Module { name } => {
+                format!("[ -d /sys/module/{name} ] || grep -q '/{name}\\.ko' \"/lib/modules/$(uname -r)/modules.builtin\"")
+            }
+            Self::Sysctl { key, value } => {
+                format!("[ \"$(cat /proc/sys/{})\" = {} ]", key.replace('.', "/"), quote(value))
+            }
+            Self::SwapOff => "[ \"$(wc -l </proc/swaps)\" -le 1 ]".to_owned(),
+            Self::Package { name, version, held } => {
+                let version = quote(version);
+                let held = if *held {
+                    format!(
+                        "{{ apt-mark showhold 2>/dev/null | grep -qx {name} || dnf -q versionlock list 2>/dev/null | grep -q '^{name}-'; }}"
+                    )
+                } else {
+                    ":".to_owned()
+                };
+                format!(
+                    "v=$(dpkg-query -W -f '${{db:Status-Abbrev}}${{Version}}' {name} 2>/dev/null | sed -n 's/^.i //p' || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name}); [ -n \"$v\" ] && case \"$v\" in {version}*) ;; *) false ;; esac && {held}"
+                )
+            }
+            Self::Program { name, version } => format!(
+                "case \"$({name} {}\" in *{}*) ;; *) false ;; esac",
+                match name.as_str() {
+                    "kubeadm" => "version -o short)",
+                    "kubectl" => "version --client)",
+                    _ => "--version)",
+                },
+                quote(version)
+            ),
+            Self::Unit { name } => format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}"),
+            Self::Initialised => format!(
+                "[ -s /etc/kubernetes/admin.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} -n kube-public get configmap cluster-info >/dev/null && {KUBECTL} -n kube-system get configmap kubeadm-config coredns >/dev/null"
+            ),
+            Self::Joined { name, control_plane: true } => format!(
+                "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} get node {name} -l node-role.kubernetes.io/control-plane -o name | grep -q ."
+            ),
+            Self::Joined { name, control_plane: false } => format!(
+                "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=10s get node {name} -o name >/dev/null"
+            ),
+            Self::Clean => "[ ! -e /etc/kubernetes/admin.conf ] && [ ! -e /etc/kubernetes/kubelet.conf ] && [ ! -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ ! -e /var/lib/etcd/member ]".to_owned(),
+            Self::Applied { name, sha256 } => format!(
+                "[ \"$({KUBECTL} -n kube-system get configmap evenkeel-bootstrap -o 'jsonpath={{.data.{name}}}')\" = {sha256} ]"
+            ),
+        }
+    }
+}
+
+/// Where a host remembers an `init` or `join` that has begun: holds that word, and is removed at its end.
+pub const BEGUN: &str = "/var/lib/evenkeel-bootstrap/begun";
+
+/// A word of a shell script that stands for exactly this text.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_word_is_one_word() {
+        assert_eq!(quote("it's $HOME"), r"'it'\''s $HOME'");
+    }
+}
