@@ -8,3 +8,4 @@ pub mod facts;
 pub mod inventory;
 pub mod plan;
 pub mod secret;
+pub mod transport;
