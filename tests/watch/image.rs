@@ -55,30 +55,33 @@ pub(crate) fn listed(instruction: &str) -> Vec<String> {
 }
 
 /// The program as the image has it, linked with all that it needs. Cargo makes it anew when its source
-/// has changed; `tests/run` has it made before the tests.
+/// has changed; `tests/run` has it made before the tests. The libraries are those of other builds.
 fn static_program() -> PathBuf {
-    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let place = target.join("static");
     let mut cargo = Command::new("nice");
     cargo
         .arg(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--bin", "evenkeel"])
-        .args(["--target", &triple])
-        .current_dir(path(""))
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+        .args(["rustc", "--quiet", "--locked", "--bin", "evenkeel"])
+        .args(["--", "-C", "target-feature=+crt-static"])
+        .current_dir(path(""));
     // What the cargo that runs this test set would have it build everything again.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-        if name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
+        if name != "CARGO_HOME" {
             cargo.env_remove(name);
         }
     }
-    let made = cargo.output().unwrap();
+    let made = cargo
+        .env("CARGO_TARGET_DIR", &place)
+        .env("CARGO_BUILD_BUILD_DIR", target)
+        .output()
+        .unwrap();
     assert!(
         made.status.success(),
         "{}",
         String::from_utf8_lossy(&made.stderr)
     );
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    target.join(triple).join("debug/evenkeel")
+    place.join("debug/evenkeel")
 }
 
 /// The root directory after the whole Dockerfile has run. No registry is asked: what it builds upon
@@ -86,8 +89,7 @@ fn static_program() -> PathBuf {
 fn built_by_buildah(directory: &Path, program: &Path) -> PathBuf {
     let cargo = directory.join("cargo");
     let script = "#!/bin/sh\n\
-        to=target/$(uname -m)-unknown-linux-gnu/release\n\
-        mkdir -p $to && cp /prebuilt $to/evenkeel\n";
+        mkdir -p target/release && cp /prebuilt target/release/evenkeel\n";
     std::fs::write(&cargo, script).unwrap();
     std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
     let authorities = directory.join("ca-certificates.crt");
