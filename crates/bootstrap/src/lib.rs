@@ -4,6 +4,7 @@
 //! It must know nothing of the data plane: the balancer is a program on another host, spoken to through its
 //! configuration and its commands.
 
+pub mod apply;
 pub mod facts;
 pub mod inventory;
 pub mod plan;

@@ -57,6 +57,12 @@ pub enum Failure {
         /// What it had said by then.
         said: String,
     },
+    /// A script of an earlier run does not end.
+    #[error("is still busy with a command of an earlier run after {} s; look at what runs there (ps), then run this again", waited.as_secs())]
+    Busy {
+        /// For how long we waited.
+        waited: Duration,
+    },
     /// A file could not be written.
     #[error("cannot write {path}: {said}")]
     Write {

@@ -55,6 +55,12 @@ enum Rights {
 const GREETING_LIMIT: Duration = Duration::from_secs(15);
 /// How much longer than the script we wait for the host to end it.
 const GRACE: Duration = Duration::from_secs(10);
+/// Held on a host while a script changes it.
+const HOST_LOCK: &str = "/run/evenkeel-bootstrap.turn";
+/// For a script of an earlier run to end: `kubeadm` gives up after about as long.
+const TURN_LIMIT: Duration = Duration::from_secs(300);
+/// What flock(1) shall end with if it does not; no script of ours ends so.
+const BUSY: i32 = 75;
 
 impl Machine {
     /// Connects, and finds out how to become root.
@@ -116,14 +122,46 @@ impl Machine {
     ///
     /// If the host cannot be reached, or the limit has passed. A script that fails is an [`Outcome`].
     pub async fn run(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
+        self.script("", script, limit, limit).await
+    }
+
+    /// Runs a script that changes the host. Where one of an earlier run still goes on, since its operator's
+    /// program died, waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::run`], and if the earlier one does not end.
+    pub async fn run_alone(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
+        // -o: what the script starts and leaves running shall not hold the lock.
+        let before = format!(
+            "flock -o -w {} -E {BUSY} {HOST_LOCK} ",
+            TURN_LIMIT.as_secs()
+        );
+        let outcome = self
+            .script(&before, script, limit, limit + TURN_LIMIT)
+            .await?;
+        if outcome.status == BUSY {
+            Err(Failure::Busy { waited: TURN_LIMIT })
+        } else {
+            Ok(outcome)
+        }
+    }
+
+    async fn script(
+        &self,
+        before: &str,
+        script: &str,
+        limit: Duration,
+        whole: Duration,
+    ) -> Result<Outcome, Failure> {
         let seconds = limit.as_secs_f64();
         // The script is read from descriptor 3 through a pipe: sshd may hand over a socket, which cannot be
         // opened by name, and the standard input has to be empty for whatever the script starts.
         let shell = format!(
-            "cat | {{ exec 3<&0 </dev/null; exec timeout -k 5 {seconds} sh -eu /dev/fd/3; }}"
+            "cat | {{ exec 3<&0 </dev/null; exec {before}timeout -k 5 {seconds} sh -eu /dev/fd/3; }}"
         );
         let outcome = self
-            .as_root(&shell, script.as_bytes(), limit + GRACE)
+            .as_root(&shell, script.as_bytes(), whole + GRACE)
             .await?;
         match outcome.status {
             // What `timeout` says, and what a process ended by its second signal leaves.

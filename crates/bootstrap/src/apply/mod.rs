@@ -1,0 +1,15 @@
+//! Runs a plan: the very value that was shown. Each step asks first whether it is done, acts, and asks
+//! again; the first failure ends the run, and the next run goes on from there, since its plan has only
+//! what is left.
+
+mod credentials;
+mod lock;
+mod log;
+mod progress;
+mod runner;
+
+pub use credentials::Credentials;
+pub use lock::{Lock, LockError};
+pub use log::Log;
+pub use progress::Progress;
+pub use runner::{Failed, Reason, Run, Summary};
