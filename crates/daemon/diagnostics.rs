@@ -31,7 +31,7 @@ static QUIET: OnceLock<()> = OnceLock::new();
 /// What writes to the standard error while the process serves.
 static WRITER: OnceLock<Stream> = OnceLock::new();
 /// How long the end waits for what was said last to be read.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Installs the subscriber; to be called once, before anything is said.
 pub(crate) fn start(verbosity: Verbosity, format: LogFormat) {

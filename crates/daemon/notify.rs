@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -22,23 +23,30 @@ static CHANNEL: OnceLock<UnixDatagram> = OnceLock::new();
 /// Set once another process speaks.
 static SILENT: OnceLock<()> = OnceLock::new();
 
+/// Set while nobody reads what is sent: nothing waits for room any more.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// Connects now, for a process that is about to change its root directory or user.
 pub(crate) fn open() {
-    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let connected = UnixDatagram::unbound().and_then(|channel| {
-        match address.as_encoded_bytes() {
-            [b'@', name @ ..] => channel.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
-            _ => channel.connect(&address)?,
-        }
-        channel.set_nonblocking(true)?;
-        Ok(channel)
-    });
-    match connected {
-        Ok(channel) => drop(CHANNEL.set(channel)),
+    match connect() {
+        Ok(Some(channel)) => drop(CHANNEL.set(channel)),
+        Ok(None) => {}
         Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
     }
+}
+
+/// `None`: nobody asked to be told.
+fn connect() -> io::Result<Option<UnixDatagram>> {
+    let Some(address) = std::env::var_os("NOTIFY_SOCKET") else {
+        return Ok(None);
+    };
+    let channel = UnixDatagram::unbound()?;
+    match address.as_encoded_bytes() {
+        [b'@', name @ ..] => channel.connect_addr(&SocketAddr::from_abstract_name(name)?)?,
+        _ => channel.connect(&address)?,
+    }
+    channel.set_nonblocking(true)?;
+    Ok(Some(channel))
 }
 
 /// Whether somebody waits to be told.
@@ -48,7 +56,7 @@ pub(crate) fn is_asked() -> bool {
 
 /// Everything is bound and served.
 pub(crate) fn ready() {
-    send(&[
+    tell(&[
         NotifyState::Ready,
         NotifyState::MainPid(std::process::id()),
         NotifyState::Status("Ready."),
@@ -59,7 +67,7 @@ pub(crate) fn ready() {
 pub(crate) fn reloading() {
     let status = NotifyState::Status("Reloading Configuration.");
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, status, now]),
+        Ok(now) => tell(&[NotifyState::Reloading, status, now]),
         // Type=notify-reload fails a unit whose RELOADING=1 lacks the time.
         Err(error) => tracing::debug!("cannot read the monotonic clock: {error}"),
     }
@@ -67,12 +75,12 @@ pub(crate) fn reloading() {
 
 /// The configuration of before stays in force.
 pub(crate) fn reload_failed() {
-    send(&[NotifyState::Ready, NotifyState::Status("Reload failed!")]);
+    tell(&[NotifyState::Ready, NotifyState::Status("Reload failed!")]);
 }
 
-/// The process is about to end, or drains toward it.
+/// The process is about to end, or drains toward it. Whoever does not hear it sees the end.
 pub(crate) fn stopping(status: &str) {
-    send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    mention(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 /// Half the time after which systemd takes the process for hung (WATCHDOG_USEC); `None`: it does
@@ -85,7 +93,7 @@ pub(crate) fn watchdog_interval() -> Option<Duration> {
 
 /// Another process is the unit's from now on. Only the one that was may say so.
 pub(crate) fn main_process(pid: u32) {
-    send(&[NotifyState::MainPid(pid)]);
+    tell(&[NotifyState::MainPid(pid)]);
 }
 
 /// Says nothing more: another process speaks for the unit.
@@ -105,54 +113,84 @@ pub(crate) fn store(name: &str, sockets: &[BorrowedFd<'_>]) {
     for some in sockets.chunks(MOST_DESCRIPTORS) {
         // A socket that is paused looks like one that is gone: only we say when it is.
         let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n");
-        tell_of_failure(send_with(&text, some));
+        tell_of_failure(send(&text, some, PATIENCE));
     }
 }
 
 /// Has it close what it keeps under `name`.
 pub(crate) fn unstore(name: &str) {
-    tell_of_failure(send_with(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"), &[]));
+    let text = format!("FDSTOREREMOVE=1\nFDNAME={name}\n");
+    tell_of_failure(send(&text, &[], PATIENCE));
 }
 
 /// Waits until everything that was sent is done, but not for long.
 pub(crate) fn settle() {
     let settled = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
     let settled = settled.and_then(|(hear, tell)| {
-        send_with("BARRIER=1\n", &[tell.as_fd()])?;
+        send("BARRIER=1\n", &[tell.as_fd()], PATIENCE)?;
         drop(tell);
-        wait_for(&hear, PollFlags::IN)
+        wait_for(&hear, PollFlags::IN, Instant::now() + PATIENCE)
     });
     tell_of_failure(settled);
 }
 
-/// With room waited for: none of these may be lost.
-fn send_with(text: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Waits at most `patience` for room, and not at all once that was in vain: a service manager that
+/// reads nothing must not hold up the traffic with each word.
+fn send(text: &str, descriptors: &[BorrowedFd<'_>], patience: Duration) -> io::Result<()> {
     if SILENT.get().is_some() {
         return Ok(());
     }
-    if CHANNEL.get().is_none() {
-        open();
-    }
-    let Some(channel) = CHANNEL.get() else {
+    let fresh = match CHANNEL.get() {
+        Some(_) => None,
+        None => connect()?,
+    };
+    let Some(channel) = CHANNEL.get().or(fresh.as_ref()) else {
         return Ok(());
     };
+    let patience = match UNREAD.load(Relaxed) {
+        true => Duration::ZERO,
+        false => patience,
+    };
+    let sent = send_in_time(channel, text, descriptors, patience);
+    let unread = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    match &sent {
+        Ok(()) => UNREAD.store(false, Relaxed),
+        Err(error) if unread(error) && !patience.is_zero() => UNREAD.store(true, Relaxed),
+        Err(_) => {}
+    }
+    sent
+}
+
+/// # Errors
+/// Nobody made room within `patience`, or nobody is there.
+fn send_in_time(
+    channel: &UnixDatagram,
+    text: &str,
+    descriptors: &[BorrowedFd<'_>],
+    patience: Duration,
+) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
     loop {
         match packets::send(channel, text.as_bytes(), descriptors) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                wait_for(channel, PollFlags::OUT)?;
+                wait_for(channel, PollFlags::OUT, deadline)?;
             }
             sent => return sent,
         }
     }
 }
 
-fn wait_for(descriptor: impl AsFd, what: PollFlags) -> io::Result<()> {
-    let limit = Timespec::try_from(PATIENCE).map_err(io::Error::other)?;
-    let mut watched = [PollFd::new(&descriptor, what)];
-    match poll(&mut watched, Some(&limit)) {
-        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+fn wait_for(descriptor: impl AsFd, what: PollFlags, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut watched = [PollFd::new(&descriptor, what)];
+        match poll(&mut watched, Some(&limit)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -162,23 +200,14 @@ fn tell_of_failure(sent: io::Result<()>) {
     }
 }
 
-/// The process answers.
+/// The process answers. Where there is no room, the service manager has older signs of life to read.
 pub(crate) fn alive() {
-    send(&[NotifyState::Watchdog]);
+    mention(&[NotifyState::Watchdog]);
 }
 
-fn send(states: &[NotifyState<'_>]) {
-    if SILENT.get().is_some() {
-        return;
-    }
-    let sent = match CHANNEL.get() {
-        Some(channel) => {
-            let text: String = states.iter().map(|state| format!("{state}\n")).collect();
-            channel.send(text.as_bytes()).map(drop)
-        }
-        None => sd_notify::notify(states),
-    };
-    match sent {
+/// What must not be lost.
+fn tell(states: &[NotifyState<'_>]) {
+    match send(&text_of(states), &[], PATIENCE) {
         Ok(()) => {}
         // Telling is best effort: a service manager that went away must not stop the traffic.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -186,4 +215,15 @@ fn send(states: &[NotifyState<'_>]) {
         }
         Err(error) => tracing::warn!("cannot notify the service manager: {error}"),
     }
+}
+
+/// What may be lost.
+fn mention(states: &[NotifyState<'_>]) {
+    if let Err(error) = send(&text_of(states), &[], Duration::ZERO) {
+        tracing::debug!("cannot notify the service manager: {error}");
+    }
+}
+
+fn text_of(states: &[NotifyState<'_>]) -> String {
+    states.iter().map(|state| format!("{state}\n")).collect()
 }

@@ -40,7 +40,9 @@ use crate::{
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Why nothing new begins.
 const DRAINS: &str = "the process drains toward its end";
-/// How long a hard stop waits for the threads to have cut and counted everything.
+/// How long the end waits for the threads to have cut and counted everything, and as long again for
+/// the lines about it to be read; at most half of `--stop-limit` each, for whoever gave that limit has
+/// somebody wait for the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Commands that may wait for the control loop; whoever asks waits for its answer anyway.
 const MOST_COMMANDS: usize = 16;
@@ -94,7 +96,8 @@ pub(crate) async fn serve(
                 } else {
                     tracing::warn!("the time to drain has passed: the connections that were left are cut");
                 }
-                control.end().await;
+                let patience = control.last_words();
+                control.end(patience).await;
                 return Ok(Exit::Code(0));
             }
             step = next_step(&mut control.upgrade) => control.go_on(step),
@@ -364,22 +367,28 @@ impl Control {
         notify::stopping("Stopping.");
         tracing::info!("stopping");
         self.proxy.kill();
-        self.end().await;
+        self.end(LAST_WORDS).await;
         Exit::Signal(signal)
     }
 
-    /// Waits, within bounds, until everything is counted and logged and the threads have ended.
-    /// What hangs longer is cut by the process's end.
-    async fn end(self) {
+    /// What a drain leaves for the end.
+    fn last_words(&self) -> Duration {
+        let limit = self.options.stop_limit;
+        limit.map_or(LAST_WORDS, |limit| (limit / 2).min(LAST_WORDS))
+    }
+
+    /// Waits until everything is counted and the threads have ended, and until it is logged, each for
+    /// `patience` at most. What hangs longer is cut by the process's end.
+    async fn end(self, patience: Duration) {
         let (proxy, logs) = (self.proxy, self.logs);
         let end = async move {
-            proxy.drained(None).await;
+            proxy.ended().await;
             tokio::task::spawn_blocking(move || drop(proxy)).await
         };
-        if tokio::time::timeout(LAST_WORDS, end).await.is_err() {
+        if tokio::time::timeout(patience, end).await.is_err() {
             tracing::warn!("a thread does not end; the process does");
         }
-        let flush = tokio::task::spawn_blocking(move || logs.flush(LAST_WORDS));
+        let flush = tokio::task::spawn_blocking(move || logs.flush(patience));
         let lost = flush.await.unwrap_or(0);
         if lost > 0 {
             tracing::warn!("nobody reads the last log lines: {lost} are lost");

@@ -195,3 +195,40 @@ fn what_the_next_file_does_not_want_is_given_back() {
     assert_eq!(visit(other), "server");
     manager.until("the new one is kept", |manager| manager.kept.len() == 1);
 }
+
+/// Neither the start nor the traffic nor the end waits for it, and it hears again once it reads.
+#[test]
+fn a_service_manager_that_does_not_read_holds_up_nothing() {
+    let lab = Lab::of(Program::Evenkeel);
+    let origin = lab.origin("server");
+    let front = lab.address();
+    let mut manager = Manager::new();
+    let notify = manager.directory.join("notify");
+    let filler = UnixDatagram::unbound().unwrap();
+    filler.set_nonblocking(true).unwrap();
+    filler.connect(&notify).unwrap();
+    while filler.send(b"X").is_ok() {}
+    let file = manager.directory.join("lb.cfg");
+    std::fs::write(&file, config(&lab, &[front], origin.address())).unwrap();
+    let spawn = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        command
+            .args(["-Ws", "--stop-limit", "200ms", "-f"])
+            .arg(&file);
+        command.env("NOTIFY_SOCKET", &notify).env("FDSTORE", "64");
+        command.env("WATCHDOG_USEC", "200000");
+        Process(command.stdin(Stdio::null()).spawn().unwrap())
+    };
+    let mut deaf = spawn();
+    until("it serves", || loopback::is_listening(front).then_some(()));
+    assert_eq!(visit(front), "server");
+    deaf.signal(Signal::USR1);
+    until("it ends", || deaf.0.try_wait().unwrap());
+    let process = spawn();
+    until("it serves", || loopback::is_listening(front).then_some(()));
+    assert_eq!(visit(front), "server");
+    manager.until("it hears again", |manager| {
+        manager.said.contains("WATCHDOG=1")
+    });
+    drop(process);
+}

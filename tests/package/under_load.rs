@@ -7,9 +7,9 @@ use crate::parcel::{install, install_configured};
 use crate::support::until;
 use std::time::Duration;
 
-/// A new client waits at most 1 s for its answer while the service is restarted, most of it for those
-/// that are served; on a machine that is busy with other tests it may take some times that.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// A new client waits at most 1 s for its answer while the service is restarted: a quarter for those
+/// that are served, some tenths for systemd's work (docs/operations.md has the sum).
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// How often each thing is done: a few times, or as `EVENKEEL_SERVICE_ROUNDS` says.
 fn rounds(few: usize, share: usize) -> usize {
@@ -78,6 +78,38 @@ fn a_restart_refuses_nobody() {
         nobody_is_refused(&seen);
         assert!(seen.longest <= LONGEST_WAIT, "{:?}", seen.longest);
     });
+}
+
+/// Two programs that want every processor, as a node may have them for a while.
+#[test]
+fn a_restart_refuses_nobody_on_a_machine_that_is_busy() {
+    with_machine(
+        "under_load::a_restart_refuses_nobody_on_a_machine_that_is_busy",
+        |machine| {
+            let _hogs = [Hog::start(), Hog::start()];
+            let seen = repeat(machine, "restarts on a busy machine", rounds(3, 5), |_| {
+                machine.sh("systemctl restart evenkeel");
+            });
+            nobody_is_refused(&seen);
+            assert!(seen.longest <= LONGEST_WAIT, "{:?}", seen.longest);
+        },
+    );
+}
+
+struct Hog(std::process::Child);
+
+impl Hog {
+    fn start() -> Self {
+        let mut busy = std::process::Command::new("sh");
+        Self(busy.args(["-c", "while :; do :; done"]).spawn().unwrap())
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

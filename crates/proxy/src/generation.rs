@@ -478,20 +478,21 @@ impl Generation {
         self.kill.cut();
     }
 
-    /// Waits until the last session is gone; after `hard_stop_after` the others are ended. Whether
-    /// all ended by themselves.
+    /// Waits until the last session is gone.
+    pub(crate) async fn ended(&self) {
+        self.sessions.wait().await;
+    }
+
+    /// The same; after `hard_stop_after` the others are cut. Whether all ended by themselves.
     pub(crate) async fn drained(&self, hard_stop_after: Option<Duration>) -> bool {
         let Some(limit) = hard_stop_after else {
-            self.sessions.wait().await;
+            self.ended().await;
             return true;
         };
-        let in_time = tokio::time::timeout(limit, self.sessions.wait())
-            .await
-            .is_ok();
+        let in_time = tokio::time::timeout(limit, self.ended()).await.is_ok();
         if !in_time {
             self.announce_hard_stop();
             self.kill.cut();
-            self.sessions.wait().await;
         }
         in_time
     }

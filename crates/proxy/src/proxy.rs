@@ -227,8 +227,8 @@ impl Proxy {
     }
 
     /// Waits until no session is left; what lives past `hard-stop-after`, or past `limit` if that
-    /// comes first, both counted from this call, is ended. Whether all ended by themselves. Comes
-    /// after [`drain`](Self::drain).
+    /// comes first, both counted from this call, is cut, which nobody waits for (see
+    /// [`ended`](Self::ended)). Whether all ended by themselves. Comes after [`drain`](Self::drain).
     pub fn drained(&self, limit: Option<Duration>) -> impl Future<Output = bool> + use<> {
         let configured = self.current.config.global.hard_stop_after;
         let limit = configured.into_iter().chain(limit).min();
@@ -245,6 +245,16 @@ impl Proxy {
                 all &= wait.await.unwrap_or(false);
             }
             all
+        }
+    }
+
+    /// Waits until no session is left, for as long as that takes: a thread that hangs ends none.
+    pub fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let generations: Vec<_> = self.generations().cloned().collect();
+        async move {
+            for generation in generations {
+                generation.ended().await;
+            }
         }
     }
 
