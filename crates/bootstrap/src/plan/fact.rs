@@ -63,6 +63,18 @@ pub enum Fact {
         /// `evenkeel.service`.
         name: String,
     },
+    /// A unit starts with the host; whether it runs is not asked.
+    Enabled {
+        /// `kubelet.service`, which restarts in vain until kubeadm has configured it.
+        name: String,
+    },
+    /// A file begins with this line, by which we know who wrote it and for what.
+    Stamp {
+        /// Absolute.
+        path: String,
+        /// Without its end.
+        line: String,
+    },
     /// `kubeadm init` has run to its end on this host.
     Initialised,
     /// The host is a node of the cluster, in its role, and nothing of the join is left to be done.
@@ -115,6 +127,10 @@ impl Fact {
                 .units
                 .get(name)
                 .is_some_and(|unit| unit.enabled && unit.active),
+            Self::Enabled { name } => found.units.get(name).is_some_and(|unit| unit.enabled),
+            Self::Stamp { path, line } => {
+                found.text(path).and_then(|text| text.lines().next()) == Some(line.as_str())
+            }
             Self::Initialised => {
                 found.kube.admin_conf
                     && found.kube.begun.is_empty()
@@ -155,7 +171,13 @@ impl Fact {
             Self::NoFile { path } => format!("[ ! -e {} ]", quote(path)),
             Self::Hostname { name } => format!("[ \"$(hostname)\" = {} ]", quote(name)),
             Self::Module { name } => {
-                format!("[ -d /sys/module/{name} ] || grep -q '/{name}\\.ko' \"/lib/modules/$(uname -r)/modules.builtin\"")
+                let trace = match name.as_str() {
+                    // What a kernel that has it built in shows, even where its list of modules is not installed.
+                    "br_netfilter" => "[ -d /proc/sys/net/bridge ]",
+                    "overlay" => "grep -qw overlay /proc/filesystems",
+                    _ => "false",
+                };
+                format!("{{ [ -d /sys/module/{name} ] || {trace}; }}")
             }
             Self::Sysctl { key, value } => {
                 format!("[ \"$(cat /proc/sys/{})\" = {} ]", key.replace('.', "/"), quote(value))
@@ -184,6 +206,8 @@ impl Fact {
                 quote(version)
             ),
             Self::Unit { name } => format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}"),
+            Self::Enabled { name } => format!("systemctl -q is-enabled {name}"),
+            Self::Stamp { path, line } => format!("[ \"$(head -n 1 {})\" = {} ]", quote(path), quote(line)),
             Self::Initialised => format!(
                 "[ -s /etc/kubernetes/admin.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} -n kube-public get configmap cluster-info >/dev/null && {KUBECTL} -n kube-system get configmap kubeadm-config coredns >/dev/null"
             ),

@@ -1,10 +1,42 @@
 //! What is to be done, as a value: [`Plan`]. Made from an inventory and facts alone, shown as it is
 //! run and run as it is shown.
 
+mod build;
 mod fact;
+mod print;
 mod step;
+pub mod steps;
 mod text;
 
+pub use build::plan;
 pub use fact::{BEGUN, Fact, quote};
 pub use step::{Action, Order, Plan, Stage, Step};
 pub use text::{Later, Text};
+
+use std::time::Duration;
+
+use crate::facts::Facts;
+
+/// SHA-256 of a text, in hexadecimal digits.
+#[must_use]
+pub fn hash(text: &str) -> String {
+    ring::digest::digest(&ring::digest::SHA256, text.as_bytes())
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The steps that bring something that is not so yet. One that brings nothing it could be known by is always done.
+fn unmet(facts: &Facts, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+    steps
+        .into_iter()
+        .filter(|step| {
+            step.brings.is_empty() || !step.brings.iter().all(|fact| fact.holds(facts, &step.host))
+        })
+        .collect()
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}

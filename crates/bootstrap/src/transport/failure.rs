@@ -105,7 +105,7 @@ impl Failure {
                 .map(str::trim)
                 .filter(|line| !line.is_empty())
         };
-        let said = lines().last().unwrap_or("it says nothing").to_owned();
+        let said = lines().next_back().unwrap_or("it says nothing").to_owned();
         let has = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         if has(&[
             "Host key verification failed",

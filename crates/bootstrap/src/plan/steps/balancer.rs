@@ -1,0 +1,296 @@
+//! The balancer: its program, its configuration, and who of the masters it sends clients to.
+
+use std::fmt::Write;
+
+use crate::facts::{Facts, HostFacts, PackageManager};
+use crate::inventory::{Inventory, Node, Role};
+use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
+
+/// What the service runs.
+pub const FILE: &str = "/etc/evenkeel/evenkeel.toml";
+const CANDIDATE: &str = "/etc/evenkeel/candidate.toml";
+const UNIT: &str = include_str!("../../../../../packaging/evenkeel.service");
+const SYSUSERS: &str = include_str!("../../../../../packaging/evenkeel.sysusers");
+
+/// What a balancer still lacks, with `masters` let in.
+#[must_use]
+pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]) -> Vec<Step> {
+    let Some(host) = facts.host(&node.name) else {
+        return Vec::new();
+    };
+    let program = match (&inventory.balancer.binary, &inventory.balancer.package) {
+        (Some(_), _) => binary(inventory, node),
+        (None, Some(_)) => package(inventory, node, host),
+        (None, None) => repository(inventory, node, host),
+    };
+    unmet(
+        facts,
+        program
+            .into_iter()
+            .chain([settings(inventory, facts, node, masters)]),
+    )
+}
+
+/// The masters that may be sent clients by now: the first, whose `kubeadm init` may already want the
+/// balancer, and those that have joined.
+#[must_use]
+pub fn masters_in<'a>(inventory: &'a Inventory, facts: &Facts) -> Vec<&'a str> {
+    let first = &inventory.first_master().name;
+    let is_in = |name: &str| facts.member(name).is_some_and(|node| node.control_plane);
+    // A first master that was lost is no way into a cluster that others carry.
+    let cluster_without_first = facts.cluster.is_some() && !is_in(first);
+    inventory
+        .of(Role::ControlPlane)
+        .map(|node| node.name.as_str())
+        .filter(|name| is_in(name) || (*name == first && !cluster_without_first))
+        .collect()
+}
+
+/// Has every balancer send clients to `masters` and no others.
+#[must_use]
+pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str) -> Vec<Step> {
+    let steps = inventory.of(Role::Balancer).map(|node| {
+        let mut step = settings(inventory, facts, node, masters);
+        step.id = format!("{}/{what}", node.name);
+        step.title = format!("have {} send clients to {}", node.name, masters.join(", "));
+        step
+    });
+    unmet(facts, steps)
+}
+
+fn step(
+    node: &Node,
+    what: &str,
+    title: String,
+    brings: Vec<Fact>,
+    actions: Vec<Action>,
+    advice: &str,
+) -> Step {
+    Step {
+        id: format!("{}/{what}", node.name),
+        host: node.name.clone(),
+        title,
+        brings,
+        actions,
+        advice: advice.to_owned(),
+    }
+}
+
+fn any_evenkeel() -> Fact {
+    Fact::Program {
+        name: "evenkeel".to_owned(),
+        version: String::new(),
+    }
+}
+
+/// A static program with the unit that the package would bring.
+fn binary(inventory: &Inventory, node: &Node) -> Option<Step> {
+    let from = inventory.balancer.binary.clone()?;
+    let write = |path: &str, content: &str| Action::Write {
+        path: path.to_owned(),
+        content: content.into(),
+        mode: 0o644,
+        before: None,
+        temporary: false,
+    };
+    let of = |path: &str, content: &str| Fact::File {
+        path: path.to_owned(),
+        sha256: hash(content),
+        mode: 0o644,
+    };
+    let (unit, users) = (
+        "/etc/systemd/system/evenkeel.service",
+        "/etc/sysusers.d/evenkeel.conf",
+    );
+    Some(step(
+        node,
+        "evenkeel",
+        "install evenkeel, its user and its unit".to_owned(),
+        vec![any_evenkeel(), of(unit, UNIT), of(users, SYSUSERS)],
+        vec![
+            Action::Upload { from, to: "/usr/sbin/evenkeel".to_owned(), mode: 0o755, temporary: false },
+            write(users, SYSUSERS),
+            write(unit, UNIT),
+            Action::Run {
+                script: "systemd-sysusers /etc/sysusers.d/evenkeel.conf\nmkdir -p -m 755 /etc/evenkeel\nsystemctl daemon-reload".into(),
+                limit: seconds(60),
+            },
+        ],
+        "balancer.binary must be a static program of the host's architecture",
+    ))
+}
+
+fn package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
+    let from = inventory.balancer.package.clone()?;
+    let name = from.file_name()?.to_string_lossy().into_owned();
+    // NAME_VERSION_ARCH.deb; an .rpm's version is not worth a guess.
+    let version = name
+        .ends_with(".deb")
+        .then(|| name.split('_').nth(1))
+        .flatten();
+    let brings = match version {
+        Some(version) => Fact::Package {
+            name: "evenkeel".to_owned(),
+            version: version.to_owned(),
+            held: false,
+        },
+        None => any_evenkeel(),
+    };
+    let to = format!("/var/lib/evenkeel-bootstrap/files/{name}");
+    let script = match (host.package_manager, inventory.artefacts.offline) {
+        (Some(PackageManager::Dnf), false) => format!("dnf -q -y install {}", quote(&to)),
+        (Some(PackageManager::Dnf), true) => format!("rpm -U --replacepkgs {}", quote(&to)),
+        (_, false) => format!(
+            "export DEBIAN_FRONTEND=noninteractive\n\
+             dpkg --force-confold -i {file} || apt-get -qq -o DPkg::Lock::Timeout=300 install -f -y",
+            file = quote(&to)
+        ),
+        (_, true) => {
+            format!(
+                "export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {}",
+                quote(&to)
+            )
+        }
+    };
+    Some(step(
+        node,
+        "evenkeel",
+        format!("install {name}"),
+        vec![brings],
+        vec![
+            Action::Upload {
+                from,
+                to,
+                mode: 0o644,
+                temporary: true,
+            },
+            Action::Run {
+                script: script.into(),
+                limit: seconds(600),
+            },
+        ],
+        "the package must be of the host's architecture",
+    ))
+}
+
+fn repository(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
+    if host.programs.contains_key("evenkeel") || inventory.artefacts.offline {
+        return None;
+    }
+    let script = match host.package_manager {
+        Some(PackageManager::Dnf) => "dnf -q -y install evenkeel",
+        _ => {
+            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 update\napt-get -qq -o DPkg::Lock::Timeout=300 install -y evenkeel"
+        }
+    };
+    Some(step(
+        node,
+        "evenkeel",
+        "install evenkeel from the host's repositories".to_owned(),
+        vec![any_evenkeel()],
+        vec![Action::Run {
+            script: script.into(),
+            limit: seconds(600),
+        }],
+        "name its package in balancer.package, or a static program in balancer.binary",
+    ))
+}
+
+/// The configuration, put in place by a reload that the running balancer agrees to: a file that it refuses
+/// leaves everything as it was.
+fn settings(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]) -> Step {
+    let content = configuration(inventory, masters);
+    // One script, which goes on at the host if this program dies: there is no moment in which the file is
+    // new and the balancer does not know it. A host that dies in it starts with the new file.
+    let swap = format!(
+        "evenkeel -c -q -f {CANDIDATE}\n\
+         [ ! -e {FILE} ] || cp -p {FILE} {FILE}.before\n\
+         mv {CANDIDATE} {FILE}\n\
+         if systemctl -q is-active evenkeel.service; then\n\
+         \x20 evenkeel reload -S /run/evenkeel/master.sock || {{ cp -p {FILE}.before {FILE}; exit 1; }}\n\
+         else\n\
+         \x20 systemctl enable evenkeel.service\n\
+         \x20 systemctl restart evenkeel.service\n\
+         fi\n\
+         systemctl -q is-enabled evenkeel.service || systemctl enable evenkeel.service\n\
+         rm -f {FILE}.before\n"
+    );
+    step(
+        node,
+        "balancer",
+        format!(
+            "have evenkeel bind {} and send clients to {}",
+            inventory.endpoint,
+            masters.join(", ")
+        ),
+        vec![
+            Fact::File {
+                path: FILE.to_owned(),
+                sha256: hash(&content),
+                mode: 0o644,
+            },
+            Fact::Unit {
+                name: "evenkeel.service".to_owned(),
+            },
+        ],
+        vec![
+            Action::Write {
+                path: CANDIDATE.to_owned(),
+                content: content.into(),
+                mode: 0o644,
+                before: facts
+                    .host(&node.name)
+                    .and_then(|host| host.text(FILE))
+                    .map(str::to_owned),
+                temporary: true,
+            },
+            Action::Run {
+                script: swap.into(),
+                limit: seconds(120),
+            },
+        ],
+        "see journalctl -u evenkeel on the host; the port may be taken there by something else",
+    )
+}
+
+/// The whole of `evenkeel.toml`. Checks ask each API server itself, over TLS: one that hangs still
+/// accepts connections.
+fn configuration(inventory: &Inventory, masters: &[&str]) -> String {
+    let mut text = format!(
+        "# Written by evenkeel-bootstrap for the cluster {name}; its next apply writes it again.\n\
+         \n\
+         [frontend.kubernetes]\n\
+         bind = \"{endpoint}\"\n\
+         backend = \"masters\"\n\
+         \n\
+         [backend.masters]\n\
+         check = {{ kind = \"http\", request = \"GET /readyz\", tls = true, verify = false, steps = [\"expect status 200\"] }}\n\
+         \n\
+         [backend.masters.servers]\n",
+        name = inventory.name,
+        endpoint = inventory.endpoint,
+    );
+    for node in inventory.of(Role::ControlPlane) {
+        let address = std::net::SocketAddr::new(node.address, API_PORT);
+        let name = &node.name;
+        // Writing to a string cannot fail.
+        let _ = if masters.contains(&name.as_str()) {
+            writeln!(text, "{name} = \"{address}\"")
+        } else {
+            writeln!(
+                text,
+                "{name} = {{ address = \"{address}\", disabled = true }}"
+            )
+        };
+    }
+    let _ = write!(
+        text,
+        "\n[admin]\n# /metrics for Prometheus, /healthz, /readyz, /serving.\nlisten = \"{}\"\n\
+         socket = [{{ address = \"/run/evenkeel/stats.sock\", level = \"admin\", mode = \"660\" }}]\n",
+        inventory.balancer.admin
+    );
+    text
+}
+
+/// Where API servers listen on the masters, whatever the VIP's port is.
+pub const API_PORT: u16 = 6443;

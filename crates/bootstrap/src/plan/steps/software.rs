@@ -1,0 +1,448 @@
+//! Packages on nodes: the container runtime, kubeadm, kubelet and kubectl, from repositories or from files
+//! that are brought along.
+
+use crate::facts::{Facts, HostFacts, PackageManager};
+use crate::inventory::{Inventory, Node, Version};
+use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
+
+const CONTAINERD: &str = "/etc/containerd/config.toml";
+const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
+/// Where files are copied to before they are installed.
+const FOLDER: &str = "/var/lib/evenkeel-bootstrap/files";
+/// A package manager may wait for another one, and for slow mirrors.
+const INSTALL_LIMIT: u64 = 900;
+
+/// What a node still lacks, in order: files that are brought along, runtime, Kubernetes, images.
+#[must_use]
+pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
+    let Some(host) = facts.host(&node.name) else {
+        return Vec::new();
+    };
+    let mut steps = Vec::new();
+    if !inventory.artefacts.packages.is_empty() {
+        steps.push(brought(inventory, node, host));
+    }
+    if inventory.runtime.managed {
+        if !host.programs.contains_key("containerd") && inventory.artefacts.packages.is_empty() {
+            steps.push(runtime_package(inventory, node, host));
+        }
+        steps.extend(runtime_settings(node, host));
+        steps.push(runtime_unit(node));
+    }
+    if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
+        steps.push(kubernetes(inventory.kubernetes, node, host));
+    } else {
+        steps.push(kubernetes_is_there(inventory.kubernetes, node));
+    }
+    steps.extend(hold(node, host));
+    steps.push(kubelet(node));
+    steps.extend(images(inventory, node));
+    unmet(facts, steps)
+}
+
+fn programs(version: Version) -> Vec<Fact> {
+    PROGRAMS
+        .iter()
+        .map(|name| Fact::Program {
+            name: (*name).to_owned(),
+            version: version.to_string(),
+        })
+        .collect()
+}
+
+fn step(
+    node: &Node,
+    what: &str,
+    title: String,
+    brings: Vec<Fact>,
+    actions: Vec<Action>,
+    advice: &str,
+) -> Step {
+    Step {
+        id: format!("{}/{what}", node.name),
+        host: node.name.clone(),
+        title,
+        brings,
+        actions,
+        advice: advice.to_owned(),
+    }
+}
+
+/// Package files of the inventory. They are installed together, so that they may depend on each other.
+fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
+    let mut actions = Vec::new();
+    let mut names = Vec::new();
+    for from in &inventory.artefacts.packages {
+        let name = from
+            .file_name()
+            .unwrap_or(from.as_os_str())
+            .to_string_lossy();
+        let to = format!("{FOLDER}/{name}");
+        names.push(quote(&to));
+        actions.push(Action::Upload {
+            from: from.clone(),
+            to,
+            mode: 0o644,
+            temporary: true,
+        });
+    }
+    let files = names.join(" ");
+    let script = match host.package_manager {
+        Some(PackageManager::Dnf) if inventory.artefacts.offline => {
+            format!("rpm -U --replacepkgs {files}")
+        }
+        Some(PackageManager::Dnf) => format!("dnf -q -y install {files}"),
+        _ if inventory.artefacts.offline => {
+            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg -i {files}")
+        }
+        _ => format!(
+            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y {files}"
+        ),
+    };
+    actions.push(Action::Run {
+        script: script.into(),
+        limit: seconds(INSTALL_LIMIT),
+    });
+    let mut brings = programs(inventory.kubernetes);
+    if inventory.runtime.managed {
+        brings.push(Fact::Program {
+            name: "containerd".to_owned(),
+            version: String::new(),
+        });
+    }
+    step(
+        node,
+        "packages",
+        format!(
+            "install the {} packages that are brought along",
+            inventory.artefacts.packages.len()
+        ),
+        brings,
+        actions,
+        "artefacts.packages must hold kubeadm, kubelet and kubectl of the wanted version, containerd, and all that they depend on",
+    )
+}
+
+fn runtime_package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
+    let package = &inventory.runtime.package;
+    step(
+        node,
+        "runtime",
+        format!("install {package}"),
+        vec![Fact::Program {
+            name: "containerd".to_owned(),
+            version: String::new(),
+        }],
+        vec![install(host, std::slice::from_ref(package))],
+        "the host's repositories must have it, or runtime.package names another (containerd.io of Docker's repository)",
+    )
+}
+
+fn install(host: &HostFacts, packages: &[String]) -> Action {
+    let packages = packages
+        .iter()
+        .map(|name| quote(name))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let script = match host.package_manager {
+        Some(PackageManager::Dnf) => {
+            format!("dnf -q -y install --disableexcludes=kubernetes {packages}")
+        }
+        _ => format!(
+            "export DEBIAN_FRONTEND=noninteractive\n\
+             apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
+             apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y --allow-change-held-packages {packages}"
+        ),
+    };
+    Action::Run {
+        script: script.into(),
+        limit: seconds(INSTALL_LIMIT),
+    }
+}
+
+/// containerd's settings, unless those that are there already suit: kubelet and containerd must agree that
+/// systemd owns the cgroups, and packages of some distributions switch the part off that kubelet speaks to.
+fn runtime_settings(node: &Node, host: &HostFacts) -> Option<Step> {
+    let before = host.text(CONTAINERD);
+    if before.is_some_and(suits) {
+        return None;
+    }
+    let version = host.programs.get("containerd").map_or("2", String::as_str);
+    let content = containerd_settings(version.trim_start_matches('v').starts_with('1'));
+    let script = "systemctl daemon-reload\nsystemctl restart containerd.service\n";
+    Some(step(
+        node,
+        "runtime-settings",
+        "have containerd leave cgroups to systemd, as kubelet does".to_owned(),
+        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(&content), mode: 0o644 }],
+        vec![
+            Action::Run {
+                script: format!(
+                    "if [ -e {CONTAINERD} ] && [ ! -e {CONTAINERD}.before-evenkeel ]; then cp -p {CONTAINERD} {CONTAINERD}.before-evenkeel; fi\n"
+                )
+                .into(),
+                limit: seconds(30),
+            },
+            Action::Write {
+                path: CONTAINERD.to_owned(),
+                content: content.into(),
+                mode: 0o644,
+                before: before.map(str::to_owned),
+                temporary: false,
+            },
+            Action::Run { script: script.into(), limit: seconds(120) },
+        ],
+        "see journalctl -u containerd on the host; what was there before is kept as config.toml.before-evenkeel",
+    ))
+}
+
+fn suits(text: &str) -> bool {
+    let lines = || {
+        text.lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with('#'))
+    };
+    let squeezed = |line: &str| line.replace([' ', '"', '\''], "");
+    lines().any(|line| squeezed(line) == "SystemdCgroup=true")
+        && !lines().any(|line| line.starts_with("disabled_plugins") && line.contains("cri"))
+}
+
+fn containerd_settings(is_1: bool) -> String {
+    let (version, plugin) = if is_1 {
+        (2, "io.containerd.grpc.v1.cri")
+    } else {
+        (3, "io.containerd.cri.v1.runtime")
+    };
+    format!(
+        "# Written by evenkeel-bootstrap.\n\
+         version = {version}\n\
+         \n\
+         [plugins.\"{plugin}\".containerd.runtimes.runc]\n\
+         runtime_type = \"io.containerd.runc.v2\"\n\
+         \n\
+         [plugins.\"{plugin}\".containerd.runtimes.runc.options]\n\
+         SystemdCgroup = true\n"
+    )
+}
+
+fn runtime_unit(node: &Node) -> Step {
+    step(
+        node,
+        "runtime-unit",
+        "start containerd, now and at boot".to_owned(),
+        vec![Fact::Unit {
+            name: "containerd.service".to_owned(),
+        }],
+        vec![Action::Run {
+            script: "systemctl enable --now containerd.service".into(),
+            limit: seconds(120),
+        }],
+        "see journalctl -u containerd on the host",
+    )
+}
+
+/// The three programs from the repository of their minor release.
+fn kubernetes(version: Version, node: &Node, host: &HostFacts) -> Step {
+    let minor = format!("v{}.{}", version.major, version.minor);
+    let plain = version.to_string().trim_start_matches('v').to_owned();
+    let mut actions = Vec::new();
+    if host.package_manager == Some(PackageManager::Dnf) {
+        let content = format!(
+            "[kubernetes]\nname=Kubernetes\nbaseurl=https://pkgs.k8s.io/core:/stable:/{minor}/rpm/\nenabled=1\ngpgcheck=1\ngpgkey=https://pkgs.k8s.io/core:/stable:/{minor}/rpm/repodata/repomd.xml.key\nexclude=kubelet kubeadm kubectl cri-tools kubernetes-cni\n"
+        );
+        actions.push(write(host, "/etc/yum.repos.d/kubernetes.repo", content));
+        actions.push(install(
+            host,
+            &PROGRAMS.map(|name| format!("{name}-{plain}")),
+        ));
+    } else {
+        // apt takes the key as it is served, so that nothing needs gpg.
+        let key = "/etc/apt/keyrings/kubernetes.asc";
+        let content =
+            format!("deb [signed-by={key}] https://pkgs.k8s.io/core:/stable:/{minor}/deb/ /\n");
+        let fetch = format!(
+            "export DEBIAN_FRONTEND=noninteractive\n\
+             if ! command -v curl >/dev/null || [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then\n\
+             \x20 apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
+             \x20 apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y curl ca-certificates\n\
+             fi\n\
+             mkdir -p -m 755 /etc/apt/keyrings\n\
+             curl -fsSL --retry 3 --max-time 60 https://pkgs.k8s.io/core:/stable:/{minor}/deb/Release.key -o {key}.new\n\
+             chmod 644 {key}.new\n\
+             mv -f {key}.new {key}\n"
+        );
+        actions.push(Action::Run {
+            script: fetch.into(),
+            limit: seconds(INSTALL_LIMIT),
+        });
+        actions.push(write(
+            host,
+            "/etc/apt/sources.list.d/kubernetes.list",
+            content,
+        ));
+        actions.push(install(
+            host,
+            &PROGRAMS.map(|name| format!("{name}={plain}-*")),
+        ));
+    }
+    step(
+        node,
+        "kubernetes",
+        format!("install kubeadm, kubelet and kubectl {version}"),
+        programs(version),
+        actions,
+        "the host must reach pkgs.k8s.io; for a site without a network give the package files as artefacts.packages",
+    )
+}
+
+/// Nothing is installed, so that the programs have to be there.
+fn kubernetes_is_there(version: Version, node: &Node) -> Step {
+    let script = programs(version)
+        .iter()
+        .map(|fact| match fact {
+            Fact::Program { name, .. } => format!(
+                "{} || {{ echo \"{name} {version} is not installed\" >&2; exit 1; }}\n",
+                fact.probe()
+            ),
+            _ => String::new(),
+        })
+        .collect::<String>();
+    step(
+        node,
+        "kubernetes",
+        format!("find kubeadm, kubelet and kubectl {version} installed"),
+        programs(version),
+        vec![Action::Run {
+            script: script.into(),
+            limit: seconds(60),
+        }],
+        "artefacts.offline is set: install them yourself, or list their package files in artefacts.packages",
+    )
+}
+
+/// So that a routine upgrade of the host does not upgrade the cluster. With dnf the repository's file leaves
+/// them out of every other command; programs that came without a package are nobody's to upgrade.
+fn hold(node: &Node, host: &HostFacts) -> Option<Step> {
+    let is_package =
+        |name: &&str| host.packages.contains_key(*name) || !host.programs.contains_key(*name);
+    let held: Vec<_> = PROGRAMS.into_iter().filter(is_package).collect();
+    if host.package_manager != Some(PackageManager::Apt) || held.is_empty() {
+        return None;
+    }
+    let brings = held
+        .iter()
+        .map(|name| Fact::Package {
+            name: (*name).to_owned(),
+            version: String::new(),
+            held: true,
+        })
+        .collect();
+    Some(step(
+        node,
+        "hold",
+        format!("hold {} at their version", held.join(", ")),
+        brings,
+        vec![Action::Run {
+            script: format!("apt-mark -qq hold {}", held.join(" ")).into(),
+            limit: seconds(60),
+        }],
+        "",
+    ))
+}
+
+fn kubelet(node: &Node) -> Step {
+    step(
+        node,
+        "kubelet",
+        "have kubelet start at boot".to_owned(),
+        vec![Fact::Enabled {
+            name: "kubelet.service".to_owned(),
+        }],
+        vec![Action::Run {
+            script: "systemctl daemon-reload\nsystemctl enable kubelet.service".into(),
+            limit: seconds(60),
+        }],
+        "kubelet's package brings its unit; if only the program is there, the unit is missing",
+    )
+}
+
+fn images(inventory: &Inventory, node: &Node) -> Option<Step> {
+    if inventory.artefacts.images.is_empty() {
+        return None;
+    }
+    let mut actions = Vec::new();
+    let mut brings = Vec::new();
+    for image in &inventory.artefacts.images {
+        let name = image
+            .archive
+            .file_name()
+            .unwrap_or(image.archive.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        let to = format!("{FOLDER}/{name}");
+        let stamp = format!("{FOLDER}/{name}.imported");
+        brings.push(Fact::Stamp {
+            path: stamp.clone(),
+            line: "imported".to_owned(),
+        });
+        let import = format!(
+            "ctr -n k8s.io images import {}\necho imported >{}\n",
+            quote(&to),
+            quote(&stamp)
+        );
+        actions.push(Action::Upload {
+            from: image.archive.clone(),
+            to,
+            mode: 0o644,
+            temporary: true,
+        });
+        actions.push(Action::Run {
+            script: import.into(),
+            limit: seconds(INSTALL_LIMIT),
+        });
+    }
+    Some(step(
+        node,
+        "images",
+        format!("import {} image archives", inventory.artefacts.images.len()),
+        brings,
+        actions,
+        "an archive is what 'docker save' or 'ctr images export' writes, of the host's architecture",
+    ))
+}
+
+fn write(host: &HostFacts, path: &str, content: String) -> Action {
+    Action::Write {
+        path: path.to_owned(),
+        content: content.into(),
+        mode: 0o644,
+        before: host.text(path).map(str::to_owned),
+        temporary: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_suit_are_left_alone() {
+        assert!(suits(&containerd_settings(true)) && suits(&containerd_settings(false)));
+        assert!(suits("            SystemdCgroup = true\n"));
+        assert!(
+            !suits("  SystemdCgroup = false\n") && !suits("# SystemdCgroup = true\n") && !suits("")
+        );
+        assert!(!suits(
+            "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
+        ));
+    }
+
+    #[test]
+    fn each_containerd_gets_settings_that_it_reads() {
+        assert!(containerd_settings(true).contains("version = 2\n"));
+        assert!(containerd_settings(false).contains("version = 3\n"));
+        for text in [containerd_settings(true), containerd_settings(false)] {
+            assert!(text.contains("\nSystemdCgroup = true\n"), "{text}");
+        }
+    }
+}
