@@ -34,17 +34,21 @@ pub(crate) use runtime::{RuntimeDraft, SavedDraft, SavedFrom, StatsSocketDraft};
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spanned<T> {
-    pub(crate) value: T,
-    pub(crate) place: Place,
+pub struct Spanned<T> {
+    /// What was said.
+    pub value: T,
+    /// Where.
+    pub place: Place,
 }
 
 impl<T> Spanned<T> {
-    pub(crate) fn new(value: T, place: Place) -> Self {
+    /// `value`, said at `place`.
+    pub fn new(value: T, place: Place) -> Self {
         Self { value, place }
     }
 
-    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
+    /// The same place with a changed value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Spanned<U> {
         Spanned {
             value: change(self.value),
             place: self.place,
@@ -53,7 +57,7 @@ impl<T> Spanned<T> {
 }
 
 /// A value that the text may leave out.
-pub(crate) type Maybe<T> = Option<Spanned<T>>;
+pub type Maybe<T> = Option<Spanned<T>>;
 
 /// A whole configuration as read.
 #[derive(Clone, Debug, Default)]

@@ -16,6 +16,7 @@ mod problem;
 mod resolve;
 pub mod rules;
 mod slips;
+pub mod tables;
 mod toml;
 mod units;
 mod words;

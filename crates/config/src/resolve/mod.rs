@@ -529,7 +529,8 @@ fn limit(field: Maybe<Duration>) -> Option<Duration> {
 }
 
 /// `; did you mean 'x'?` for the candidate that is surely meant, or nothing.
-pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     // More names than this are read by no one, and comparing them all would take long where every
     // one of them is mistaken.
     const MOST_CANDIDATES: usize = 1000;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use ::toml::Spanned as TomlSpanned;
 use ::toml::de::{DeTable, DeValue};
 
-use super::keys::Section;
+use super::sections::Section;
+use super::values::must_be;
 use crate::draft::{Maybe, Spanned};
 use crate::resolve::did_you_mean;
-use crate::{Place, Problem};
+use crate::{Place, Problem, Source};
 
 /// One file being read.
-pub(super) struct File<'t> {
+pub struct File<'t> {
     name: Arc<str>,
     text: &'t str,
     /// Byte offset of each line's first character.
@@ -22,8 +23,31 @@ pub(super) struct File<'t> {
     problems: RefCell<Vec<Problem>>,
 }
 
+/// Hands the top table of `source` to `read` and returns every problem that was noted. A text that is
+/// no TOML is not handed over: each mistake is a problem, as is the first byte that is not UTF-8.
+pub fn read_tables(source: &Source, read: impl FnOnce(&File<'_>, &DeTable<'_>)) -> Vec<Problem> {
+    let text = match std::str::from_utf8(&source.text) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = String::from_utf8_lossy(&source.text[..error.valid_up_to()]);
+            let place = File::new(&source.name, &valid).place(valid.len());
+            return vec![Problem::error(place, "not UTF-8 from here on".to_owned())];
+        }
+    };
+    let file = File::new(&source.name, text);
+    let (document, mistakes) = DeTable::parse_recoverable(text);
+    if mistakes.is_empty() {
+        read(&file, document.get_ref());
+    }
+    for mistake in mistakes {
+        let place = file.place(mistake.span().map_or(0, |span| span.start));
+        file.error(place, mistake.message().to_owned());
+    }
+    file.into_problems()
+}
+
 impl<'t> File<'t> {
-    pub(super) fn new(name: &str, text: &'t str) -> Self {
+    fn new(name: &str, text: &'t str) -> Self {
         let after_breaks = text.match_indices('\n').map(|(offset, _)| offset + 1);
         Self {
             name: Arc::from(name),
@@ -34,7 +58,8 @@ impl<'t> File<'t> {
     }
 
     /// The place of the character at byte `offset`.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    #[must_use]
+    pub fn place(&self, offset: usize) -> Place {
         let line = self.lines.partition_point(|&start| start <= offset).max(1);
         let before = self.text.get(self.lines[line - 1]..offset).unwrap_or("");
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
@@ -45,18 +70,26 @@ impl<'t> File<'t> {
         }
     }
 
-    pub(super) fn error(&self, place: Place, message: String) {
+    /// Notes what stops the file from loading.
+    pub fn error(&self, place: Place, message: String) {
         self.problems
             .borrow_mut()
             .push(Problem::error(place, message));
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    /// Notes what the operator should know.
+    pub fn warning(&self, place: Place, message: String) {
+        self.problems
+            .borrow_mut()
+            .push(Problem::warning(place, message));
+    }
+
+    fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 
     /// Reads the keys of one table, which is a `section` whatever its name.
-    pub(super) fn fields<R>(
+    pub fn fields<R>(
         &self,
         section: &'static Section,
         table: &DeTable<'_>,
@@ -89,7 +122,7 @@ impl<'t> File<'t> {
 }
 
 /// The keys of one table.
-pub(super) struct Fields<'f, 't> {
+pub struct Fields<'f, 't> {
     file: &'f File<'f>,
     section: &'static Section,
     table: &'t DeTable<'t>,
@@ -97,14 +130,16 @@ pub(super) struct Fields<'f, 't> {
 }
 
 /// A table inside another, and where its key stands.
-pub(super) struct Entry<'t> {
-    pub(super) name: Spanned<String>,
-    pub(super) value: &'t TomlSpanned<DeValue<'t>>,
+pub struct Entry<'t> {
+    /// Its key.
+    pub name: Spanned<String>,
+    /// Its value, which may be of any type.
+    pub value: &'t TomlSpanned<DeValue<'t>>,
 }
 
 impl<'f, 't> Fields<'f, 't> {
     /// The value of `key` as `read` understands it; what it does not is noted as `'key' message`.
-    pub(super) fn take<T>(
+    pub fn take<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
@@ -121,7 +156,7 @@ impl<'f, 't> Fields<'f, 't> {
     }
 
     /// The value of `key` for a caller that reads it itself.
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'t TomlSpanned<DeValue<'t>>> {
+    pub fn value(&mut self, key: &'static str) -> Option<&'t TomlSpanned<DeValue<'t>>> {
         debug_assert!(
             self.section
                 .keys
@@ -135,21 +170,19 @@ impl<'f, 't> Fields<'f, 't> {
     }
 
     /// The table that is `key`'s value.
-    pub(super) fn table(&mut self, key: &'static str) -> Option<&'t DeTable<'t>> {
+    pub fn table(&mut self, key: &'static str) -> Option<&'t DeTable<'t>> {
         let value = self.value(key)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
             let place = self.file.place(value.span().start);
-            self.file.error(
-                place,
-                format!("'{key}' must be a table, as in [{key}.name]"),
-            );
+            let message = must_be("a table", value.get_ref());
+            self.file.error(place, format!("'{key}' {message}"));
         }
         table
     }
 
     /// The entries of the table that is `key`'s value, in the order of the file.
-    pub(super) fn entries(&mut self, key: &'static str) -> Vec<Entry<'t>> {
+    pub fn entries(&mut self, key: &'static str) -> Vec<Entry<'t>> {
         let Some(table) = self.table(key) else {
             return Vec::new();
         };

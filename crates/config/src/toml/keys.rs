@@ -3,48 +3,7 @@
 //! Every key of the TOML language, with its unit, default and meaning: what a table may hold, and
 //! the reference that is printed from it (docs/toml.md).
 
-/// A kind of table.
-#[derive(Debug)]
-pub(super) struct Section {
-    /// Where it stands; capital letters are names of the operator's choice.
-    pub(super) path: &'static str,
-    about: &'static str,
-    pub(super) keys: &'static [Key],
-}
-
-impl Section {
-    /// How the section is called in messages and headings.
-    pub(super) fn title(&self) -> String {
-        match self.path {
-            "" => "the top of the file".to_owned(),
-            words if words.contains(' ') => words.to_owned(),
-            path => format!("[{path}]"),
-        }
-    }
-}
-
-/// One key of a [`Section`].
-#[derive(Debug)]
-pub(super) struct Key {
-    pub(super) name: &'static str,
-    value: &'static str,
-    default: &'static str,
-    about: &'static str,
-}
-
-const fn key(
-    name: &'static str,
-    value: &'static str,
-    default: &'static str,
-    about: &'static str,
-) -> Key {
-    Key {
-        name,
-        value,
-        default,
-        about,
-    }
-}
+use super::sections::{Section, key, reference};
 
 static SECTIONS: [&Section; 23] = [
     &ROOT,
@@ -1440,28 +1399,7 @@ static TIME: Section = Section {
 /// docs/toml.md.
 #[must_use]
 pub fn toml_markdown() -> String {
-    let mut page = String::from(INTRODUCTION);
-    for section in SECTIONS {
-        let title = section.title().replace('[', "`[").replace(']', "]`");
-        page.push_str(&format!("\n## {title}\n"));
-        if !section.about.is_empty() {
-            page.push_str(&format!("\n{}\n", section.about));
-        }
-        if section.keys.is_empty() {
-            continue;
-        }
-        page.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
-        for Key {
-            name,
-            value,
-            default,
-            about,
-        } in section.keys
-        {
-            page.push_str(&format!("| `{name}` | {value} | {default} | {about} |\n"));
-        }
-    }
-    page
+    reference(INTRODUCTION, &SECTIONS)
 }
 
 const INTRODUCTION: &str = r#"<!-- Printed by evenkeel-config from its table of keys; a test keeps it in step. -->
@@ -1493,6 +1431,7 @@ reported at once, each with file, line and column. `evenkeel -c -f lb.toml` chec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::toml::sections::Key;
     use crate::toml::tests::config;
 
     #[test]

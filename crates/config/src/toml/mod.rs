@@ -2,7 +2,7 @@
 //! for a Kubernetes control plane. Knows the grammar of a file, the global section and logs; the
 //! sections about proxies are in `proxies`.
 
-mod fields;
+pub(crate) mod fields;
 mod health;
 mod keys;
 mod net;
@@ -11,14 +11,15 @@ mod proxies;
 mod resolvers;
 mod rules;
 mod runtime;
-mod values;
+pub(crate) mod sections;
+pub(crate) mod values;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use ::toml::de::{DeTable, DeValue};
 
-use self::fields::{Entry, Fields, File};
+use self::fields::{Entry, Fields, File, read_tables};
 pub use self::keys::toml_markdown;
 pub(crate) use self::proxies::default_fastinter;
 use self::proxies::{backend, frontend};
@@ -27,7 +28,7 @@ pub(crate) use self::values::{show_key, show_limit, show_text, show_time};
 use crate::draft::{Draft, GlobalDraft, LogDraft, Maybe, ProxyLog, Spanned};
 use crate::units::PIPE_BYTES;
 use crate::words::{FACILITIES, LEVELS};
-use crate::{LogFormat, LogHost, Place, Problem, Source};
+use crate::{LogFormat, LogHost, Place, Source};
 
 /// What a number that counts something may be.
 const ANY_COUNT: RangeInclusive<i64> = 1..=u32::MAX as i64;
@@ -44,7 +45,9 @@ pub(crate) fn read(sources: &[&Source]) -> Draft {
     let mut problems = Vec::new();
     let mut logs = None;
     for source in sources {
-        problems.extend(read_file(source, &mut draft, &mut logs));
+        problems.extend(read_tables(source, |file, table| {
+            root(file, table, &mut draft, &mut logs);
+        }));
     }
     let whole = Place::whole_file(sources.first().map_or("", |source| &source.name));
     draft.global.logs = logs.unwrap_or_else(|| vec![log_address("stdout".into(), whole)]);
@@ -65,27 +68,6 @@ fn share_ids(draft: &mut Draft) {
             frontend.position = backend.position;
         }
     }
-}
-
-fn read_file(source: &Source, draft: &mut Draft, logs: &mut Option<Vec<LogDraft>>) -> Vec<Problem> {
-    let text = match std::str::from_utf8(&source.text) {
-        Ok(text) => text,
-        Err(error) => {
-            let valid = String::from_utf8_lossy(&source.text[..error.valid_up_to()]);
-            let place = File::new(&source.name, &valid).place(valid.len());
-            return vec![Problem::error(place, "not UTF-8 from here on".to_owned())];
-        }
-    };
-    let file = File::new(&source.name, text);
-    let (document, mistakes) = DeTable::parse_recoverable(text);
-    if mistakes.is_empty() {
-        root(&file, document.get_ref(), draft, logs);
-    }
-    for mistake in mistakes {
-        let place = file.place(mistake.span().map_or(0, |span| span.start));
-        file.error(place, mistake.message().to_owned());
-    }
-    file.into_problems()
 }
 
 fn root(file: &File<'_>, table: &DeTable<'_>, draft: &mut Draft, logs: &mut Option<Vec<LogDraft>>) {

@@ -9,7 +9,8 @@ use ::toml::de::DeValue;
 use crate::units::parse_time;
 use crate::words::Word;
 
-pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+/// A string that is not empty.
+pub fn text(value: &DeValue<'_>) -> Result<String, String> {
     let text = value.as_str().ok_or_else(|| must_be("a string", value))?;
     if text.is_empty() {
         Err("must not be empty".into())
@@ -18,14 +19,15 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     }
 }
 
-pub(super) fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+/// `true` or `false`.
+pub fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value
         .as_bool()
         .ok_or_else(|| must_be("true or false", value))
 }
 
 /// A whole number within `range`.
-pub(super) fn whole<T: TryFrom<i64>>(
+pub fn whole<T: TryFrom<i64>>(
     range: RangeInclusive<i64>,
 ) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
     move |value| {
@@ -47,7 +49,7 @@ fn integer(value: &DeValue<'_>) -> Option<i64> {
 }
 
 /// A time with its unit.
-pub(super) fn time(value: &DeValue<'_>) -> Result<Duration, String> {
+pub fn time(value: &DeValue<'_>) -> Result<Duration, String> {
     let text = value
         .as_str()
         .ok_or_else(|| must_be("a time with its unit, as in \"5s\"", value))?;
@@ -77,7 +79,7 @@ pub(super) fn limit(value: &DeValue<'_>) -> Result<Duration, String> {
 }
 
 /// A string that `T` understands.
-pub(super) fn written<T: FromStr<Err = String>>(value: &DeValue<'_>) -> Result<T, String> {
+pub fn written<T: FromStr<Err = String>>(value: &DeValue<'_>) -> Result<T, String> {
     text(value)?
         .parse()
         .map_err(|message| format!("is wrong: {message}"))
@@ -110,7 +112,9 @@ pub(super) fn index(
     }
 }
 
-fn one_of(words: &[&str], value: &DeValue<'_>) -> String {
+/// `must be one of "a", "b", not X; did you mean "a"?`
+#[must_use]
+pub fn one_of(words: &[&str], value: &DeValue<'_>) -> String {
     let hint = value.as_str().map_or_else(String::new, |text| {
         crate::resolve::did_you_mean(text, words.iter().copied())
     });
@@ -121,7 +125,8 @@ fn one_of(words: &[&str], value: &DeValue<'_>) -> String {
 }
 
 /// `must be X, not Y`.
-pub(super) fn must_be(what: &str, value: &DeValue<'_>) -> String {
+#[must_use]
+pub fn must_be(what: &str, value: &DeValue<'_>) -> String {
     let found = match value {
         DeValue::String(text) => format!("\"{text}\""),
         DeValue::Integer(number) => number.to_string(),
@@ -149,7 +154,8 @@ pub(crate) fn show_time(time: Duration) -> String {
 }
 
 /// A TOML string.
-pub(crate) fn show_text(text: &str) -> String {
+#[must_use]
+pub fn show_text(text: &str) -> String {
     let mut shown = String::from('"');
     for c in text.chars() {
         match c {
@@ -163,7 +169,8 @@ pub(crate) fn show_text(text: &str) -> String {
 }
 
 /// A TOML key, quoted only where it has to be.
-pub(crate) fn show_key(key: &str) -> String {
+#[must_use]
+pub fn show_key(key: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !key.is_empty() && key.bytes().all(is_bare) {
         key.to_owned()
