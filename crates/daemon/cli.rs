@@ -129,6 +129,8 @@ pub(crate) struct Options {
     pub(crate) replaces: Option<Replaces>,
     /// `--stop-limit`: how long a drain may take.
     pub(crate) stop_limit: Option<Duration>,
+    /// `--drain-limit`: how long one may take after an upgrade.
+    pub(crate) drain_limit: Option<Duration>,
     /// `-dW`: a warning is a reason not to start.
     pub(crate) warnings_are_errors: bool,
     /// `-dr`: servers whose name does not resolve do not stop the start.
@@ -318,6 +320,15 @@ const FLAGS: &[Flag] = &[
         "a drain (SIGUSR1) ends after so long, e.g. 30s: what is open then is cut",
         |o, v| {
             o.stop_limit = Some(evenkeel_config::parse_time(v)?);
+            Ok(())
+        },
+    ),
+    take(
+        "--drain-limit",
+        "TIME",
+        "after an upgrade the process before ends after so long, 24h without this: what is open then is cut",
+        |o, v| {
+            o.drain_limit = Some(evenkeel_config::parse_time(v)?);
             Ok(())
         },
     ),
@@ -1011,7 +1022,7 @@ mod tests {
         assert!(FLAGS.len() > 40);
         for flag in FLAGS {
             let value = match flag.name {
-                "-n" | "-N" | "-m" | "--stop-limit" => "5",
+                "-n" | "-N" | "-m" | "--stop-limit" | "--drain-limit" => "5",
                 "--admin" => "127.0.0.1:0",
                 "--log-format" => "json",
                 _ if matches!(flag.effect, Effect::NoneGlued(_)) || flag.argument.is_empty() => "",

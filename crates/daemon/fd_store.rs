@@ -32,7 +32,7 @@ impl FdStore {
             return;
         }
         let mut wanted: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (name, socket) in sockets.named() {
+        for (name, socket) in sockets.own() {
             // Unix sockets are bound anew, over those of before.
             if socket
                 .local_addr()

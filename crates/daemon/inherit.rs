@@ -8,22 +8,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::OnceLock;
 
 use evenkeel_config::{BindAddress, Config, Place, Problem};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::SocketType;
-use rustix::net::sockopt::{socket_acceptconn, socket_type};
+use rustix::net::sockopt::{socket_acceptconn, socket_cookie, socket_type};
 
-/// Claims every descriptor that a `bind fd@N`, `stats socket fd@N` or `-S fd@N` of `config` names.
+/// What was open before this process opened anything. To be looked at once, first of all.
+static AT_START: OnceLock<BTreeSet<i32>> = OnceLock::new();
+
+/// Claims every descriptor that a `bind fd@N`, `stats socket fd@N` or `-S fd@N` of `config` names, or
+/// takes what the process before `handed` over for it: its number may be nothing, or something else,
+/// here.
 ///
 /// # Errors
 /// Each one that was not inherited or does not listen.
-pub(crate) fn claim(config: &Config) -> Result<BTreeMap<i32, OwnedFd>, Vec<Problem>> {
-    let open = open_descriptors();
+pub(crate) fn claim(
+    config: &Config,
+    mut handed: BTreeMap<i32, OwnedFd>,
+) -> Result<BTreeMap<i32, OwnedFd>, Vec<Problem>> {
+    let open = AT_START.get_or_init(open_descriptors);
     let mut claimed = BTreeMap::new();
     let mut problems = Vec::new();
     for (number, place) in wanted(config) {
-        match take(number, &open) {
+        if let Some(handed) = handed.remove(&number) {
+            let _ = fcntl_setfd(&handed, FdFlags::CLOEXEC);
+            close_other_name(number, open, &handed);
+            claimed.insert(number, handed);
+            continue;
+        }
+        match take(number, open) {
             Ok(descriptor) => {
                 claimed.insert(number, descriptor);
             }
@@ -96,8 +111,9 @@ pub(crate) fn listeners(claimed: &BTreeMap<i32, OwnedFd>) -> Vec<(String, OwnedF
 /// Takes the way to the process that this one is to follow; `None`: there is none. To be called
 /// once, at start.
 pub(crate) fn handover() -> Option<OwnedFd> {
+    let open = AT_START.get_or_init(open_descriptors);
     let number: i32 = std::env::var(HANDOVER).ok()?.parse().ok()?;
-    if number < FIRST_LISTENER || !open_descriptors().contains(&number) {
+    if number < FIRST_LISTENER || !open.contains(&number) {
         return None;
     }
     // SAFETY: as in `take`: it is open, no other thread runs, and nobody else owns it: this is the
@@ -145,17 +161,28 @@ fn open_descriptors() -> BTreeSet<i32> {
         .collect()
 }
 
+/// Closes what was inherited as `number`, if it is the same socket: nobody would.
+fn close_other_name(number: i32, open: &BTreeSet<i32>, socket: &OwnedFd) {
+    if let Ok(inherited) = take(number, open) {
+        let cookies = [&inherited, socket].map(|socket| socket_cookie(socket).ok());
+        if cookies[0].is_none() || cookies[0] != cookies[1] {
+            // It is somebody's, not ours to close.
+            std::mem::forget(inherited);
+        }
+    }
+}
+
 fn take(number: i32, open: &BTreeSet<i32>) -> Result<OwnedFd, &'static str> {
     if number < 3 {
         return Err("the standard streams are no listening sockets");
     }
+    // It was at start, and nothing since has closed what it does not own.
     if !open.contains(&number) {
         return Err("no such descriptor was inherited; whoever starts evenkeel must pass it on");
     }
-    // SAFETY: `number` is open (it was listed a moment ago, and no other thread runs yet that
-    // could close it), and nobody else owns it: the process was started with it, opens nothing
-    // that outlives a call before this runs, and each number is taken once, for `wanted` is a
-    // map. The caller runs this once, at start.
+    // SAFETY: `number` is open (it was listed before the process opened anything, and no other
+    // thread runs yet that could close it), and nobody else owns it: the process was started with
+    // it, and each number is taken once, for `wanted` is a map. The caller runs this once, at start.
     let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
     match socket_acceptconn(&descriptor) {
         Ok(true) => Ok(descriptor),

@@ -114,7 +114,8 @@ pub(crate) fn open(
         true => (Ownership::Shared, Moment::TakeOver),
         false => (Ownership::Exclusive, Moment::Start),
     };
-    let inherited = inherit::claim(config)?;
+    let numbered = heir.as_mut().map(|heir| heir.take_numbered());
+    let inherited = inherit::claim(config, numbered.unwrap_or_default())?;
     let claimed = inherited.keys().copied().collect();
     let kept = match heir {
         Some(_) => Vec::new(),
@@ -123,6 +124,7 @@ pub(crate) fn open(
     let mut sockets = Sockets::new(inherited);
     let surplus = match &mut heir {
         Some(heir) => {
+            sockets.leave_shut(heir.take_shut());
             let surplus = sockets.adopt(heir.take_sockets(), config);
             surplus.iter().map(|one| one.name().to_owned()).collect()
         }

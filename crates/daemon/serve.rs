@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::{Loaded, Problem, Severity};
-use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings};
+use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings, Tallies};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -22,13 +22,15 @@ use crate::cli::Options;
 use crate::columns::View;
 use crate::desk::{self, Desk, Question};
 use crate::fd_store::FdStore;
-use crate::handover::{Document, Giver, Heir, Launch, Offer, Step, program};
+use crate::handover::{
+    self, Document, Earlier, Giver, Heir, Launch, Offer, Reports, Step, program,
+};
 use crate::keeper::{Fetched, Keeper};
 use crate::master::{self, How, Outcome, Reloads};
 use crate::prepare::Prepared;
 use crate::recorder::Recorder;
 use crate::rights::{self, Rights};
-use crate::runtime::{Ask, Facts, Request};
+use crate::runtime::{Ask, Facts, Reply, Request};
 use crate::signals::{Signals, Wish};
 use crate::vitals::Vitals;
 use crate::{
@@ -40,10 +42,15 @@ use crate::{
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Why nothing new begins.
 const DRAINS: &str = "the process drains toward its end";
+/// Why a command changes nothing: what another process knows already is not changed here.
+const HANDS_OVER: &str = "another process takes over at this moment; ask again";
 /// How long the end waits for the threads to have cut and counted everything, and as long again for
 /// the lines about it to be read; at most half of `--stop-limit` each, for whoever gave that limit has
 /// somebody wait for the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a process drains that another one follows, unless it was told (`--drain-limit`): a day's
+/// `kubectl exec` ends by itself, and daily updates leave no more than one or two processes behind.
+const DRAIN_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// Commands that may wait for the control loop; whoever asks waits for its answer anyway.
 const MOST_COMMANDS: usize = 16;
 
@@ -101,6 +108,8 @@ pub(crate) async fn serve(
                 return Ok(Exit::Code(0));
             }
             step = next_step(&mut control.upgrade) => control.go_on(step),
+            more = control.earlier.next() => control.proxy.add(&more),
+            () = tick(&mut control.reporting) => control.report(),
             listeners = answered(&mut control.heirs) => control.leave_metrics_to(listeners),
             () = knocked(&control.doors) => control.reconnect_logs(),
             () = tick(&mut watchdog) => if control.proxy.heartbeat() { notify::alive() },
@@ -161,8 +170,15 @@ struct Control {
     surplus: BTreeSet<String>,
     /// Another process is about to follow this one, which somebody wants to hear of.
     upgrade: Option<(Giver, oneshot::Sender<Outcome>)>,
-    /// It does.
+    /// What the process that is to follow, or does, knows of what was counted.
+    told: Option<Tallies>,
+    /// It does follow.
     is_followed: bool,
+    /// It hears of what this one counts while it drains, so often.
+    reports: Option<Reports>,
+    reporting: Option<Interval>,
+    /// Those before this one that still drain.
+    earlier: Earlier,
 }
 
 impl Control {
@@ -241,7 +257,11 @@ impl Control {
             store: FdStore::new(),
             surplus,
             upgrade: None,
+            told: None,
             is_followed: false,
+            reports: None,
+            reporting: None,
+            earlier: Earlier::default(),
         };
         if let Some(bound) = admin {
             control.admin = Some(
@@ -300,6 +320,9 @@ impl Control {
         match question {
             Question::View(answer) => drop(answer.send(self.view())),
             Question::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
+            Question::Change(_, answer) if self.hands_over() => {
+                let _ = answer.send(http::stats_admin::Outcome::None);
+            }
             Question::Change(form, answer) => drop(answer.send(form.apply(&mut self.proxy))),
         }
     }
@@ -326,6 +349,9 @@ impl Control {
                 level,
                 answer,
             } => {
+                if self.hands_over() {
+                    return drop(answer.send(Reply::refused(HANDS_OVER)));
+                }
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 let request = Request {
                     arguments: &arguments,
@@ -377,15 +403,16 @@ impl Control {
         limit.map_or(LAST_WORDS, |limit| (limit / 2).min(LAST_WORDS))
     }
 
-    /// Waits until everything is counted and the threads have ended, and until it is logged, each for
+    /// Waits until everything is counted, told and the threads have ended, and until it is logged, each for
     /// `patience` at most. What hangs longer is cut by the process's end.
-    async fn end(self, patience: Duration) {
+    async fn end(mut self, patience: Duration) {
+        let limit = tokio::time::Instant::now() + patience;
+        // Whatever is not over by then is seen below.
+        let _ = tokio::time::timeout_at(limit, self.proxy.ended()).await;
+        self.report();
         let (proxy, logs) = (self.proxy, self.logs);
-        let end = async move {
-            proxy.ended().await;
-            tokio::task::spawn_blocking(move || drop(proxy)).await
-        };
-        if tokio::time::timeout(patience, end).await.is_err() {
+        let end = tokio::task::spawn_blocking(move || drop(proxy));
+        if tokio::time::timeout_at(limit, end).await.is_err() {
             tracing::warn!("a thread does not end; the process does");
         }
         let flush = tokio::task::spawn_blocking(move || logs.flush(patience));
@@ -409,6 +436,7 @@ impl Control {
         notify::stopping("Draining.");
         if let Some((_, answer)) = self.upgrade.take() {
             drop(answer.send(self.reloads.of_upgrade(Err(DRAINS))));
+            self.told = None;
             if let Some(keeper) = &self.keeper {
                 keeper.recall();
             }
@@ -488,6 +516,7 @@ impl Control {
         let offer = Offer {
             sockets,
             admin: admin.transpose()?,
+            shut: self.proxy.shut_frontends().map(str::to_owned).collect(),
         };
         let (ours, theirs) = packets::pair()?;
         match &self.keeper {
@@ -504,24 +533,33 @@ impl Control {
                 let backends: Vec<_> = view.proxy.backends.iter().collect();
                 let servers = runtime::servers::state(&backends);
                 let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let tallies = self.proxy.tallies();
+                self.told = Some(tallies.clone());
                 // Who does not wait for it any more has said why.
-                let _ = give.try_send(Document::new(started, servers, self.proxy.tallies()));
+                let _ = give.try_send(Document::new(started, servers, tallies));
             }
-            Step::Serving { pid, taken, go } => {
+            Step::Serving { pid, taken, line } => {
                 tracing::info!("upgraded: process {pid} serves, this one drains");
                 notify::main_process(pid);
                 notify::leave();
                 self.is_followed = true;
                 self.proxy.rest();
-                self.drain(|name| taken.contains(name), None);
+                let limit = self.options.drain_limit.unwrap_or(DRAIN_LIMIT);
+                self.drain(|name| taken.contains(name), Some(limit));
                 self.runtime = None;
                 self.master = None;
                 if let Some((_, answer)) = self.upgrade.take() {
                     drop(answer.send(self.reloads.of_upgrade(Ok(pid))));
                 }
-                let _ = go.try_send(());
+                let earlier = std::mem::take(&mut self.earlier);
+                let told = self.told.take().unwrap_or_default();
+                self.reports = Some(Reports::begin(line, told, earlier));
+                self.reporting = Some(every(handover::PERIOD));
+                self.report();
             }
             Step::Failed(why) => {
+                self.told = None;
+                self.proxy.pause_again();
                 if let Some(keeper) = &self.keeper {
                     keeper.recall();
                 }
@@ -533,13 +571,26 @@ impl Control {
         }
     }
 
+    /// Whether another process knows already how everything is here, or takes over.
+    fn hands_over(&self) -> bool {
+        self.told.is_some() || self.is_followed
+    }
+
+    /// Tells the process that follows what was counted since it was last told.
+    fn report(&mut self) {
+        if let Some(reports) = &mut self.reports {
+            reports.tell(self.proxy.tallies());
+        }
+    }
+
     /// Becomes the process that counts, in place of the one before.
     async fn follow(&mut self, heir: Heir) {
         let names = self.proxy.sockets().named().map(|(name, _)| name);
         let names: Vec<String> = names.collect();
         let followed = tokio::task::spawn_blocking(move || heir.serving(names.into_iter())).await;
-        if let Err(error) = followed {
-            tracing::error!("cannot hear from the process before: {error}");
+        match followed {
+            Ok(lines) => self.earlier = Earlier::listen(lines),
+            Err(error) => tracing::error!("cannot hear from the process before: {error}"),
         }
         if notify::keeps_descriptors() {
             self.surplus.iter().for_each(|name| notify::unstore(name));

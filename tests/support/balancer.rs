@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
@@ -157,6 +158,10 @@ pub(crate) struct Launch {
     pub(crate) arguments: Vec<String>,
     /// RLIMIT_NOFILE, soft and hard; `None`: as the test has it.
     pub(crate) descriptors: Option<u32>,
+    /// The file that it is started by; `None`: its program's.
+    pub(crate) path: Option<PathBuf>,
+    /// What it inherits as descriptor 9.
+    pub(crate) inherited: Option<Arc<OwnedFd>>,
 }
 
 impl Launch {
@@ -195,11 +200,19 @@ impl Balancer {
         notices.set_nonblocking(true).unwrap();
 
         let mut text = config.to_owned();
-        let starting = match launch.is_master() {
-            true => Command::new(program.starter(&directory)),
-            false => program.command(),
+        let starting = match &launch.path {
+            Some(path) => Command::new(path),
+            None if launch.is_master() => Command::new(program.starter(&directory)),
+            None => program.command(),
         };
         let mut command = with_descriptors(starting, launch.descriptors);
+        if launch.inherited.is_some() {
+            let inheriting = ["-c", "exec 9<&0 </dev/null; exec \"$@\"", "sh"];
+            let mut shell = Command::new("sh");
+            shell.args(inheriting).arg(command.get_program());
+            shell.args(command.get_args());
+            command = shell;
+        }
         command.arg("-f").arg(directory.join("lb.cfg"));
         match program {
             Program::Evenkeel => {
@@ -211,7 +224,12 @@ impl Balancer {
         command
             .args(&launch.arguments)
             .env("NOTIFY_SOCKET", &notify)
-            .stdin(Stdio::null())
+            .stdin(
+                launch
+                    .inherited
+                    .as_ref()
+                    .map_or_else(Stdio::null, |one| one.try_clone().unwrap().into()),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
 

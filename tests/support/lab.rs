@@ -162,12 +162,13 @@ impl Visitors {
         });
     }
 
-    /// Ends them; a visit that failed fails the test.
-    pub(crate) fn end(self) {
+    /// Ends them; a visit that failed fails the test. How many there were.
+    pub(crate) fn end(self) -> usize {
         self.is_over.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().unwrap();
         }
+        self.visits.load(Ordering::Relaxed)
     }
 }
 

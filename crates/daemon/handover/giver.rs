@@ -26,17 +26,20 @@ pub(crate) enum Launch {
 pub(crate) struct Offer {
     pub(crate) sockets: Vec<(String, OwnedFd)>,
     pub(crate) admin: Option<(SocketAddr, OwnedFd)>,
+    /// The frontends that commands shut down.
+    pub(crate) shut: Vec<String>,
 }
 
 /// How far it is.
 pub(crate) enum Step {
     /// It could start now, from this.
     Prepared(SyncSender<Document>),
-    /// It serves, the sockets of these names among others, and waits to hear that it may go on.
+    /// It serves, the sockets of these names among others, and waits at the other end of the line to
+    /// hear that it may go on.
     Serving {
         pid: u32,
         taken: BTreeSet<String>,
-        go: SyncSender<()>,
+        line: OwnedFd,
     },
     /// It does not, and was ended.
     Failed(String),
@@ -63,7 +66,7 @@ impl Giver {
         let (tell, steps) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("upgrade".into())
-            .spawn(move || run(launch, &ours, theirs, &offer, &tell))?;
+            .spawn(move || run(launch, ours, theirs, &offer, &tell))?;
         Ok(Self { steps })
     }
 
@@ -76,7 +79,7 @@ impl Giver {
 
 fn run(
     launch: Launch,
-    ours: &OwnedFd,
+    ours: OwnedFd,
     theirs: Option<OwnedFd>,
     offer: &Offer,
     steps: &mpsc::Sender<Step>,
@@ -114,7 +117,20 @@ fn own(program: &Program, theirs: Option<&OwnedFd>) -> Result<Child, String> {
     program.start(theirs, None).map_err(refused)
 }
 
-fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> Result<(), String> {
+fn talk(line: OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> Result<(), String> {
+    let taken = hand_over(&line, pid, offer, steps)?;
+    let step = Step::Serving { pid, taken, line };
+    let told = steps.blocking_send(step);
+    told.map_err(|_| "this process ends".to_owned())
+}
+
+/// The names of the sockets that it serves.
+fn hand_over(
+    line: &OwnedFd,
+    pid: u32,
+    offer: &Offer,
+    steps: &mpsc::Sender<Step>,
+) -> Result<BTreeSet<String>, String> {
     let lost = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => format!(
             "the new process (pid {pid}) did not answer within {} s and was ended",
@@ -133,11 +149,7 @@ fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> 
         Ok(None) => Err(lost(io::ErrorKind::UnexpectedEof.into())),
         Err(error) => Err(lost(error)),
     };
-    let unexpected = |word| {
-        Err(format!(
-            "the new process (pid {pid}) says {word:?} out of turn"
-        ))
-    };
+    let unexpected = |word| format!("the new process (pid {pid}) says {word:?} out of turn");
     let gone = |_| "this process ends".to_owned();
     for (name, socket) in &offer.sockets {
         send(
@@ -151,10 +163,13 @@ fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> 
         let word = Word::Admin(address.to_string());
         send(line, &word.encode(), &[socket.as_fd()]).map_err(lost)?;
     }
+    for name in &offer.shut {
+        send(line, &Word::Shut(name.clone()).encode(), &[]).map_err(lost)?;
+    }
     send(line, &Word::Complete.encode(), &[]).map_err(lost)?;
     match hear()? {
         Word::Prepared => {}
-        word => return unexpected(word),
+        word => return Err(unexpected(word)),
     }
     let (give, document) = sync_channel(1);
     steps
@@ -170,17 +185,8 @@ fn talk(line: &OwnedFd, pid: u32, offer: &Offer, steps: &mpsc::Sender<Step>) -> 
     loop {
         match hear()? {
             Word::Taken(name) => drop(taken.insert(name)),
-            Word::Serving => break,
-            word => return unexpected(word),
+            Word::Serving => return Ok(taken),
+            word => return Err(unexpected(word)),
         }
     }
-    let (go, gone_on) = sync_channel(1);
-    let step = Step::Serving { pid, taken, go };
-    steps
-        .blocking_send(step)
-        .map_err(|_| "this process ends".to_owned())?;
-    let _ = gone_on.recv();
-    // It goes on without that word, too.
-    let _ = send(line, &Word::Go.encode(), &[]);
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The side that takes over: what the process before it hands over, and what it is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::net::{SocketAddr, TcpListener};
@@ -23,6 +23,7 @@ pub(crate) struct Heir {
     line: OwnedFd,
     sockets: Vec<Handed>,
     offered: BTreeSet<String>,
+    shut: BTreeSet<String>,
     admin: Option<(SocketAddr, TcpListener)>,
 }
 
@@ -33,6 +34,7 @@ impl Heir {
             line: inherit::handover()?,
             sockets: Vec::new(),
             offered: BTreeSet::new(),
+            shut: BTreeSet::new(),
             admin: None,
         };
         match heir.hear_offer() {
@@ -50,11 +52,16 @@ impl Heir {
         set_socket_timeout(&self.line, Timeout::Recv, Some(PATIENCE))?;
         loop {
             let (bytes, descriptors) = receive(&self.line)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            match Word::decode(&bytes).ok_or(io::ErrorKind::InvalidData)? {
+            // A later version may offer what this one does not know.
+            let Some(word) = Word::decode(&bytes) else {
+                continue;
+            };
+            match word {
+                Word::Shut(name) => drop(self.shut.insert(name)),
                 Word::Sockets(name) => {
                     for descriptor in descriptors {
                         match Handed::new(name.clone(), descriptor) {
-                            Ok(handed) => self.sockets.push(handed),
+                            Ok(handed) => self.sockets.push(handed.from_process()),
                             Err(why) => say(format!("{name} is not taken over: {why}")),
                         }
                     }
@@ -81,6 +88,18 @@ impl Heir {
     /// The listening sockets.
     pub(crate) fn take_sockets(&mut self) -> Vec<Handed> {
         std::mem::take(&mut self.sockets)
+    }
+
+    /// Those among them that the process before was itself started with (`fd@N`), by number.
+    pub(crate) fn take_numbered(&mut self) -> BTreeMap<i32, OwnedFd> {
+        let numbered = self.sockets.extract_if(.., |one| one.number().is_some());
+        let numbered = numbered.filter_map(|one| Some((one.number()?, one.into_descriptor())));
+        numbered.collect()
+    }
+
+    /// The frontends that commands shut down.
+    pub(crate) fn take_shut(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.shut)
     }
 
     /// The socket of the admin address, if that is `wanted`.
@@ -122,8 +141,8 @@ impl Heir {
     }
 
     /// Says that this process serves, `names` among others, and waits until it is the one that
-    /// counts. Blocks.
-    pub(crate) fn serving(self, names: impl Iterator<Item = String>) {
+    /// counts. Blocks. Returns the lines to those that count on.
+    pub(crate) fn serving(self, names: impl Iterator<Item = String>) -> Vec<OwnedFd> {
         let names: BTreeSet<String> = names.collect();
         let said = names
             .intersection(&self.offered)
@@ -131,9 +150,14 @@ impl Heir {
         let said = said.and_then(|()| send(&self.line, &Word::Serving.encode(), &[]));
         // One that has ended meanwhile is followed all the same.
         let heard = said.and_then(|()| receive(&self.line));
-        if let Err(error) = heard {
+        let heard = heard.unwrap_or_else(|error| {
             tracing::warn!("the process before does not say that it goes: {error}");
-        }
+            None
+        });
+        let mut lines = heard.map_or_else(Vec::new, |(_, before)| before);
+        // First: the most that has yet to be counted comes from there.
+        lines.insert(0, self.line);
+        lines
     }
 
     /// Says why this process does not serve.

@@ -7,6 +7,7 @@
 mod giver;
 mod heir;
 mod program;
+mod reports;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use giver::{Giver, Launch, Offer, Step};
 pub(crate) use heir::Heir;
 pub(crate) use program::{Program, program, remember};
+pub(crate) use reports::{Earlier, PERIOD, Reports};
 
 /// How long either side waits for the other's next word: files may name hosts to look up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,6 +54,8 @@ enum Word {
     Sockets(String),
     /// The socket of this admin address is beside it.
     Admin(String),
+    /// A command shut this frontend down.
+    Shut(String),
     /// There are no more.
     Complete,
     /// The successor has loaded and bound everything.
@@ -64,8 +68,10 @@ enum Word {
     Serving,
     /// It does not, for this reason.
     Failed(String),
-    /// It is the one that counts from now on.
+    /// It is the one that counts from now on; the lines of processes that drain yet are beside it.
     Go,
+    /// What was counted since the last report is beside it.
+    Counts,
 }
 
 impl Word {
@@ -73,6 +79,7 @@ impl Word {
         let (kind, text) = match self {
             Self::Sockets(name) => (b'S', name.as_str()),
             Self::Admin(address) => (b'A', address.as_str()),
+            Self::Shut(name) => (b'X', name.as_str()),
             Self::Complete => (b'C', ""),
             Self::Prepared => (b'P', ""),
             Self::Document => (b'D', ""),
@@ -80,6 +87,7 @@ impl Word {
             Self::Serving => (b'V', ""),
             Self::Failed(why) => (b'F', why.as_str()),
             Self::Go => (b'G', ""),
+            Self::Counts => (b'N', ""),
         };
         let text = text.bytes().take(crate::packets::LONGEST_TEXT);
         [kind].into_iter().chain(text).collect()
@@ -92,6 +100,7 @@ impl Word {
         Some(match kind {
             b'S' => Self::Sockets(text),
             b'A' => Self::Admin(text),
+            b'X' => Self::Shut(text),
             b'C' => Self::Complete,
             b'P' => Self::Prepared,
             b'D' => Self::Document,
@@ -99,6 +108,7 @@ impl Word {
             b'V' => Self::Serving,
             b'F' => Self::Failed(text),
             b'G' => Self::Go,
+            b'N' => Self::Counts,
             _ => return None,
         })
     }
@@ -113,6 +123,7 @@ mod tests {
         for word in [
             Word::Sockets("a".to_owned()),
             Word::Admin("b".to_owned()),
+            Word::Shut("e".to_owned()),
             Word::Complete,
             Word::Prepared,
             Word::Document,
@@ -120,6 +131,7 @@ mod tests {
             Word::Serving,
             Word::Failed("d\ne".to_owned()),
             Word::Go,
+            Word::Counts,
         ] {
             assert_eq!(Word::decode(&word.encode()), Some(word));
         }

@@ -99,6 +99,10 @@ impl Gate {
         self.limit.load(Relaxed)
     }
 
+    pub(crate) fn reached_cell(&self) -> &AtomicU64 {
+        &self.reached
+    }
+
     pub(crate) fn reached(&self) -> u64 {
         self.reached.load(Relaxed)
     }

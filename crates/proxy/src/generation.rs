@@ -30,7 +30,7 @@ use crate::relay::{Method, Terms};
 use crate::rules::World;
 use crate::server::{Follower, Server, ServerState};
 use crate::session::{Frontend, Route, limits};
-use crate::sockets::Listening;
+use crate::sockets::{Listening, Sockets};
 use crate::stats::FrontendStats;
 use crate::workers::Workers;
 
@@ -180,6 +180,21 @@ impl Generation {
             checks: Mutex::default(),
             lookups: Mutex::default(),
             shared: shared.clone(),
+        }
+    }
+
+    /// Has the sockets listen, refuse or be closed as commands had those of the process before.
+    pub(crate) fn settle(&self, sockets: &mut Sockets) {
+        for frontend in &self.frontends {
+            for bind in &frontend.config.binds {
+                if frontend.shut_down.load(Relaxed) {
+                    sockets.release(bind);
+                } else if !*frontend.accepts.borrow() {
+                    sockets.pause(bind);
+                } else if sockets.is_paused(bind) {
+                    sockets.resume(&self.config, bind);
+                }
+            }
         }
     }
 

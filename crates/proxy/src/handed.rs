@@ -12,6 +12,7 @@ use socket2::{Protocol, Socket, Type};
 pub struct Handed {
     name: String,
     pub(crate) socket: Socket,
+    pub(crate) is_paused: bool,
 }
 
 impl Handed {
@@ -37,9 +38,34 @@ impl Handed {
             None => local.is_unix() && is_listener,
         };
         match is_bound {
-            true => Ok(Self { name, socket }),
+            true => Ok(Self {
+                name,
+                socket,
+                is_paused: false,
+            }),
             false => Err("it does not listen"),
         }
+    }
+
+    /// Comes from a process that still serves: one that is paused there stays so.
+    #[must_use]
+    pub fn from_process(self) -> Self {
+        Self {
+            is_paused: matches!(self.socket.is_listener(), Ok(false)),
+            ..self
+        }
+    }
+
+    /// The number that the file knows it by, of one that a process was started with (`fd@N`).
+    #[must_use]
+    pub fn number(&self) -> Option<i32> {
+        self.name.strip_prefix("evenkeel fd@")?.parse().ok()
+    }
+
+    /// It alone.
+    #[must_use]
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.socket.into()
     }
 
     /// What it was called.

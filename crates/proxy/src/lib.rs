@@ -65,7 +65,7 @@ pub use saved::{SavedHealth, SavedServer};
 pub use snapshot::*;
 pub use sockets::{AbsentAddress, BindError, Ownership, Sockets, describe};
 pub use supply::{Holdings, Ledger, Supply};
-pub use tallies::{Counts, Orders, Tallies};
+pub use tallies::{Counts, FrontendOrders, Orders, Spot, Tallies};
 
 /// What all generations of the process share.
 #[derive(Debug)]

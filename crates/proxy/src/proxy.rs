@@ -73,7 +73,7 @@ impl Proxy {
     /// # Errors
     ///
     /// The system refuses a thread or a descriptor.
-    pub fn start(config: Config, sockets: Sockets, settings: Settings) -> io::Result<Self> {
+    pub fn start(config: Config, mut sockets: Sockets, settings: Settings) -> io::Result<Self> {
         let age = settings.tallies.as_ref().map(|tallies| tallies.age);
         let shared = Arc::new(Shared {
             stats: ProcessStats::new(settings.maxconn, age.unwrap_or_default()),
@@ -86,7 +86,6 @@ impl Proxy {
         let spinning = Arc::new(Spinning::new(&config.global));
         let mut workers = Workers::new(spinning.clone(), shared.alarm.clone(), shared.logs.clone());
         workers.grow(threads)?;
-        let listening = sockets.duplicates(&config, threads)?;
         let mut current = Generation::new(config, &Carried::default(), &shared);
         let cause = match settings.tallies {
             Some(_) => Cause::Handed,
@@ -94,8 +93,10 @@ impl Proxy {
         };
         current.restore(&settings.saved, cause);
         if let Some(tallies) = &settings.tallies {
-            tallies.restore(&shared.stats, &current);
+            tallies.restore(&shared.stats, &current, settings.maxconn);
+            current.settle(&mut sockets);
         }
+        let listening = sockets.duplicates(&current.config, threads)?;
         current.start(listening, &workers, threads);
         Ok(Self {
             shared,
@@ -169,7 +170,29 @@ impl Proxy {
     /// What was counted so far, for the process that follows this one.
     #[must_use]
     pub fn tallies(&self) -> Tallies {
-        Tallies::of(&self.shared.stats, &self.current)
+        Tallies::of(&self.shared.stats, &self.current, self.hard_maxconn)
+    }
+
+    /// Counts what the process before this one, which still drains, has counted since it last told.
+    pub fn add(&self, more: &Tallies) {
+        more.add(&self.shared.stats, &self.current);
+    }
+
+    /// The frontends that commands shut down: their sockets are closed.
+    pub fn shut_frontends(&self) -> impl Iterator<Item = &str> {
+        let frontends = self.current.frontends.iter();
+        let shut = frontends.filter(|frontend| frontend.shut_down.load(Relaxed));
+        shut.map(|frontend| frontend.config.name.as_str())
+    }
+
+    /// Has sockets of frontends that commands paused refuse again: another process that has the same
+    /// ones may have listened on them.
+    pub fn pause_again(&self) {
+        let frontends = self.current.frontends.iter();
+        let paused = frontends.filter(|frontend| !*frontend.accepts.borrow());
+        for bind in paused.flat_map(|frontend| &frontend.config.binds) {
+            self.sockets.pause(bind);
+        }
     }
 
     /// The configuration in force.

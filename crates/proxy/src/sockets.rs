@@ -176,6 +176,8 @@ pub struct Sockets {
     inherited: BTreeMap<i32, OwnedFd>,
     /// What others handed over and nothing is bound to yet.
     handed: Vec<Handed>,
+    /// Frontends whose sockets the next configuration does not open.
+    shut: BTreeSet<String>,
 }
 
 impl Sockets {
@@ -187,7 +189,13 @@ impl Sockets {
             supply: None,
             inherited,
             handed: Vec::new(),
+            shut: BTreeSet::new(),
         }
+    }
+
+    /// Has the next [`bind`](Self::bind) open nothing for these frontends: commands shut them down.
+    pub fn leave_shut(&mut self, frontends: BTreeSet<String>) {
+        self.shut = frontends;
     }
 
     /// Has the next [`bind`](Self::bind) take those of `handed` that `config` wants before it opens
@@ -204,14 +212,19 @@ impl Sockets {
         surplus
     }
 
-    fn take_handed(&mut self, key: &Key) -> Vec<Socket> {
+    fn take_handed(&mut self, key: &Key) -> Vec<Opened> {
         let handed = self.handed.extract_if(.., |handed| key.fits(handed));
-        handed.map(|handed| handed.socket).collect()
+        handed.map(Opened::from).collect()
     }
 
-    /// Every open socket that can be handed over, with what it is called. Those that the process was
-    /// started with (`fd@N`) are not among them.
+    /// Every open socket, with what it is called where it is handed over.
     pub fn named(&self) -> impl Iterator<Item = (String, &Socket)> {
+        let open = self.open.iter();
+        open.flat_map(|(key, sockets)| sockets.iter().map(|socket| (key.name(), socket)))
+    }
+
+    /// Those of them that are this process's own: not those that it was started with (`fd@N`).
+    pub fn own(&self) -> impl Iterator<Item = (String, &Socket)> {
         let open = self.open.iter();
         let open = open.filter(|(key, _)| !matches!(key.address, BindAddress::Fd(_)));
         open.flat_map(|(key, sockets)| sockets.iter().map(|socket| (key.name(), socket)))
@@ -237,9 +250,11 @@ impl Sockets {
         let mut added: BTreeMap<Key, Vec<Opened>> = BTreeMap::new();
         let mut errors = Vec::new();
         let mut supply = self.supply.take();
+        let shut = std::mem::take(&mut self.shut);
+        let mut paused = BTreeSet::new();
         for (index, wanted) in binds(config).enumerate() {
             let (bind, key) = (wanted.bind, Key::from(wanted.bind));
-            if added.contains_key(&key) {
+            if added.contains_key(&key) || (wanted.is_shared && shut.contains(wanted.section)) {
                 continue;
             }
             let handed = self.take_handed(&key);
@@ -252,7 +267,7 @@ impl Sockets {
                 }
             };
             let opened = opened.map(|opened| {
-                let handed = handed.into_iter().map(Opened::from);
+                let handed = handed.into_iter();
                 handed.chain(opened).collect::<Vec<_>>()
             });
             let opened = opened.and_then(|opened| {
@@ -262,7 +277,10 @@ impl Sockets {
                         "its sockets were closed while the reload was under way; reload again";
                     return Err(io::Error::other(why));
                 }
-                for one in &opened {
+                if opened.iter().any(|one| one.is_paused) {
+                    paused.insert(key.clone());
+                }
+                for one in opened.iter().filter(|_| !paused.contains(&key)) {
                     listen(&one.socket, &wanted)?;
                 }
                 Ok(opened)
@@ -289,8 +307,9 @@ impl Sockets {
             self.open.entry(key).or_default().extend(sockets);
         }
         for wanted in binds(config) {
-            let bind = wanted.bind;
-            for socket in self.open.get(&Key::from(bind)).into_iter().flatten() {
+            let (bind, key) = (wanted.bind, Key::from(wanted.bind));
+            let open = self.open.get(&key).filter(|_| !paused.contains(&key));
+            for socket in open.into_iter().flatten() {
                 // What a kept socket accepts next has the new options; a refusal leaves those
                 // that are there.
                 let _ = listen(socket, &wanted);
@@ -414,10 +433,19 @@ impl Sockets {
         // comes there waits.
         let keeps_its_port = matches!(bind.address, BindAddress::Inet(at) if at.port() > 0);
         let sockets = self.open.get(&Key::from(bind));
-        for socket in sockets.into_iter().flatten().filter(|_| keeps_its_port) {
+        let sockets = sockets.into_iter().flatten().filter(|_| keeps_its_port);
+        // One that does not listen would take a second end for good: whoever it accepts once it
+        // listens again would find the connection ended.
+        for socket in sockets.filter(|socket| matches!(socket.is_listener(), Ok(true))) {
             // One that refuses keeps who comes waiting.
             let _ = socket.shutdown(Shutdown::Both);
         }
+    }
+
+    /// Whether one of the sockets of `bind` does not listen.
+    pub(crate) fn is_paused(&self, bind: &Bind) -> bool {
+        let mut sockets = self.open.get(&Key::from(bind)).into_iter().flatten();
+        sockets.any(|socket| matches!(socket.is_listener(), Ok(false)))
     }
 
     /// Has them listen again.
@@ -521,6 +549,9 @@ pub(crate) struct Opened {
     pub(crate) socket: Socket,
     /// Of a Unix socket.
     pub(crate) aside: Option<Aside>,
+    /// The process that it comes from refuses who comes there, and this one may yet turn out not to
+    /// follow it.
+    is_paused: bool,
 }
 
 impl From<Socket> for Opened {
@@ -528,6 +559,16 @@ impl From<Socket> for Opened {
         Self {
             socket,
             aside: None,
+            is_paused: false,
+        }
+    }
+}
+
+impl From<Handed> for Opened {
+    fn from(handed: Handed) -> Self {
+        Self {
+            is_paused: handed.is_paused,
+            ..handed.socket.into()
         }
     }
 }
@@ -575,8 +616,10 @@ pub(crate) fn open_missing<'a>(
         _ if missing.start > 0 => Ok(Vec::new()),
         BindAddress::Unix(path) => {
             let (socket, aside) = unix_socket::open(path, &bind.access, ownership)?;
-            let aside = Some(aside);
-            Ok(vec![Opened { socket, aside }])
+            Ok(vec![Opened {
+                aside: Some(aside),
+                ..socket.into()
+            }])
         }
         BindAddress::Abstract(name) => Ok(vec![open_abstract(name)?.into()]),
         BindAddress::Fd(_) => Ok(Vec::new()),

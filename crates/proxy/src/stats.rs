@@ -240,8 +240,9 @@ impl ProcessStats {
     }
 
     /// What nothing sets back.
-    pub(crate) fn lasting(&self) -> [Counter<'_>; 4] {
+    pub(crate) fn lasting(&self) -> [Counter<'_>; 5] {
         [
+            ("limit_reached", self.gate.reached_cell()),
             ("descriptors_exhausted", &self.descriptors_exhausted),
             ("shortages", &self.shortages),
             ("reloads", &self.reloads),
@@ -327,6 +328,7 @@ impl FrontendStats {
     pub(crate) fn lasting(&self) -> Vec<Counter<'_>> {
         let http = &self.http;
         let mut lasting = vec![
+            ("limit_reached", self.gate.reached_cell()),
             ("lines", &self.lines),
             ("http_requests", &http.requests),
             ("http_denied", &http.denied),

@@ -1,9 +1,13 @@
 //! `evenkeel upgrade`: another process takes the place of the one that serves; nobody notices.
 
+mod counters;
+mod failures;
+mod orders;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, kill_process, test_kill_process};
 
 use crate::support::balancer::{Launch, until_metrics};
 use crate::support::cli::ask;
@@ -19,13 +23,19 @@ struct Line {
 
 impl Line {
     fn start(lab: &Lab, text: &str) -> Self {
+        Self::launch(lab, text, Launch::default())
+    }
+
+    fn launch(lab: &Lab, text: &str, launch: Launch) -> Self {
         let directory = crate::support::balancer::temporary_directory();
         let (master, stats) = (directory.join("master"), directory.join("stats"));
+        let mut arguments = ["-Ws", "-S", master.to_str().unwrap()]
+            .map(str::to_owned)
+            .to_vec();
+        arguments.extend(launch.arguments);
         let launch = Launch {
-            arguments: ["-Ws", "-S", master.to_str().unwrap()]
-                .map(str::to_owned)
-                .to_vec(),
-            ..Launch::default()
+            arguments,
+            ..launch
         };
         let socket = format!("global\n    stats socket {} level admin\n", stats.display());
         let text = text.replacen("global\n", &socket, 1);
@@ -42,6 +52,29 @@ impl Line {
         lab.program().run(["upgrade", "-S", master])
     }
 
+    /// Upgrades, which must work; the process that follows.
+    #[track_caller]
+    fn follow(&self, lab: &Lab) -> u32 {
+        let done = self.upgrade(lab);
+        assert_eq!(done.code(), 0, "{done:?}");
+        *self.followers().last().unwrap()
+    }
+
+    fn ask(&self, command: &str) -> String {
+        ask(&self.stats, command)
+    }
+
+    /// A column of `show stat`.
+    fn stat(&self, proxy: &str, what: &str, column: &str) -> String {
+        let text = self.ask("show stat");
+        let mut lines = text.lines();
+        let names = lines.next().unwrap().trim_start_matches("# ").split(',');
+        let at = names.clone().position(|name| name == column).unwrap();
+        let begin = format!("{proxy},{what},");
+        let row = lines.find(|line| line.starts_with(&begin)).unwrap();
+        row.split(',').nth(at).unwrap().to_owned()
+    }
+
     /// The processes that followed, as the service manager was told.
     fn followers(&self) -> Vec<u32> {
         let first = self.first.pid();
@@ -56,6 +89,11 @@ impl Line {
         pids.dedup();
         pids
     }
+}
+
+/// Whether the process runs.
+fn lives(pid: u32) -> bool {
+    test_kill_process(Pid::from_raw(pid.cast_signed()).unwrap()).is_ok()
 }
 
 impl Drop for Line {
@@ -98,8 +136,17 @@ fn no_connect_fails_and_no_stream_breaks_in_twenty_upgrades() {
         stream.send("still");
         assert_eq!(stream.receive_exactly(5), b"still");
     }
-    visitors.end();
+    let visits = visitors.end().to_string();
     stream.close();
+    for what in ["FRONTEND", "BACKEND"] {
+        until("every visit is counted, whoever served it", || {
+            (line.stat("api", what, "stot") == visits).then_some(())
+        });
+    }
+    until("the stream is counted in all that it said", || {
+        let bytes = ["bin", "bout"].map(|column| line.stat("streams", "BACKEND", column));
+        (bytes == ["105", "105"].map(str::to_owned)).then_some(())
+    });
 }
 
 #[test]
