@@ -7,7 +7,9 @@ use std::process::Child;
 
 use evenkeel_config::Config;
 use evenkeel_proxy::{Ledger, Ownership};
-use rustix::process::{Pid, Resource, getrlimit, prlimit};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Resource, getrlimit, pidfd_open, prlimit};
 
 use super::answers::Answers;
 use super::wire::{Reply, Request};
@@ -38,8 +40,23 @@ pub(super) struct Office {
     held: Vec<usize>,
     /// Where what follows the serving process writes.
     stdout: Option<OwnedFd>,
-    /// It, until it serves.
-    heir: Option<Child>,
+    /// It, until it has ended.
+    heir: Option<Heir>,
+}
+
+/// A process that was started to follow the serving one.
+struct Heir {
+    process: Child,
+    /// Readable once it has ended (pidfd_open(2)); `None`: the kernel has none to give.
+    end: Option<OwnedFd>,
+}
+
+impl Heir {
+    fn new(process: Child) -> Self {
+        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
+        let end = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        Self { process, end }
+    }
 }
 
 impl Office {
@@ -72,7 +89,8 @@ impl Office {
     /// Serves until the other side closes.
     pub(super) fn run(mut self, socket: &OwnedFd) {
         // Descriptors that come along are closed unseen, but for the one of an upgrade.
-        while let Ok(Some((bytes, descriptors))) = receive(socket) {
+        while let Ok(Some((bytes, descriptors))) = self.wait(socket).and_then(|()| receive(socket))
+        {
             let answered = match Request::decode(&bytes) {
                 Some(Request::Spawn) => self.spawn(socket, descriptors.into_iter().next()),
                 Some(request) => self.answer(request, socket),
@@ -82,6 +100,28 @@ impl Office {
                 break;
             }
         }
+    }
+
+    /// Waits for a request. Whatever follows the serving process and ends is not left as a zombie.
+    fn wait(&mut self, socket: &OwnedFd) -> io::Result<()> {
+        while let Some(heir) = &mut self.heir {
+            let Some(end) = &heir.end else { break };
+            let mut watched = [end.as_fd(), socket.as_fd()]
+                .map(|one| PollFd::from_borrowed_fd(one, PollFlags::IN));
+            match poll(&mut watched, None) {
+                Err(error) if error != Errno::INTR => return Err(error.into()),
+                _ => {}
+            }
+            let [ended, asked] = watched.map(|one| !one.revents().is_empty());
+            if ended {
+                let _ = heir.process.wait();
+                self.heir = None;
+            }
+            if asked {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn answer(&mut self, request: Request, socket: &OwnedFd) -> io::Result<()> {
@@ -135,7 +175,7 @@ impl Office {
         match program.start(&line, stdout.map(File::from)) {
             Ok(child) => {
                 let pid = child.id();
-                self.heir = Some(child);
+                self.heir = Some(Heir::new(child));
                 tell(socket, &Reply::Count(pid))
             }
             Err(error) => {
@@ -151,8 +191,8 @@ impl Office {
     /// Ends what was started so and does not serve.
     fn recall(&mut self) {
         if let Some(mut heir) = self.heir.take() {
-            let _ = heir.kill();
-            let _ = heir.wait();
+            let _ = heir.process.kill();
+            let _ = heir.process.wait();
         }
     }
 
