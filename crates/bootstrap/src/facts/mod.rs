@@ -4,6 +4,6 @@
 mod model;
 
 pub use model::{
-    ClusterFacts, ClusterNode, Facts, FileFacts, HostFacts, Interface, Kube, Listener, Mount, Os,
-    Package, PackageManager, Unit,
+    ClusterFacts, ClusterNode, Facts, FileFacts, HostFacts, Interface, Kube, Listener, Manifest,
+    Mount, Os, Package, PackageManager, Unit,
 };

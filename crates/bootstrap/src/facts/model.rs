@@ -14,6 +14,8 @@ pub struct Facts {
     pub hosts: BTreeMap<String, Result<HostFacts, String>>,
     /// What the first control plane that answered says of the cluster; `None` if there is none yet.
     pub cluster: Option<ClusterFacts>,
+    /// What is to be applied to the cluster, read on this machine and rendered for its networks, in order.
+    pub manifests: Vec<Manifest>,
 }
 
 impl Facts {
@@ -226,6 +228,8 @@ impl Kube {
 pub struct ClusterFacts {
     /// The control plane that was asked.
     pub told_by: String,
+    /// Control planes whose own API server said that it is ready.
+    pub answering: BTreeSet<String>,
     /// The nodes.
     pub nodes: Vec<ClusterNode>,
     /// Version of the API server that answered.
@@ -233,11 +237,22 @@ pub struct ClusterFacts {
     /// Names of etcd's members, which are those of their nodes.
     pub etcd_members: BTreeSet<String>,
     /// What kubeadm's phases left: names of `ConfigMap`s in kube-system and kube-public, such as
-    /// `kubeadm-config`, `cluster-info`, `coredns`.
+    /// `kubeadm-config`, `cluster-info`.
     pub config_maps: BTreeSet<String>,
     /// Manifests that we applied, by name, with the SHA-256 of their text (the annotation of the
     /// `ConfigMap` `kube-system/evenkeel-bootstrap`).
     pub applied: BTreeMap<String, String>,
+}
+
+/// Objects for the cluster, as YAML.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// What it is remembered by: `cni`, `manifest-metrics-server`.
+    pub name: String,
+    /// Where it came from, for the operator's eyes.
+    pub source: String,
+    /// All of it.
+    pub text: String,
 }
 
 /// A node of the cluster.

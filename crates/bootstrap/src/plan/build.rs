@@ -1,7 +1,7 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
-use super::steps::{balancer, hosts, keepalived, kernel, software};
-use super::{Order, Plan, Stage};
+use super::steps::{balancer, hosts, init, join, keepalived, kernel, software};
+use super::{Order, Plan, Refusal, Stage};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Role};
 
@@ -12,7 +12,7 @@ const MOST_AT_ONCE: usize = 16;
 ///
 /// # Errors
 ///
-/// Why no plan can be made: each host that did not answer.
+/// Why no plan can be made: each host that did not answer, or whose state is not for a program to judge.
 pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     let silent: Vec<_> = inventory
         .nodes
@@ -29,7 +29,7 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     let everybody = || inventory.nodes.iter();
     let nodes = || everybody().filter(|node| node.role != Role::Balancer);
     let masters = balancer::masters_in(inventory, facts);
-    let stages = [
+    let mut stages = vec![
         stage(
             "names",
             everybody()
@@ -60,6 +60,10 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
                 .collect(),
         ),
     ];
+    stages.extend(cluster(inventory, facts, masters).map_err(|refusals| {
+        let refusals = refusals.iter();
+        refusals.map(ToString::to_string).collect::<Vec<_>>()
+    })?);
     Ok(Plan {
         stages: stages
             .into_iter()
@@ -67,6 +71,71 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             .collect(),
         notes: Vec::new(),
     })
+}
+
+/// The cluster itself: its first control plane, the others one after the other, each let into the balancer
+/// when it has proved itself, then the workers.
+fn cluster<'a>(
+    inventory: &'a Inventory,
+    facts: &Facts,
+    mut masters: Vec<&'a str>,
+) -> Result<Vec<Stage>, Vec<Refusal>> {
+    let first = inventory.first_master();
+    let (first_steps, first_is_new) = match init::start(inventory, facts) {
+        init::Start::Running => (Vec::new(), false),
+        init::Start::Fresh(steps) | init::Start::Cut(steps) => (steps, true),
+        init::Start::Doubtful(refusals) => return Err(refusals),
+    };
+    let mut refusals = Vec::new();
+    let mut others = Vec::new();
+    for node in inventory.of(Role::ControlPlane) {
+        if first_is_new && node.name == first.name {
+            continue;
+        }
+        match join::control_plane(inventory, facts, node) {
+            Ok(steps) if steps.is_empty() => {}
+            Ok(steps) => {
+                others.extend(steps);
+                masters.push(&node.name);
+                others.extend(balancer::enable(
+                    inventory,
+                    facts,
+                    &masters,
+                    &format!("enable-{}", node.name),
+                ));
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    let (mut before, mut workers) = (Vec::new(), Vec::new());
+    for node in inventory.of(Role::Worker) {
+        match join::worker(inventory, facts, node) {
+            Ok((steps, join)) => {
+                before.extend(steps);
+                workers.extend(join);
+            }
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if let Some(first) = workers.first() {
+        let node = inventory.node(&first.host);
+        let live = join::live_master(inventory, facts);
+        before.extend(node.map(|node| join::announce(inventory, live, node)));
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let in_turn = |title: &str, steps| Stage {
+        title: title.to_owned(),
+        order: Order::InTurn,
+        steps,
+    };
+    Ok(vec![
+        in_turn("first control plane", first_steps),
+        in_turn("control planes", others),
+        in_turn("before the workers", before),
+        stage("workers", workers),
+    ])
 }
 
 fn stage(title: &str, steps: Vec<super::Step>) -> Stage {

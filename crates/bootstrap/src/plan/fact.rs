@@ -135,7 +135,7 @@ impl Fact {
                 found.kube.admin_conf
                     && found.kube.begun.is_empty()
                     && facts.cluster.as_ref().is_some_and(|cluster| {
-                        ["kubeadm-config", "cluster-info", "coredns"]
+                        ["kubeadm-config", "cluster-info"]
                             .iter()
                             .all(|name| cluster.config_maps.contains(*name))
                     })
@@ -150,7 +150,7 @@ impl Fact {
                         .member(name)
                         .is_some_and(|node| node.control_plane == *control_plane)
             }
-            Self::Clean => found.kube.is_clean(),
+            Self::Clean => found.kube.is_clean() && found.kube.begun.is_empty(),
             Self::Applied { name, sha256 } => facts
                 .cluster
                 .as_ref()
@@ -180,10 +180,18 @@ impl Fact {
                 format!("{{ [ -d /sys/module/{name} ] || {trace}; }}")
             }
             Self::Sysctl { key, value } => {
-                format!("[ \"$(cat /proc/sys/{})\" = {} ]", key.replace('.', "/"), quote(value))
+                format!(
+                    "[ \"$(cat /proc/sys/{})\" = {} ]",
+                    key.replace('.', "/"),
+                    quote(value)
+                )
             }
             Self::SwapOff => "[ \"$(wc -l </proc/swaps)\" -le 1 ]".to_owned(),
-            Self::Package { name, version, held } => {
+            Self::Package {
+                name,
+                version,
+                held,
+            } => {
                 let version = quote(version);
                 let held = if *held {
                     format!(
@@ -205,19 +213,31 @@ impl Fact {
                 },
                 quote(version)
             ),
-            Self::Unit { name } => format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}"),
+            Self::Unit { name } => {
+                format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}")
+            }
             Self::Enabled { name } => format!("systemctl -q is-enabled {name}"),
-            Self::Stamp { path, line } => format!("[ \"$(head -n 1 {})\" = {} ]", quote(path), quote(line)),
+            Self::Stamp { path, line } => {
+                format!("[ \"$(head -n 1 {})\" = {} ]", quote(path), quote(line))
+            }
             Self::Initialised => format!(
-                "[ -s /etc/kubernetes/admin.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} -n kube-public get configmap cluster-info >/dev/null && {KUBECTL} -n kube-system get configmap kubeadm-config coredns >/dev/null"
+                "[ -s /etc/kubernetes/admin.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} -n kube-public get configmap cluster-info >/dev/null && {KUBECTL} -n kube-system get configmap kubeadm-config >/dev/null"
             ),
-            Self::Joined { name, control_plane: true } => format!(
+            Self::Joined {
+                name,
+                control_plane: true,
+            } => format!(
                 "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} get node {name} -l node-role.kubernetes.io/control-plane -o name | grep -q ."
             ),
-            Self::Joined { name, control_plane: false } => format!(
+            Self::Joined {
+                name,
+                control_plane: false,
+            } => format!(
                 "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=10s get node {name} -o name >/dev/null"
             ),
-            Self::Clean => "[ ! -e /etc/kubernetes/admin.conf ] && [ ! -e /etc/kubernetes/kubelet.conf ] && [ ! -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ ! -e /var/lib/etcd/member ]".to_owned(),
+            Self::Clean => format!(
+                "[ ! -e /etc/kubernetes/admin.conf ] && [ ! -e /etc/kubernetes/kubelet.conf ] && [ ! -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && [ ! -e /var/lib/etcd/member ] && [ ! -e {BEGUN} ]"
+            ),
             Self::Applied { name, sha256 } => format!(
                 "[ \"$({KUBECTL} -n kube-system get configmap evenkeel-bootstrap -o 'jsonpath={{.data.{name}}}')\" = {sha256} ]"
             ),

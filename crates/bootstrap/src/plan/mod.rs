@@ -10,17 +10,17 @@ mod text;
 
 pub use build::plan;
 pub use fact::{BEGUN, Fact, quote};
-pub use step::{Action, Order, Plan, Stage, Step};
+pub use step::{Action, Order, Plan, Refusal, Stage, Step};
 pub use text::{Later, Text};
 
 use std::time::Duration;
 
 use crate::facts::Facts;
 
-/// SHA-256 of a text, in hexadecimal digits.
+/// SHA-256 of a text, or of bytes, in hexadecimal digits.
 #[must_use]
-pub fn hash(text: &str) -> String {
-    ring::digest::digest(&ring::digest::SHA256, text.as_bytes())
+pub fn hash(bytes: impl AsRef<[u8]>) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes.as_ref())
         .as_ref()
         .iter()
         .map(|byte| format!("{byte:02x}"))

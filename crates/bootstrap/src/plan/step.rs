@@ -1,5 +1,6 @@
 //! The parts of a plan.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,17 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+/// A state of a host in which going on might destroy something: there is no plan then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The host that it was found on.
+    pub host: String,
+    /// What was found.
+    pub what: String,
+    /// What the operator can do.
+    pub fix: String,
+}
+
 impl Plan {
     /// Every step, in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
@@ -26,6 +38,12 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stages.iter().all(|stage| stage.steps.is_empty())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}; {}", self.host, self.what, self.fix)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::join;
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
@@ -36,9 +37,14 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]
 #[must_use]
 pub fn masters_in<'a>(inventory: &'a Inventory, facts: &Facts) -> Vec<&'a str> {
     let first = &inventory.first_master().name;
-    let is_in = |name: &str| facts.member(name).is_some_and(|node| node.control_plane);
+    // Not one whose join is not seen to its end: it has not proved itself.
+    let is_in = |name: &str| join::joined(name, Role::ControlPlane).holds(facts, name);
     // A first master that was lost is no way into a cluster that others carry.
-    let cluster_without_first = facts.cluster.is_some() && !is_in(first);
+    let cluster_without_first = !is_in(first)
+        && facts
+            .cluster
+            .as_ref()
+            .is_some_and(|cluster| cluster.told_by != *first);
     inventory
         .of(Role::ControlPlane)
         .map(|node| node.name.as_str())
@@ -49,13 +55,14 @@ pub fn masters_in<'a>(inventory: &'a Inventory, facts: &Facts) -> Vec<&'a str> {
 /// Has every balancer send clients to `masters` and no others.
 #[must_use]
 pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str) -> Vec<Step> {
+    // What the file says at the moment does not count: an earlier step may write another one.
     let steps = inventory.of(Role::Balancer).map(|node| {
         let mut step = settings(inventory, facts, node, masters);
         step.id = format!("{}/{what}", node.name);
         step.title = format!("have {} send clients to {}", node.name, masters.join(", "));
         step
     });
-    unmet(facts, steps)
+    steps.collect()
 }
 
 fn step(

@@ -1,9 +1,17 @@
 //! One file for each kind of step: pure functions of what is wanted and what is.
 
 pub mod balancer;
+pub mod ca_hash;
+pub mod credentials;
+#[cfg(test)]
+pub(crate) mod example;
 pub mod hosts;
+pub mod init;
+pub mod join;
 pub mod keepalived;
 pub mod kernel;
+pub mod kubeadm_config;
+pub(crate) mod shell;
 pub mod software;
 
 /// Files that steps write or judge by, whose text facts must have; the last is a pattern of the shell.
