@@ -1,9 +1,15 @@
 //! What hosts and the cluster are like at the moment: asked once, read only, all hosts at the same time.
 //! Knows nothing of what is wanted.
 
+mod answer;
+mod cluster;
+mod gather;
+mod listeners;
 mod model;
+mod script;
 
+pub use gather::gather;
 pub use model::{
     ClusterFacts, ClusterNode, Facts, FileFacts, HostFacts, Interface, Kube, Listener, Manifest,
-    Mount, Os, Package, PackageManager, Unit,
+    Mount, Os, Package, PackageManager, RuntimeFacts, Unit,
 };

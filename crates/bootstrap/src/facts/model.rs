@@ -81,6 +81,10 @@ pub struct HostFacts {
     pub clock_ahead_ms: i64,
     /// Source address that packets to the VIP would have; `None` without a route.
     pub route_to_vip: Option<IpAddr>,
+    /// Interface of the default route, which flannel takes where it is not told another; empty without one.
+    pub default_interface: String,
+    /// The container runtime, as far as it can be seen from outside.
+    pub runtime: RuntimeFacts,
     /// Proxy variables that services or shells would see (`HTTPS_PROXY`, `NO_PROXY`, ...).
     pub proxies: BTreeMap<String, String>,
     /// Free bytes by mount, of those that matter.
@@ -116,6 +120,19 @@ impl HostFacts {
                 .any(|network| network.addr() == address)
         })
     }
+}
+
+/// What containerd's settings come to (`containerd config dump`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuntimeFacts {
+    /// Whether the socket of the inventory is there.
+    pub socket: bool,
+    /// `SystemdCgroup`; `None` where containerd does not say.
+    pub systemd_cgroup: Option<bool>,
+    /// The image of pods' own process, `registry.k8s.io/pause:3.10`; empty where it does not say.
+    pub sandbox_image: String,
+    /// Whether the part that kubelet speaks to is switched off.
+    pub cri_disabled: bool,
 }
 
 /// A network interface.
