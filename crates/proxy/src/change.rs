@@ -148,6 +148,11 @@ impl Backend {
 
     /// Logs what changed, and the end of the backend with its last server.
     fn announce(&self, server: &Server, transition: &Transition<'_>, requeued: u32, now: Instant) {
+        if matches!(transition.cause, Cause::Handed) {
+            // Whoever was to know has heard it from the process before.
+            self.note_standing(now);
+            return;
+        }
         let is_lost = !transition.after.is_up();
         let (queued, _) = self.state.queue.level(is_lost.then_some(&*server.state));
         let (active, backup) = {
@@ -165,11 +170,6 @@ impl Backend {
             requeued,
             queued,
         };
-        if matches!(transition.cause, Cause::Handed) {
-            // Whoever was to know has heard it from the process before.
-            self.note_standing(now);
-            return;
-        }
         for (level, message) in transition.messages(&scene) {
             self.log.send(level, &message);
             if self.log.shows_beside_stderr(level) {
