@@ -3,8 +3,8 @@
 //! see `vitals`, which answers.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::Exit;
 use crate::diagnostics::print;
+use crate::question::{self, After, is_silence, left};
 use crate::vitals::{NOT_SERVING, PATH, SERVING};
 
 /// Where the package's unit takes the master's commands.
@@ -28,7 +29,7 @@ const FIRM: Duration = Duration::from_millis(300);
 /// Until a process that is gone is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// An answer is a line and an HTTP head.
-const LONGEST_ANSWER_BYTES: u64 = 4096;
+const LONGEST_ANSWER_BYTES: usize = 4096;
 
 /// Whom to ask, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,12 +145,16 @@ fn ask_at(door: &Door, deadline: Instant) -> Answer {
         }
         Err(error) => return Answer::Absent(format!("{door}: {}", system(&error))),
     };
-    let question = match door {
+    let words = match door {
         Door::Admin(_) => format!("GET {PATH} HTTP/1.0\r\n\r\n"),
         // The master understands the first command, a stats socket the second.
         Door::Unix(_) | Door::Inet(_) => "@1 show health;show health\n".to_owned(),
     };
-    match talk(&stream, &question, deadline, door) {
+    let after = match door {
+        Door::Admin(_) => After::Stay,
+        Door::Unix(_) | Door::Inet(_) => After::Leave,
+    };
+    match question::ask(&stream, &words, after, deadline, LONGEST_ANSWER_BYTES) {
         Ok(answer) => {
             let said = match door {
                 Door::Admin(_) => page(&answer),
@@ -175,10 +180,6 @@ fn system(error: &io::Error) -> String {
     let text = error.to_string();
     let end = text.find(" (os error").unwrap_or(text.len());
     text[..end].to_lowercase()
-}
-
-fn is_silence(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 fn connect(door: &Door, deadline: Instant) -> io::Result<Socket> {
@@ -209,39 +210,6 @@ fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
         }
     }
     address
-}
-
-/// Sends `question` and reads to the end, or for as long as there is time: an answer in drops must
-/// not take longer than silence.
-fn talk(mut socket: &Socket, question: &str, deadline: Instant, door: &Door) -> io::Result<String> {
-    socket.set_write_timeout(Some(left(deadline)?))?;
-    socket.write_all(question.as_bytes())?;
-    // Ends a visit to a socket. An HTTP server takes it for a client that has left.
-    if !matches!(door, Door::Admin(_)) {
-        let _ = socket.shutdown(Shutdown::Write);
-    }
-    let mut answer = Vec::new();
-    let mut piece = [0; 512];
-    while (answer.len() as u64) < LONGEST_ANSWER_BYTES {
-        socket.set_read_timeout(Some(left(deadline)?))?;
-        match socket.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => answer.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Some end with a reset when what they were sent was more than they read.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset && !answer.is_empty() => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
-}
-
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    match left.is_zero() {
-        true => Err(ErrorKind::TimedOut.into()),
-        false => Ok(left),
-    }
 }
 
 /// What an HTTP answer says; the error is what another program said.
@@ -275,6 +243,7 @@ fn said(line: &str) -> Option<Said> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
 

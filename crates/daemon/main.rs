@@ -30,6 +30,7 @@ mod order;
 mod packets;
 mod port_owner;
 mod prepare;
+mod question;
 mod recorder;
 mod rights;
 mod runtime;

@@ -1,19 +1,22 @@
 //! `evenkeel reload` and `evenkeel upgrade`: a visit to the master's socket of a running process, which
 //! waits for what comes of it, so that a service manager and a script hear of a failure and its reason.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+
+use socket2::Socket;
 
 use crate::Exit;
 use crate::cli::Order;
 use crate::diagnostics::{print, say};
+use crate::question::{self, After, is_silence};
 
 /// A load may have to look up the names of every server of a file.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// More than any load says.
-const LONGEST_ANSWER: u64 = 16 << 20;
+const LONGEST_ANSWER_BYTES: usize = 16 << 20;
 
 /// Has it done: 0 if it was, 1 and the reason if not.
 pub(crate) fn give(order: &Order) -> Exit {
@@ -55,7 +58,7 @@ fn lines(log: &str) -> String {
 
 fn ask(order: &Order, patience: Duration) -> Result<String, String> {
     let path = order.socket.display();
-    let mut stream = UnixStream::connect(&order.socket).map_err(|error| match error.kind() {
+    let stream = UnixStream::connect(&order.socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!("nobody listens on {path}: is evenkeel running, with -Ws -S {path}?")
         }
@@ -66,29 +69,15 @@ fn ask(order: &Order, patience: Duration) -> Result<String, String> {
         }
         _ => format!("{path}: {error}"),
     })?;
-    let lost = |error: io::Error| format!("{path}: {error}");
+    let silent = || format!("{path}: no answer within {} s", patience.as_secs());
+    let words = format!("{}\n", order.command);
+    let socket = Socket::from(OwnedFd::from(stream));
     let end = Instant::now() + patience;
-    stream.set_write_timeout(Some(patience)).map_err(lost)?;
-    writeln!(stream, "{}", order.command).map_err(lost)?;
-    // There is no second command to wait for.
-    stream.shutdown(Shutdown::Write).map_err(lost)?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() || answer.len() as u64 > LONGEST_ANSWER {
-            return Err(format!("{path}: no answer within {} s", patience.as_secs()));
-        }
-        stream.set_read_timeout(Some(left)).map_err(lost)?;
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => answer.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(lost(error)),
-        }
-    }
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let answer = question::ask(&socket, &words, After::Leave, end, LONGEST_ANSWER_BYTES);
+    answer.map_err(|error| match is_silence(&error) {
+        true => silent(),
+        false => format!("{path}: {error}"),
+    })
 }
 
 #[cfg(test)]
