@@ -232,6 +232,8 @@ fn a_confined_process_is_upgraded() {
     let echo = cell.lab.echo();
     let (front, low) = (cell.lab.address(), cell.low_address());
     let _log = bind_log(&cell);
+    let inherited = std::net::TcpListener::bind(cell.lab.address()).unwrap();
+    let numbered = inherited.local_addr().unwrap();
     let (master, pidfile) = (cell.secret.join("master.sock"), cell.secret.join("pid"));
     let launch = Launch {
         arguments: vec![
@@ -241,14 +243,20 @@ fn a_confined_process_is_upgraded() {
             "-p".into(),
             pidfile.display().to_string(),
         ],
+        inherited: Some(std::sync::Arc::new(inherited.into())),
         ..Launch::default()
     };
     let listen = |front, server| {
         cell.debian(&format!(
-            "{}\nlisten streams\n    mode tcp\n    bind {low}\n    server e {}\n",
+            "{}\nlisten streams\n    mode tcp\n    bind {low}\n    bind fd@9\n    server e {}\n",
             cell.api(front, server),
             echo.address()
         ))
+    };
+    let is_served_at = |address| {
+        let mut stream = Peer::connect(address);
+        stream.send("through");
+        stream.receive_exactly(7) == b"through"
     };
     let lb = cell.lab.launch(&listen(front, a.address()), &launch);
     cell.assert_confined(&lb);
@@ -281,7 +289,24 @@ fn a_confined_process_is_upgraded() {
     stream.send("still");
     assert_eq!(stream.receive_exactly(5), b"still");
     assert_eq!(visit(front), "a");
-    kill_process(Pid::from_raw(heir.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    assert!(is_served_at(numbered));
+
+    // Once more, by a keeper that was itself started by one. Nothing holds the one in the middle, and
+    // the keeper that started it leaves no zombie of it.
+    let answer = ask(&master, "upgrade");
+    assert!(answer.starts_with("Success=1\n--\n"), "{answer}");
+    until("the one in the middle is gone", || {
+        (!Path::new(&format!("/proc/{heir}")).exists()).then_some(())
+    });
+    assert!(is_served_at(numbered));
+    stream.send("yet");
+    assert_eq!(stream.receive_exactly(3), b"yet");
+    let last: u32 = fs::read_to_string(&pidfile)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    kill_process(Pid::from_raw(last.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }
 
 /// The master's socket lies where the process can no longer go, and answers reloads all the same.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +24,7 @@ pub(crate) enum Launch {
 }
 
 /// What it is given before it has loaded anything.
+#[derive(Default)]
 pub(crate) struct Offer {
     pub(crate) sockets: Vec<(String, OwnedFd)>,
     pub(crate) admin: Option<(SocketAddr, OwnedFd)>,
@@ -61,8 +63,18 @@ impl Giver {
         theirs: Option<OwnedFd>,
         offer: Offer,
     ) -> io::Result<Self> {
-        set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE))?;
-        set_socket_timeout(&ours, Timeout::Send, Some(PATIENCE))?;
+        Self::begin_within(PATIENCE, launch, ours, theirs, offer)
+    }
+
+    fn begin_within(
+        patience: Duration,
+        launch: Launch,
+        ours: OwnedFd,
+        theirs: Option<OwnedFd>,
+        offer: Offer,
+    ) -> io::Result<Self> {
+        set_socket_timeout(&ours, Timeout::Recv, Some(patience))?;
+        set_socket_timeout(&ours, Timeout::Send, Some(patience))?;
         let (tell, steps) = mpsc::channel(1);
         std::thread::Builder::new()
             .name("upgrade".into())
@@ -188,5 +200,97 @@ fn hand_over(
             Word::Serving => return Ok(taken),
             word => return Err(unexpected(word)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than a thread takes for a word.
+    const BRIEF: Duration = Duration::from_millis(200);
+
+    /// What the one that is started does with its end of the line.
+    enum Heir {
+        /// Hears the offer, says so much, and ends.
+        Ends(&'static [&'static [u8]]),
+        /// The same, and then says nothing.
+        Hangs(&'static [&'static [u8]]),
+    }
+
+    fn begin(heir: Heir) -> Giver {
+        let (ours, theirs) = crate::packets::pair().unwrap();
+        let (tell, pid) = oneshot::channel();
+        tell.send(Ok(7)).unwrap();
+        let offer = Offer {
+            shut: vec!["web".to_owned()],
+            ..Offer::default()
+        };
+        let giver = Giver::begin_within(BRIEF, Launch::Kept(pid), ours, None, offer).unwrap();
+        std::thread::spawn(move || {
+            let (words, hangs) = match heir {
+                Heir::Ends(words) => (words, false),
+                Heir::Hangs(words) => (words, true),
+            };
+            for offered in [Word::Shut("web".to_owned()), Word::Complete] {
+                let heard = receive(&theirs).unwrap().unwrap();
+                assert_eq!(Word::decode(&heard.0), Some(offered));
+            }
+            for word in words {
+                send(&theirs, word, &[]).unwrap();
+            }
+            // Until the other side has given up.
+            while hangs && !matches!(receive(&theirs), Ok(None) | Err(_)) {}
+        });
+        giver
+    }
+
+    /// Hands over the document if it comes to that; the step after.
+    async fn outcome(heir: Heir) -> (bool, Step) {
+        let mut giver = begin(heir);
+        match giver.next().await {
+            Step::Prepared(give) => {
+                give.try_send(Document::default()).unwrap();
+                (true, giver.next().await)
+            }
+            step => (false, step),
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_the_successor_does_instead_of_serving_is_told() {
+        let cases = [
+            (Heir::Ends(&[]), false, "(pid 7) has ended"),
+            (Heir::Hangs(&[]), false, "did not answer within"),
+            (Heir::Ends(&[b"Fno such file"]), false, "no such file"),
+            (Heir::Ends(&[b"V"]), false, "says Serving out of turn"),
+            (Heir::Hangs(&[b"??"]), false, "says what nobody understands"),
+            (Heir::Ends(&[b"P"]), true, "(pid 7) has ended"),
+            (Heir::Hangs(&[b"P"]), true, "did not answer within"),
+            (Heir::Hangs(&[b"P", b"Fno thread"]), true, "no thread"),
+            (Heir::Hangs(&[b"P", b"Tweb"]), true, "did not answer within"),
+            (
+                Heir::Hangs(&[b"P", b"P"]),
+                true,
+                "says Prepared out of turn",
+            ),
+        ];
+        for (number, (heir, was_prepared, expected)) in cases.into_iter().enumerate() {
+            let (prepared, step) = outcome(heir).await;
+            let Step::Failed(why) = step else {
+                panic!("{number}: {expected}");
+            };
+            assert_eq!(prepared, was_prepared, "{number}: {why}");
+            assert!(why.contains(expected), "{number}: {why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_serves_is_waited_for_no_longer() {
+        let (_, step) = outcome(Heir::Hangs(&[b"P", b"Tweb", b"V"])).await;
+        let Step::Serving { pid, taken, .. } = step else {
+            panic!("it serves");
+        };
+        assert_eq!((pid, taken), (7, BTreeSet::from(["web".to_owned()])));
     }
 }
