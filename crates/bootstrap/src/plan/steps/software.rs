@@ -481,8 +481,7 @@ mod tests {
         assert!(text(false).contains("\nsandbox = \"example/pause:1\"\n"));
         for text in [text(true), text(false)] {
             assert!(text.contains("\nSystemdCgroup = true\n"), "{text}");
-            let read: toml::Table = text.parse().expect("it is TOML");
-            assert!(read["plugins"].is_table(), "{text}");
+            assert!(toml::de::DeTable::parse(&text).is_ok(), "{text}");
         }
     }
 }
