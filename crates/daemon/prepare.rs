@@ -12,7 +12,7 @@ use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options, Replaces};
-use crate::diagnostics::{say, say_problem};
+use crate::diagnostics::{caution, say_problem};
 use crate::handover::Heir;
 use crate::limits::Limits;
 use crate::rights::Rights;
@@ -141,7 +141,10 @@ pub(crate) fn open(
                 .map(|error| bind_report::refused(error, moment));
             refused.collect::<Vec<_>>()
         })?;
-    absent.iter().map(bind_report::absent).for_each(say);
+    absent
+        .iter()
+        .map(bind_report::absent)
+        .for_each(|warning| say_problem(&warning));
     let admin = config
         .global
         .admin
@@ -193,7 +196,7 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
         match Handed::new(name.clone(), descriptor) {
             Ok(one) => handed.push(one),
             Err(why) => {
-                say(format!(
+                caution(format!(
                     "what the service manager hands over as '{name}' is of no use: {why}"
                 ));
                 useless.insert(name);
@@ -201,7 +204,7 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
         }
     }
     for one in sockets.adopt(handed, config) {
-        say(format!(
+        caution(format!(
             "{one}, which the service manager hands over, is no 'bind' of any file: closed"
         ));
         useless.insert(one.name().to_owned());
