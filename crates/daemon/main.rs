@@ -28,7 +28,6 @@ mod metrics_doc;
 mod notify;
 mod order;
 mod packets;
-mod places;
 mod port_owner;
 mod prepare;
 mod question;

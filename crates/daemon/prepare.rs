@@ -12,7 +12,7 @@ use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options, Replaces};
-use crate::diagnostics::{caution, say_problem};
+use crate::diagnostics::{say, say_problem};
 use crate::handover::Heir;
 use crate::limits::Limits;
 use crate::rights::Rights;
@@ -141,10 +141,7 @@ pub(crate) fn open(
                 .map(|error| bind_report::refused(error, moment));
             refused.collect::<Vec<_>>()
         })?;
-    absent
-        .iter()
-        .map(bind_report::absent)
-        .for_each(|warning| say_problem(&warning));
+    absent.iter().map(bind_report::absent).for_each(say);
     let admin = config
         .global
         .admin
@@ -196,7 +193,7 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
         match Handed::new(name.clone(), descriptor) {
             Ok(one) => handed.push(one),
             Err(why) => {
-                caution(format!(
+                say(format!(
                     "what the service manager hands over as '{name}' is of no use: {why}"
                 ));
                 useless.insert(name);
@@ -204,7 +201,7 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
         }
     }
     for one in sockets.adopt(handed, config) {
-        caution(format!(
+        say(format!(
             "{one}, which the service manager hands over, is no 'bind' of any file: closed"
         ));
         useless.insert(one.name().to_owned());

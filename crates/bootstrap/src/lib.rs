@@ -5,8 +5,11 @@
 //! configuration and its commands.
 
 pub mod apply;
+pub mod cli;
+pub mod commands;
 pub mod facts;
 pub mod inventory;
 pub mod plan;
 pub mod secret;
+pub mod session;
 pub mod transport;

@@ -1,3 +1,29 @@
 //! The `evenkeel-bootstrap` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use evenkeel_bootstrap::cli::Cli;
+use evenkeel_bootstrap::commands::{self, Stop};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match commands::run(Cli::parse()).await {
+        Ok(code) => code,
+        Err(stop) => {
+            complain(&stop);
+            ExitCode::from(match stop {
+                Stop::Mistake(_) => 2,
+                Stop::Failed(_) => 1,
+            })
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place where a command's failure is said"
+)]
+fn complain(stop: &Stop) {
+    eprintln!("{stop}");
+}

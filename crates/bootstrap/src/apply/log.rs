@@ -31,7 +31,7 @@ impl Log {
         )
     }
 
-    fn create(folder: &Path, name: &str) -> io::Result<Self> {
+    pub(super) fn create(folder: &Path, name: &str) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -12,4 +12,4 @@ pub use credentials::Credentials;
 pub use lock::{Lock, LockError};
 pub use log::Log;
 pub use progress::Progress;
-pub use runner::{Failed, Reason, Run, Summary};
+pub use runner::{Failed, Known, Reason, Run, Summary};

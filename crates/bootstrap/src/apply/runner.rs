@@ -556,3 +556,6 @@ impl Run<'_> {
         self.known.lock().expect("nobody panics while it is held")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,16 @@ const TURN_LIMIT: Duration = Duration::from_secs(300);
 const BUSY: i32 = 75;
 
 impl Machine {
+    /// This machine, with the rights that we have: scripts of tests need no others.
+    #[cfg(test)]
+    pub(crate) fn here(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            line: Line::Local,
+            rights: Rights::Enough,
+        }
+    }
+
     /// Connects, and finds out how to become root.
     ///
     /// # Errors

@@ -2,11 +2,7 @@ use super::*;
 use crate::inventory::Role;
 
 fn local() -> Machine {
-    Machine {
-        name: "here".to_owned(),
-        line: Line::Local,
-        rights: Rights::Enough,
-    }
+    Machine::here("here")
 }
 
 const LIMIT: Duration = Duration::from_secs(20);

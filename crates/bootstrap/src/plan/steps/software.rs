@@ -9,9 +9,6 @@ const CONTAINERD: &str = "/etc/containerd/config.toml";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 /// Where files are copied to before they are installed.
 const FOLDER: &str = "/var/lib/evenkeel-bootstrap/files";
-/// A settings file that is there stays as it is. dpkg asks when its package brings another, even of a shell
-/// that nobody types into, and fails without an answer.
-const KEEP: &str = "-o DPkg::Options::=--force-confold";
 /// A package manager may wait for another one, and for slow mirrors.
 const INSTALL_LIMIT: u64 = 900;
 
@@ -29,7 +26,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         if !host.programs.contains_key("containerd") && inventory.artefacts.packages.is_empty() {
             steps.push(runtime_package(inventory, node, host));
         }
-        steps.extend(runtime_settings(inventory, node, host));
+        steps.extend(runtime_settings(node, host));
         steps.push(runtime_unit(node));
     }
     if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
@@ -96,10 +93,10 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
         }
         Some(PackageManager::Dnf) => format!("dnf -q -y install {files}"),
         _ if inventory.artefacts.offline => {
-            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {files}")
+            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg -i {files}")
         }
         _ => format!(
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y {files}"
+            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y {files}"
         ),
     };
     actions.push(Action::Run {
@@ -154,7 +151,7 @@ fn install(host: &HostFacts, packages: &[String]) -> Action {
         _ => format!(
             "export DEBIAN_FRONTEND=noninteractive\n\
              apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
-             apt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y --allow-change-held-packages {packages}"
+             apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y --allow-change-held-packages {packages}"
         ),
     };
     Action::Run {
@@ -165,16 +162,13 @@ fn install(host: &HostFacts, packages: &[String]) -> Action {
 
 /// containerd's settings, unless those that are there already suit: kubelet and containerd must agree that
 /// systemd owns the cgroups, and packages of some distributions switch the part off that kubelet speaks to.
-fn runtime_settings(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
+fn runtime_settings(node: &Node, host: &HostFacts) -> Option<Step> {
     let before = host.text(CONTAINERD);
-    if before.is_some_and(|text| suits(text) && !text.starts_with(OURS)) {
+    if before.is_some_and(suits) {
         return None;
     }
     let version = host.programs.get("containerd").map_or("2", String::as_str);
-    let content = containerd_settings(
-        version.trim_start_matches('v').starts_with('1'),
-        &sandbox_image(inventory),
-    );
+    let content = containerd_settings(version.trim_start_matches('v').starts_with('1'));
     let script = "systemctl daemon-reload\nsystemctl restart containerd.service\n";
     Some(step(
         node,
@@ -213,42 +207,15 @@ fn suits(text: &str) -> bool {
         && !lines().any(|line| line.starts_with("disabled_plugins") && line.contains("cri"))
 }
 
-/// The first line of settings that are written here.
-const OURS: &str = "# Written by evenkeel-bootstrap.\n";
-
-/// The image that holds each pod's namespaces: that of kubeadm's list, so that one is pulled and not two.
-/// A site without a network has no other, and containerd's own choice would leave every pod waiting.
-fn sandbox_image(inventory: &Inventory) -> String {
-    let tag = match inventory.kubernetes.minor {
-        ..=33 => "3.10",
-        34 | 35 => "3.10.1",
-        _ => "3.10.2",
-    };
-    let repository = inventory
-        .kubeadm
-        .cluster
-        .get("imageRepository")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("registry.k8s.io");
-    format!("{repository}/pause:{tag}")
-}
-
-fn containerd_settings(is_1: bool, sandbox: &str) -> String {
-    let (version, plugin, image) = if is_1 {
-        let plugin = "io.containerd.grpc.v1.cri";
-        let image = format!("[plugins.\"{plugin}\"]\nsandbox_image = \"{sandbox}\"\n");
-        (2, plugin, image)
+fn containerd_settings(is_1: bool) -> String {
+    let (version, plugin) = if is_1 {
+        (2, "io.containerd.grpc.v1.cri")
     } else {
-        let image = format!(
-            "[plugins.\"io.containerd.cri.v1.images\".pinned_images]\nsandbox = \"{sandbox}\"\n"
-        );
-        (3, "io.containerd.cri.v1.runtime", image)
+        (3, "io.containerd.cri.v1.runtime")
     };
     format!(
-        "{OURS}\
+        "# Written by evenkeel-bootstrap.\n\
          version = {version}\n\
-         \n\
-         {image}\
          \n\
          [plugins.\"{plugin}\".containerd.runtimes.runc]\n\
          runtime_type = \"io.containerd.runc.v2\"\n\
@@ -460,9 +427,7 @@ mod tests {
 
     #[test]
     fn settings_that_suit_are_left_alone() {
-        for is_1 in [true, false] {
-            assert!(suits(&containerd_settings(is_1, "example/pause:1")));
-        }
+        assert!(suits(&containerd_settings(true)) && suits(&containerd_settings(false)));
         assert!(suits("            SystemdCgroup = true\n"));
         assert!(
             !suits("  SystemdCgroup = false\n") && !suits("# SystemdCgroup = true\n") && !suits("")
@@ -474,14 +439,10 @@ mod tests {
 
     #[test]
     fn each_containerd_gets_settings_that_it_reads() {
-        let text = |is_1| containerd_settings(is_1, "example/pause:1");
-        assert!(text(true).contains("version = 2\n"));
-        assert!(text(true).contains("\nsandbox_image = \"example/pause:1\"\n"));
-        assert!(text(false).contains("version = 3\n"));
-        assert!(text(false).contains("\nsandbox = \"example/pause:1\"\n"));
-        for text in [text(true), text(false)] {
+        assert!(containerd_settings(true).contains("version = 2\n"));
+        assert!(containerd_settings(false).contains("version = 3\n"));
+        for text in [containerd_settings(true), containerd_settings(false)] {
             assert!(text.contains("\nSystemdCgroup = true\n"), "{text}");
-            assert!(toml::de::DeTable::parse(&text).is_ok(), "{text}");
         }
     }
 }

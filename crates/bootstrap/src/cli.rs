@@ -1,0 +1,100 @@
+//! The command line. Help, man page and completions are printed from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Brings up a kubeadm cluster whose control planes stand behind evenkeel.
+///
+/// Describe the hosts in cluster.toml (`init` writes one), look at what they lack (`preflight`), see what would
+/// be done (`plan`) and do it (`apply`). Every command can be run again at any time: what is done already is
+/// passed over.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel-bootstrap", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit status: 0 all is well; 1 something failed or is not as it should be; 2 a mistake in the \
+command line or in cluster.toml; 130 stopped by the operator."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where the cluster is described
+    #[arg(
+        short,
+        long,
+        global = true,
+        default_value = "cluster.toml",
+        value_name = "FILE"
+    )]
+    pub file: PathBuf,
+    /// How hosts are connected to.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+/// How hosts are connected to.
+#[derive(Clone, Debug, Args)]
+pub struct Connect {
+    /// Ask for the password that sudo wants on the hosts
+    #[arg(short = 'K', long, global = true)]
+    pub ask_sudo_password: bool,
+    /// Read that password from the first line of a file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        conflicts_with = "ask_sudo_password"
+    )]
+    pub sudo_password_file: Option<PathBuf>,
+    /// Take the key of a host that was never seen as it is (ssh's StrictHostKeyChecking=accept-new)
+    #[arg(long, global = true)]
+    pub accept_new_host_keys: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would be done, with every file and command
+    Plan {
+        /// How it is printed
+        #[arg(long)]
+        json: bool,
+    },
+    /// Do it: show the plan, ask, and run it, from nothing or from wherever it stopped
+    Apply {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Print a man page
+    #[command(hide = true)]
+    Man,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For eyes.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_agrees_with_itself() {
+        Cli::command().debug_assert();
+    }
+}

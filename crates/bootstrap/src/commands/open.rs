@@ -1,0 +1,68 @@
+//! From the command line to a session: the inventory's mistakes, the password, the hosts.
+
+use std::path::Path;
+
+use super::Stop;
+use crate::cli::Connect;
+use crate::inventory::{self, Inventory};
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::transport::Options;
+
+/// The inventory, its warnings printed.
+pub(super) fn inventory(file: &Path) -> Result<Inventory, Stop> {
+    let loaded = inventory::load(file).map_err(|problems| {
+        Stop::Mistake(
+            problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )
+    })?;
+    for warning in &loaded.warnings {
+        tell(&warning.to_string());
+    }
+    Ok(loaded.inventory)
+}
+
+/// A session with every host that answers.
+pub(super) async fn session(
+    file: &Path,
+    connect: &Connect,
+    command: &str,
+) -> Result<Session, Stop> {
+    let inventory = inventory(file)?;
+    let options = Options {
+        sudo_password: password(connect)?,
+        accept_new_host_keys: connect.accept_new_host_keys,
+    };
+    Session::open(inventory, &options, command)
+        .await
+        .map_err(|cause| Stop::Failed(format!("cannot write a record of this run: {cause}")))
+}
+
+fn password(connect: &Connect) -> Result<Option<Secret>, Stop> {
+    if connect.ask_sudo_password {
+        let password = rpassword::prompt_password("Password for sudo on the hosts: ")
+            .map_err(|cause| Stop::Mistake(format!("cannot ask for the password: {cause}")))?;
+        return Ok(Some(Secret::new(password)));
+    }
+    let Some(file) = &connect.sudo_password_file else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(file)
+        .map_err(|cause| Stop::Mistake(format!("cannot read {}: {cause}", file.display())))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Some(Secret::new(line.to_owned()))),
+        _ => Err(Stop::Mistake(format!(
+            "{}: its first line is empty; it has to be the password",
+            file.display()
+        ))),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "messages beside what a command prints")]
+pub(super) fn tell(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,110 @@
+//! What every command that goes to the hosts does first: read the inventory, connect to all of them at the
+//! same time, ask them what they are like.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+
+use crate::apply::Log;
+use crate::facts::{Facts, gather};
+use crate::inventory::{Inventory, Node};
+use crate::transport::{Machine, Options};
+
+/// Hosts that were connected to.
+#[derive(Debug)]
+pub struct Session {
+    /// What is wanted.
+    pub inventory: Inventory,
+    /// Those that answered, by name.
+    pub machines: BTreeMap<String, Machine>,
+    /// Those that did not, and why.
+    pub silent: BTreeMap<String, String>,
+    /// The record of this run.
+    pub log: Log,
+}
+
+impl Session {
+    /// Connects to every host of the inventory.
+    ///
+    /// # Errors
+    ///
+    /// If the record cannot be opened; hosts that do not answer are in [`Session::silent`].
+    pub async fn open(
+        inventory: Inventory,
+        options: &Options,
+        command: &str,
+    ) -> std::io::Result<Self> {
+        let log = Log::open(&inventory.name, command)?;
+        if let Some(password) = &options.sudo_password {
+            log.hide(password);
+        }
+        let mut session = Self {
+            machines: BTreeMap::new(),
+            silent: BTreeMap::new(),
+            log,
+            inventory,
+        };
+        session.connect(options).await;
+        Ok(session)
+    }
+
+    async fn connect(&mut self, options: &Options) {
+        let connect =
+            async |node: &Node| (node.name.clone(), Machine::connect(node, options).await);
+        for (name, outcome) in join_all(self.inventory.nodes.iter().map(connect)).await {
+            match outcome {
+                Ok(machine) => {
+                    self.machines.insert(name, machine);
+                }
+                Err(failure) => {
+                    self.log.write(&name, &failure.to_string());
+                    self.silent.insert(name, failure.to_string());
+                }
+            }
+        }
+    }
+
+    /// Asks every host what it is like now, and the cluster, if there is one.
+    pub async fn facts(&self) -> Facts {
+        let mut facts = gather(&self.inventory, &self.machines).await;
+        for (name, why) in &self.silent {
+            facts.hosts.insert(name.clone(), Err(why.clone()));
+        }
+        facts
+    }
+}
+
+/// How often the operator asked to stop: once lets what has begun end, twice ends at once.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    /// Listens from now on.
+    #[must_use]
+    pub fn listen() -> Self {
+        let interrupt = Self::default();
+        let told = interrupt.clone();
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if told.0.fetch_add(1, Ordering::Relaxed) > 0 {
+                    std::process::exit(130);
+                }
+                say("stopping after the steps that have begun; once more to leave them");
+            }
+        });
+        interrupt
+    }
+
+    /// Whether nothing new shall begin.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a word to whoever pressed the keys")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
