@@ -80,6 +80,9 @@ fn fact(facts: &mut HostFacts, word: &str, value: &str) -> Option<()> {
         "module" => {
             facts.modules.insert(value.to_owned());
         }
+        "module-absent" => {
+            facts.absent_modules.insert(value.to_owned());
+        }
         "sysctl" => {
             let (key, value) = value.split_once('=')?;
             facts.sysctls.insert(key.to_owned(), value.to_owned());

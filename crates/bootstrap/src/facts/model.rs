@@ -61,6 +61,8 @@ pub struct HostFacts {
     pub swaps: Vec<String>,
     /// Kernel modules that are loaded or built in, of those that matter.
     pub modules: BTreeSet<String>,
+    /// Those of them that the running kernel has no file for, where that can be told.
+    pub absent_modules: BTreeSet<String>,
     /// Kernel settings by name, of those that matter; absent where the kernel has none such.
     pub sysctls: BTreeMap<String, String>,
     /// Whether `/sys/fs/cgroup` is cgroup v2.

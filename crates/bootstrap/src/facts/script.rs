@@ -96,6 +96,9 @@ sed 1d /proc/swaps 2>/dev/null | while read -r name rest; do say swap "$name"; d
 cat /etc/os-release /usr/lib/os-release 2>/dev/null | while IFS== read -r name value; do
   case "$name" in ID|VERSION_ID|PRETTY_NAME) say os "$name=$value" ;; esac
 done
+if command -v modprobe >/dev/null && [ -d "/lib/modules/$(uname -r)" ]; then
+  for name in $MODULES; do modprobe -n -q "$name" || say module-absent "$name"; done
+fi
 for key in $SYSCTLS; do
   file=/proc/sys/$(echo "$key" | tr . /)
   if [ -r "$file" ]; then say sysctl "$key=$(cat "$file")"; fi

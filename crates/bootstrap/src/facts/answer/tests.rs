@@ -10,6 +10,7 @@ const ANSWER: &str = "Last login: Fri Nov 27\n\
 evenkeel-facts-1\n\
 clock\t1795778863.350000000\n\
 module\toverlay\n\
+module-absent\tbr_netfilter\n\
 hostname\tmaster1\n\
 machine-id\t0f2c9d4cf7d54f6a9c4d4f5d7a1c6b11\n\
 product-uuid\t4C4C4544-0042-4810-8052-B4C04F4B5931\n\
@@ -89,6 +90,7 @@ fn every_line_becomes_a_value() {
     assert_eq!(facts.os.version, "12");
     assert_eq!(facts.os.pretty, "Debian GNU/Linux 12 (bookworm)");
     assert!(facts.modules.contains("overlay"));
+    assert!(facts.absent_modules.contains("br_netfilter"));
     assert_eq!(facts.sysctls["net.ipv4.ip_forward"], "1");
     assert!(facts.cgroup_v2 && facts.systemd);
     assert_eq!(facts.selinux, "permissive");

@@ -1,0 +1,131 @@
+//! What kubeadm has left on hosts, and the cluster that may be there already.
+
+use super::{Findings, Scene};
+use crate::inventory::Role;
+use crate::preflight::Severity;
+
+/// How many minor releases a kubelet may be behind its API server (the policy since 1.28).
+const KUBELET_BEHIND: u16 = 3;
+
+pub(super) fn leftovers(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, host) in scene.hosts() {
+        let kube = &host.kube;
+        if kube.is_clean() || !kube.begun.is_empty() || scene.facts.member(&node.name).is_some() {
+            continue;
+        }
+        let reset = format!(
+            "evenkeel-bootstrap reset {}, if nothing on it is needed any more",
+            node.name
+        );
+        if node.role == Role::Balancer {
+            let what = "is a node of some cluster (there is /etc/kubernetes)".to_owned();
+            findings.warning(
+                node,
+                what,
+                "a balancer should stand outside of every cluster",
+            );
+        } else if scene.facts.cluster.is_some() {
+            findings.error(
+                node,
+                "carries a node of another cluster, or one that was removed from this one"
+                    .to_owned(),
+                reset,
+            );
+        } else if kube.admin_conf {
+            findings.error(
+                node,
+                "was a control plane, and its API server does not answer".to_owned(),
+                format!("find out why: crictl ps -a, journalctl -u kubelet; or {reset}"),
+            );
+        } else {
+            findings.error(
+                node,
+                "has joined a cluster, and no control plane of this one answers".to_owned(),
+                format!("bring a control plane back; or {reset}"),
+            );
+        }
+    }
+}
+
+pub(super) fn begun(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, host) in scene.hosts() {
+        if !host.kube.begun.is_empty() {
+            let what = format!(
+                "'kubeadm {}' was begun and has not been completed",
+                host.kube.begun
+            );
+            findings.note(node, what, "apply cleans up after it and does it again");
+        }
+    }
+}
+
+pub(super) fn versions(scene: &Scene<'_>, findings: &mut Findings) {
+    let Some(cluster) = &scene.facts.cluster else {
+        return;
+    };
+    let wanted = scene.inventory.kubernetes;
+    let Some(server) = cluster.server else {
+        return;
+    };
+    if server != wanted {
+        let severity = match (server.major, server.minor) == (wanted.major, wanted.minor) {
+            true => Severity::Warning,
+            false => Severity::Error,
+        };
+        let fix = match server < wanted {
+            true => {
+                "evenkeel-bootstrap upgrade brings it there, one control plane at a time".to_owned()
+            }
+            false => format!(
+                "write 'kubernetes = \"{}\"' in cluster.toml; no release goes back",
+                server.to_string().trim_start_matches('v')
+            ),
+        };
+        let what = format!("the cluster runs {server}, and cluster.toml says {wanted}");
+        findings.add(severity, "", what, fix);
+    }
+    for node in &cluster.nodes {
+        let Some(kubelet) = node.kubelet else {
+            continue;
+        };
+        if (kubelet.major, kubelet.minor) > (server.major, server.minor) {
+            let what = format!("its kubelet {kubelet} is newer than the API server {server}");
+            findings.add(
+                Severity::Error,
+                &node.name,
+                what,
+                "install the kubelet of the cluster's release",
+            );
+        } else if kubelet.major == server.major && kubelet.minor + KUBELET_BEHIND < server.minor {
+            let what = format!(
+                "its kubelet {kubelet} is more than {KUBELET_BEHIND} minor releases older than the API \
+                 server {server}"
+            );
+            findings.add(Severity::Error, &node.name, what, "upgrade the node");
+        }
+    }
+}
+
+pub(super) fn voters(scene: &Scene<'_>, findings: &mut Findings) {
+    let masters = scene.inventory.of(Role::ControlPlane).count();
+    if masters.is_multiple_of(2) {
+        let (what, fix) = match masters {
+            2 => (
+                "two control planes are two etcd voters, and both are needed: the API stops when either \
+                 is lost"
+                    .to_owned(),
+                "add a third control plane, and the loss of one is harmless",
+            ),
+            _ => (
+                format!(
+                    "{masters} control planes are {masters} etcd voters, which survive the loss of no more \
+                     than {} do: {}",
+                    masters - 1,
+                    (masters - 1) / 2
+                ),
+                "add one, or leave one out",
+            ),
+        };
+        findings.add(Severity::Warning, "", what, fix);
+    }
+}

@@ -1,0 +1,138 @@
+//! Software: the container runtime, and whether Kubernetes can be brought to its release.
+
+use super::{Findings, Scene};
+use crate::facts::PackageManager;
+use crate::inventory::Version;
+
+pub(super) fn runtime(scene: &Scene<'_>, findings: &mut Findings) {
+    /// The first containerd with the CRI v1 that kubelet speaks since 1.26.
+    const OLDEST: (u32, u32) = (1, 6);
+    let wanted = &scene.inventory.runtime;
+    let cgroupfs = scene
+        .inventory
+        .kubeadm
+        .kubelet
+        .get("cgroupDriver")
+        .and_then(|said| said.as_str())
+        == Some("cgroupfs");
+    for (node, host) in scene.members() {
+        let found = &host.runtime;
+        if !wanted.managed && !found.socket {
+            findings.error(
+                node,
+                format!("no container runtime answers at {}", wanted.socket),
+                "install and start it, or let evenkeel-bootstrap do it: 'managed = true' in [runtime]",
+            );
+        }
+        let Some(version) = host.programs.get("containerd") else {
+            continue;
+        };
+        if let Some(found) = numbers(version).filter(|found| *found < OLDEST) {
+            let (major, minor) = OLDEST;
+            findings.error(
+                node,
+                format!("containerd {}.{} is older than {major}.{minor}, which kubelet needs", found.0, found.1),
+                "upgrade containerd; 'package = \"containerd.io\"' in [runtime] names Docker's package",
+            );
+        }
+        if numbers(version).is_some_and(|(major, _)| major < 2)
+            && scene.inventory.kubernetes.minor >= 37
+        {
+            findings.warning(
+                node,
+                format!("containerd {version} cannot tell kubelet its cgroup driver, which 1.38 will insist on"),
+                "upgrade to containerd 2 before the next minor release of Kubernetes",
+            );
+        }
+        if wanted.managed {
+            continue;
+        }
+        if found.cri_disabled {
+            findings.error(
+                node,
+                "containerd's part for Kubernetes is switched off (disabled_plugins has \"cri\")".to_owned(),
+                "take it out of /etc/containerd/config.toml and restart containerd, or set 'managed = true' \
+                 in [runtime]",
+            );
+        } else if found.systemd_cgroup == Some(cgroupfs) {
+            let (has, kubelet) = match cgroupfs {
+                true => ("systemd", "cgroupfs"),
+                false => ("cgroupfs", "systemd"),
+            };
+            findings.error(
+                node,
+                format!("containerd's cgroup driver is {has}, and kubelet's {kubelet}"),
+                format!(
+                    "set 'SystemdCgroup = {}' in /etc/containerd/config.toml and restart containerd, or set \
+                     'managed = true' in [runtime]",
+                    !cgroupfs
+                ),
+            );
+        }
+    }
+}
+
+/// `1.6.20~ds1`, `v2.0.1`
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+pub(super) fn programs(scene: &Scene<'_>, findings: &mut Findings) {
+    let wanted = scene.inventory.kubernetes;
+    let artefacts = &scene.inventory.artefacts;
+    let brings_nothing = artefacts.offline && artefacts.packages.is_empty();
+    for (node, host) in scene.members() {
+        for name in ["kubeadm", "kubelet", "kubectl"] {
+            let found = host.kubernetes(name);
+            match found {
+                Some(found) if found == wanted => {}
+                Some(found) if found > wanted && name != "kubectl" => {
+                    findings.error(
+                        node,
+                        format!("{name} {found} is installed, which is newer than {wanted}"),
+                        removal(host.package_manager, name, found),
+                    );
+                }
+                Some(found) if host.kube.kubelet_conf => {
+                    // Not to be replaced in passing: versions says so.
+                    let _ = found;
+                }
+                _ if brings_nothing => {
+                    let what = match found {
+                        Some(found) => format!("{name} is {found}, not {wanted}"),
+                        None => format!("{name} {wanted} is not installed"),
+                    };
+                    findings.error(
+                        node,
+                        format!("{what}, and the site is offline"),
+                        "list its package in 'packages' of [artefacts], or install it by hand",
+                    );
+                }
+                Some(found) => {
+                    let what = format!("{name} {found} is installed");
+                    findings.note(node, what, format!("apply brings {wanted}"));
+                }
+                None => {}
+            }
+        }
+        if brings_nothing
+            && scene.inventory.runtime.managed
+            && !host.programs.contains_key("containerd")
+        {
+            findings.error(
+                node,
+                "containerd is not installed, and the site is offline".to_owned(),
+                "list its package in 'packages' of [artefacts], or install it by hand",
+            );
+        }
+    }
+}
+
+fn removal(manager: Option<PackageManager>, name: &str, found: Version) -> String {
+    let command = match manager {
+        Some(PackageManager::Dnf) => format!("dnf remove {name}"),
+        _ => format!("apt-get remove --allow-change-held-packages {name}"),
+    };
+    format!("take {found} as 'kubernetes' in cluster.toml, or remove it: {command}")
+}
