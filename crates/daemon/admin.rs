@@ -101,6 +101,8 @@ impl Drop for Admin {
 impl Admin {
     /// Serves `bound` on the current runtime; every view is asked for at `desk`.
     pub(crate) fn serve(bound: Bound, desk: Desk) -> io::Result<Self> {
+        // That of a .socket unit is not.
+        bound.listener.set_nonblocking(true)?;
         let own = bound.listener.try_clone()?;
         let listener = TcpListener::from_std(bound.listener)?;
         let answers = Answers { desk };
@@ -109,6 +111,11 @@ impl Admin {
             listener: own,
             task: tokio::spawn(accept(listener, answers)),
         })
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> &std::net::TcpListener {
+        &self.listener
     }
 
     /// Another name of its socket.

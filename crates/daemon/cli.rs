@@ -1064,7 +1064,7 @@ mod tests {
     #[test]
     fn health_is_asked_at_doors_in_their_order() {
         let Ok(Request::Health(health)) = parsed(
-            "health -S /run/a.sock,level,user --admin :9101 -S 127.0.0.1:99 --timeout=2s -q",
+            "health -S /run/a.sock,level,user --admin :9101 -S 127.0.0.1:99 --timeout=2s --for 750ms -q",
         ) else {
             panic!("not understood");
         };
@@ -1077,6 +1077,7 @@ mod tests {
                     Door::Inet("127.0.0.1:99".parse().unwrap()),
                 ],
                 patience: std::time::Duration::from_secs(2),
+                span: std::time::Duration::from_millis(750),
                 is_quiet: true,
             }
         );
@@ -1091,6 +1092,7 @@ mod tests {
             ("health -S unix@", "missing path"),
             ("health --timeout 0", "not between 1ms and 60s"),
             ("health --timeout x", "option '--timeout'"),
+            ("health --for 61s", "more than 60s"),
             (
                 "health -q=1",
                 "health has no option '-q=1'; it has --admin, -S",

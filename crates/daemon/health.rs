@@ -13,19 +13,24 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use crate::Exit;
 use crate::diagnostics::print;
 use crate::question::{self, After, is_silence, left};
-use crate::vitals::{NOT_SERVING, PATH, SERVING};
+use crate::vitals::{LEAVING, NOT_SERVING, PATH, SERVING};
 
 /// Where the package's unit takes the master's commands.
 pub(crate) const MASTER_SOCKET: &str = "/run/evenkeel/master.sock";
 /// Where the package's configuration serves metrics.
 pub(crate) const ADMIN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9101);
-/// How long silence is taken for work. Together with `FIRM` and one second between two scripts
-/// (keepalived has no shorter interval) it decides how soon the address moves.
+/// How long silence is taken for work. Together with `FIRM` and `STEP` it decides how soon the address
+/// moves.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(800);
 /// How long a process may be gone, or say that it does not serve, before that counts: a restart in a
 /// moment is no reason to move an address.
 const FIRM: Duration = Duration::from_millis(300);
+/// How much of `PATIENCE` one may take that said that its sockets are kept: a restart has new clients
+/// wait for a second at most (docs/operations.md).
+const RESTART: (u32, u32) = (3, 2);
+/// Between two looks with `--for`.
+const STEP: Duration = Duration::from_millis(250);
 /// Until a process that is gone is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 /// An answer is a line and an HTTP head.
@@ -38,6 +43,8 @@ pub(crate) struct Health {
     pub(crate) doors: Vec<Door>,
     /// `--timeout`.
     pub(crate) patience: Duration,
+    /// `--for`: how long to go on looking while it serves.
+    pub(crate) span: Duration,
     /// `-q`: the exit code alone.
     pub(crate) is_quiet: bool,
 }
@@ -47,6 +54,7 @@ impl Default for Health {
         Self {
             doors: Vec::new(),
             patience: PATIENCE,
+            span: Duration::ZERO,
             is_quiet: false,
         }
     }
@@ -75,7 +83,7 @@ impl fmt::Display for Door {
 
 /// Asks, says one line, and ends with 0 if it serves, else with 1.
 pub(crate) fn run(health: &Health) -> Exit {
-    let (line, code) = match ask(health) {
+    let (line, code) = match watch(health) {
         Ok(line) => (line, 0),
         Err(line) => (line, 1),
     };
@@ -92,10 +100,26 @@ enum Answer {
     Serves(String),
     /// It says itself that it does not, or is none of ours.
     Ill(String),
+    /// It says that it ends, and that its sockets are kept until another one serves or none will.
+    Leaves(String),
     /// It is there and says nothing.
     Silent(String),
     /// Nobody is there, or not for us.
     Absent(String),
+}
+
+/// Looks once, or every `STEP` while it serves: keepalived comes once a second.
+fn watch(health: &Health) -> Result<String, String> {
+    let end = Instant::now() + health.span;
+    loop {
+        let begun = Instant::now();
+        let line = ask(health)?;
+        if begun >= end {
+            return Ok(line);
+        }
+        let next = end.min(begun + STEP);
+        std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+    }
 }
 
 fn ask(health: &Health) -> Result<String, String> {
@@ -104,14 +128,26 @@ fn ask(health: &Health) -> Result<String, String> {
         [] => &usual,
         doors => doors,
     };
+    let keeps = doors.iter().any(|door| matches!(door, Door::Admin(_)));
     let start = Instant::now();
-    let deadline = start + health.patience;
-    let firm = start + health.patience.min(FIRM);
+    let mut deadline = start + health.patience;
+    let mut firm = start + health.patience.min(FIRM);
+    let mut leaves = false;
     loop {
         let why = match ask_all(doors, deadline) {
             Answer::Serves(door) => return Ok(format!("{SERVING} ({door})")),
             Answer::Silent(why) => return Err(format!("{NOT_SERVING}{why}")),
+            // The kernel takes no visitor for it any more: nobody follows.
+            Answer::Absent(why) if leaves && keeps => return Err(format!("{NOT_SERVING}{why}")),
             Answer::Ill(why) | Answer::Absent(why) => format!("{NOT_SERVING}{why}"),
+            Answer::Leaves(why) => {
+                if !leaves {
+                    leaves = true;
+                    deadline = Instant::now() + health.patience * RESTART.0 / RESTART.1;
+                    firm = deadline;
+                }
+                format!("{NOT_SERVING}{why}")
+            }
         };
         if Instant::now() + PAUSE >= firm {
             return Err(why);
@@ -162,6 +198,9 @@ fn ask_at(door: &Door, deadline: Instant) -> Answer {
             };
             match said {
                 Ok(Ok(())) => Answer::Serves(door.to_string()),
+                Ok(Err(why)) if LEAVING.strip_prefix(NOT_SERVING) == Some(&why) => {
+                    Answer::Leaves(format!("{why} ({door})"))
+                }
                 Ok(Err(why)) => Answer::Ill(format!("{why} ({door})")),
                 Err(instead) => {
                     Answer::Ill(format!("{door} is not evenkeel's, it answers {instead}"))
@@ -353,6 +392,54 @@ mod tests {
         }
         drop((unix, waiting, full));
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A program that says to each visitor the next of `answers`, and is gone after the last.
+    fn leaving(answers: Vec<&'static str>) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 512]);
+                let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{answer}\n").as_bytes());
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn one_that_leaves_is_waited_for_until_its_sockets_are_gone() {
+        let restart = leaving([vec![LEAVING; 10], vec![SERVING]].concat());
+        let line = ask(&health(vec![Door::Admin(restart)]));
+        assert_eq!(line, Ok(format!("serving (http://{restart}/serving)")));
+        let stop = leaving(vec![LEAVING; 2]);
+        let start = Instant::now();
+        let mut question = health(vec![Door::Admin(stop)]);
+        question.patience = Duration::from_secs(60);
+        let line = ask(&question).unwrap_err();
+        assert!(line.contains("connection refused"), "{line}");
+        assert!(start.elapsed() < Duration::from_secs(30), "{line}");
+        let for_ever = leaving(vec![LEAVING; 1000]);
+        question = health(vec![Door::Admin(for_ever)]);
+        question.patience = Duration::from_millis(200);
+        let line = ask(&question).unwrap_err();
+        assert!(line.contains("its sockets are kept"), "{line}");
+    }
+
+    #[test]
+    fn with_a_span_it_looks_until_one_look_fails() {
+        let ends = leaving(vec![SERVING, SERVING]);
+        let mut question = health(vec![Door::Admin(ends)]);
+        question.patience = Duration::from_millis(100);
+        question.span = Duration::from_secs(60);
+        let line = watch(&question).unwrap_err();
+        assert!(line.contains("connection refused"), "{line}");
+        question.doors = vec![Door::Admin(program("HTTP/1.1 200 OK\r\n\r\nserving\n"))];
+        question.span = STEP * 2;
+        let start = Instant::now();
+        assert!(watch(&question).is_ok());
+        assert!(start.elapsed() >= STEP * 2);
     }
 
     #[test]

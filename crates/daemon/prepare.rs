@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 
 use evenkeel_config::{Config, Loaded, Place, Problem};
@@ -17,7 +18,7 @@ use crate::handover::Heir;
 use crate::limits::Limits;
 use crate::rights::Rights;
 use crate::runtime::saved;
-use crate::{bind_report, files, foreign, inherit, limits, notify};
+use crate::{bind_report, fd_store, files, foreign, inherit, limits, notify};
 
 const NO_LISTENER: &str = "no enabled listener found; a 'bind' line makes one";
 
@@ -122,14 +123,15 @@ pub(crate) fn open(
         None => inherit::listeners(&inherited),
     };
     let mut sockets = Sockets::new(inherited);
-    let surplus = match &mut heir {
+    let mut kept_admin = None;
+    let mut surplus: BTreeSet<String> = match &mut heir {
         Some(heir) => {
             sockets.leave_shut(heir.take_shut());
             let surplus = sockets.adopt(heir.take_sockets(), config);
             surplus.iter().map(|one| one.name().to_owned()).collect()
         }
         None => {
-            adopt_kept(&mut sockets, kept, config);
+            kept_admin = adopt_kept(&mut sockets, kept, config);
             BTreeSet::new()
         }
     };
@@ -147,13 +149,16 @@ pub(crate) fn open(
         .admin
         .map(|address| {
             let handed = heir.as_mut().and_then(|heir| heir.take_admin(address));
-            if let Some(listener) = handed {
+            if let Some(listener) = handed.or(kept_admin.take()) {
                 return Ok(Bound::from_listener(address, listener));
             }
             Bound::bind(address, ownership)
                 .map_err(|error| refuse(&bind_report::refused_admin(address, &error, moment)))
         })
         .transpose()?;
+    if heir.as_ref().is_some_and(|heir| heir.has_admin()) {
+        surplus.insert(fd_store::ADMIN.to_owned());
+    }
     let pidfile = config
         .global
         .pidfile
@@ -182,15 +187,25 @@ pub(crate) fn open(
 }
 
 /// Takes what the service manager kept or opened, as far as `config` wants it; the rest it is to keep
-/// no longer: whoever connects there would wait for nobody.
-fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Config) {
+/// no longer: whoever connects there would wait for nobody. What it had for the admin address is
+/// returned.
+fn adopt_kept(
+    sockets: &mut Sockets,
+    kept: Vec<(String, OwnedFd)>,
+    config: &Config,
+) -> Option<TcpListener> {
     if kept.is_empty() {
-        return;
+        return None;
     }
     let mut handed = Vec::new();
+    let mut admin = None;
     let mut useless = BTreeSet::new();
     for (name, descriptor) in kept {
         match Handed::new(name.clone(), descriptor) {
+            Ok(one) if config.global.admin.is_some() && one.address() == config.global.admin => {
+                // The manager may have it twice.
+                admin = Some(one);
+            }
             Ok(one) => handed.push(one),
             Err(why) => {
                 say(format!(
@@ -202,7 +217,8 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
     }
     for one in sockets.adopt(handed, config) {
         say(format!(
-            "{one}, which the service manager hands over, is no 'bind' of any file: closed"
+            "{one}, which the service manager hands over, is neither a 'bind' nor the admin address \
+             of any file: closed"
         ));
         useless.insert(one.name().to_owned());
     }
@@ -211,6 +227,7 @@ fn adopt_kept(sockets: &mut Sockets, kept: Vec<(String, OwnedFd)>, config: &Conf
         // It must be gone before anything is bound that overlaps.
         notify::settle();
     }
+    admin.map(TcpListener::from)
 }
 
 /// Tells the processes that this one replaces to go.

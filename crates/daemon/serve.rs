@@ -76,7 +76,7 @@ pub(crate) async fn serve(
     if let Some(heir) = heir.take() {
         control.follow(heir).await;
     }
-    control.store.keep(control.proxy.sockets());
+    control.keep_sockets();
     notify::ready();
     tracing::info!("ready");
     if let Some(parent) = parent.take() {
@@ -315,11 +315,23 @@ impl Control {
         Ok(())
     }
 
+    /// Has the service manager keep what a next process would serve.
+    fn keep_sockets(&mut self) {
+        let admin = self.admin.as_ref().map(Admin::socket);
+        self.store.keep(self.proxy.sockets(), admin);
+    }
+
+    /// Whether it drains toward an end after which whoever asks finds out by itself whether another
+    /// process follows.
+    fn leaves(&self) -> bool {
+        self.draining.is_some() && !self.is_followed && self.store.has_admin()
+    }
+
     /// A visitor that left meanwhile needs no answer.
     fn answer(&mut self, question: Question) {
         match question {
             Question::View(answer) => drop(answer.send(self.view())),
-            Question::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
+            Question::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy, self.leaves()))),
             Question::Change(_, answer) if self.hands_over() => {
                 let _ = answer.send(http::stats_admin::Outcome::None);
             }
@@ -340,7 +352,7 @@ impl Control {
                 self.reloads.ask(how, answer);
                 self.begin_reload();
             }
-            Ask::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy))),
+            Ask::Vitals(answer) => drop(answer.send(Vitals::of(&self.proxy, self.leaves()))),
             Ask::Master(master::Ask::Upgrade(answer)) => self.begin_upgrade(answer),
             Ask::Sessions(answer) => drop(answer.send(self.proxy.roll())),
             Ask::Change {
@@ -360,7 +372,7 @@ impl Control {
                 drop(answer.send(change(&mut self.proxy, &request)));
                 // One that shuts a frontend closes its sockets.
                 if !self.is_followed && self.draining.is_none() {
-                    self.store.keep(self.proxy.sockets());
+                    self.keep_sockets();
                 }
             }
         }
@@ -655,7 +667,7 @@ impl Control {
                 tracing::info!("reloaded");
                 self.reloads
                     .succeed(self.proxy.generation(), Instant::now());
-                self.store.keep(self.proxy.sockets());
+                self.keep_sockets();
                 notify::ready();
             }
             Err(problems) => {

@@ -15,6 +15,7 @@ const THREAD_PATIENCE: Duration = Duration::from_millis(500);
 /// What the control thread found; the data threads are still to answer.
 pub(crate) struct Vitals {
     is_stopping: bool,
+    leaves: bool,
     pulse: Pin<Box<dyn Future<Output = bool> + Send>>,
 }
 
@@ -23,14 +24,17 @@ pub(crate) struct Vitals {
 pub(crate) enum Verdict {
     Serving,
     Draining,
+    /// The same, and the service manager keeps its sockets: for the next process, or until the end.
+    Leaving,
     /// A data thread hangs or has ended.
     Stuck,
 }
 
 impl Vitals {
-    /// Feels the pulse of `proxy`, on the control thread.
-    pub(crate) fn of(proxy: &Proxy) -> Self {
+    /// Feels the pulse of `proxy`, on the control thread; `leaves`: see [`Verdict::Leaving`].
+    pub(crate) fn of(proxy: &Proxy, leaves: bool) -> Self {
         Self {
+            leaves,
             is_stopping: proxy.is_stopping(),
             pulse: Box::pin(proxy.pulse()),
         }
@@ -38,6 +42,9 @@ impl Vitals {
 
     /// Waits for the data threads, within bounds.
     pub(crate) async fn verdict(self) -> Verdict {
+        if self.leaves {
+            return Verdict::Leaving;
+        }
         if self.is_stopping {
             return Verdict::Draining;
         }
@@ -54,6 +61,7 @@ impl fmt::Display for Verdict {
         f.write_str(match self {
             Self::Serving => SERVING,
             Self::Draining => "not serving: it drains toward its end",
+            Self::Leaving => LEAVING,
             Self::Stuck => "not serving: a data thread does not answer",
         })
     }
@@ -63,6 +71,9 @@ impl fmt::Display for Verdict {
 pub(crate) const SERVING: &str = "serving";
 /// How all else that it can say begins.
 pub(crate) const NOT_SERVING: &str = "not serving: ";
+/// What of it is perhaps a restart.
+pub(crate) const LEAVING: &str =
+    "not serving: it drains toward its end, and its sockets are kept for a next process";
 /// Where the admin address says it.
 pub(crate) const PATH: &str = "/serving";
 
@@ -70,9 +81,14 @@ pub(crate) const PATH: &str = "/serving";
 mod tests {
     use super::*;
 
-    fn vitals(is_stopping: bool, pulse: impl Future<Output = bool> + Send + 'static) -> Vitals {
+    fn vitals(
+        is_stopping: bool,
+        leaves: bool,
+        pulse: impl Future<Output = bool> + Send + 'static,
+    ) -> Vitals {
         Vitals {
             is_stopping,
+            leaves,
             pulse: Box::pin(pulse),
         }
     }
@@ -80,10 +96,11 @@ mod tests {
     #[tokio::test]
     async fn a_thread_that_hangs_or_ended_is_not_serving() {
         for (vitals, expected) in [
-            (vitals(false, async { true }), Verdict::Serving),
-            (vitals(false, async { false }), Verdict::Stuck),
-            (vitals(false, std::future::pending()), Verdict::Stuck),
-            (vitals(true, async { true }), Verdict::Draining),
+            (vitals(false, false, async { true }), Verdict::Serving),
+            (vitals(false, false, async { false }), Verdict::Stuck),
+            (vitals(false, false, std::future::pending()), Verdict::Stuck),
+            (vitals(true, false, async { true }), Verdict::Draining),
+            (vitals(true, true, async { true }), Verdict::Leaving),
         ] {
             let verdict = vitals.verdict().await;
             assert_eq!(verdict, expected);

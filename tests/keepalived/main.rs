@@ -31,18 +31,8 @@ const QUIET: Duration = Duration::from_millis(3500);
 #[test]
 fn the_address_moves_with_the_balancer_and_never_with_the_masters() {
     let name = "the_address_moves_with_the_balancer_and_never_with_the_masters";
-    if !rustix::process::geteuid().is_root() {
-        return not_run(
-            "keepalived",
-            "root is needed: keepalived starts its script as another user",
-        );
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if !std::env::split_paths(&path).any(|folder| folder.join("keepalived").is_file()) {
-        return not_run(
-            "keepalived",
-            "keepalived is missing (Debian's package keepalived has it)",
-        );
+    if is_missing() {
+        return;
     }
     inside(name, || {
         let compared = std::thread::spawn(|| {
@@ -79,6 +69,47 @@ fn the_address_moves_with_the_balancer_and_never_with_the_masters() {
         };
         print(&figures, &compared);
     });
+}
+
+#[test]
+fn the_address_stays_and_no_request_fails_over_reloads_and_upgrades() {
+    if is_missing() {
+        return;
+    }
+    let name = "the_address_stays_and_no_request_fails_over_reloads_and_upgrades";
+    inside(name, || {
+        let pair = Pair::start(Program::Evenkeel, 1);
+        let (holder, moves) = (pair.holder(), pair.moves());
+        let client = pair.client();
+        for order in ["reload", "upgrade"] {
+            for _ in 0..ROUNDS {
+                pair.order(order);
+                throughout(order, QUIET / 3, || pair.moves() == moves);
+            }
+        }
+        throughout("the address stays", QUIET, || pair.moves() == moves);
+        assert_eq!(pair.holder(), holder);
+        let (served, failed) = client.stop();
+        assert!(served > 100, "{served}");
+        assert_eq!(failed, 0, "of {served}: {}", pair.logs());
+    });
+}
+
+fn is_missing() -> bool {
+    let why = if !rustix::process::geteuid().is_root() {
+        "root is needed: keepalived starts its script as another user"
+    } else if !has("keepalived") {
+        "keepalived is missing (Debian's package keepalived has it)"
+    } else {
+        return false;
+    };
+    not_run("keepalived", why);
+    true
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// What the clients waited for the first good answer, each time.

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -151,15 +153,13 @@ impl Pair {
             .args(["--peer", &format!("fd00:{number}::{}", node.peer)])
             .args(["--admin", ADMIN, "-f"])
             .arg(node.folder.join("lb.cfg")));
-        assert!(printed.contains(&format!("{} health --admin {ADMIN}\"", program.display())));
+        let script = format!("{} health --for 750ms --admin {ADMIN}\"", program.display());
+        assert!(printed.contains(&script), "{printed}");
         // The same in all but the script, which is what people have: does the process exist?
         let exists = format!("/usr/bin/pgrep -F {}\"", node.folder.join("pid").display());
         let printed = match self.program {
             Program::Evenkeel => printed,
-            Program::HAProxy { .. } => printed.replace(
-                &format!("{} health --admin {ADMIN}\"", program.display()),
-                &exists,
-            ),
+            Program::HAProxy { .. } => printed.replace(&script, &exists),
         };
         fs::write(node.folder.join("keepalived.conf"), printed).unwrap();
         if matches!(self.program, Program::HAProxy { .. }) {
@@ -182,7 +182,8 @@ impl Pair {
             .arg(file)
             .arg("-db");
         if self.program == Program::Evenkeel {
-            command.args(["--admin", ADMIN]);
+            command.args(["--admin", ADMIN, "-W", "-S"]);
+            command.arg(node.master_socket());
         }
         let said = File::create(node.folder.join("balancer.log")).unwrap();
         let child = command
@@ -296,6 +297,31 @@ impl Pair {
         }
     }
 
+    /// Has the balancer of the node that has the address do what `evenkeel COMMAND` asks.
+    pub(crate) fn order(&self, command: &str) {
+        let node = &self.nodes[self.holder().expect("a node has the address")];
+        let program = node.folder.join("evenkeel");
+        let mut order = node.command(&program);
+        run(order.args([command, "-S"]).arg(node.master_socket()));
+    }
+
+    /// A client that connects to the address again and again, until it is told to stop.
+    pub(crate) fn client(&self) -> Client {
+        let address = SocketAddr::from(([10, 0, self.number, 10], 6443));
+        let (stop, told) = mpsc::channel();
+        let work = thread::spawn(move || {
+            let (mut served, mut failed) = (0, 0);
+            while told.try_recv() == Err(TryRecvError::Empty) {
+                match is_answered(address, PATIENCE) {
+                    true => served += 1,
+                    false => failed += 1,
+                }
+            }
+            (served, failed)
+        });
+        Client { stop, work }
+    }
+
     pub(crate) fn masters_die(&mut self) {
         self.masters.iter_mut().for_each(Origin::die);
         for node in &self.nodes {
@@ -348,7 +374,24 @@ impl Pair {
     }
 }
 
+pub(crate) struct Client {
+    stop: mpsc::Sender<()>,
+    work: JoinHandle<(usize, usize)>,
+}
+
+impl Client {
+    /// How often it was answered, and how often not.
+    pub(crate) fn stop(self) -> (usize, usize) {
+        self.stop.send(()).unwrap();
+        self.work.join().unwrap()
+    }
+}
+
 impl Node {
+    fn master_socket(&self) -> PathBuf {
+        self.folder.join("master.sock")
+    }
+
     /// A command that runs on this node; the process id is the program's own.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
@@ -362,10 +405,14 @@ impl Node {
 
 /// Whether a fresh connection reaches a master.
 fn answers(address: SocketAddr) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, TRY) else {
+    is_answered(address, TRY)
+}
+
+fn is_answered(address: SocketAddr, patience: Duration) -> bool {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, patience) else {
         return false;
     };
-    stream.set_read_timeout(Some(TRY)).unwrap();
+    stream.set_read_timeout(Some(patience)).unwrap();
     let mut answer = [0; 7];
     stream.read_exact(&mut answer).is_ok() && answer.starts_with(b"master")
 }

@@ -12,6 +12,7 @@ mod install;
 mod load;
 mod machine;
 mod parcel;
+mod shared_address;
 #[path = "../support/mod.rs"]
 mod support;
 mod under_load;

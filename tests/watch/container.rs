@@ -99,7 +99,9 @@ fn image_serves_read_only_as_nobody_and_drains_when_it_is_stopped() {
     let mut seen = [visit(front), visit(front)];
     seen.sort();
     assert_eq!(seen, ["master1", "master2"]);
-    assert!(get(admin, "/readyz").0.contains(" 200 "));
+    for probe in ["/readyz", "/serving"] {
+        assert!(get(admin, probe).0.contains(" 200 "), "{probe}");
+    }
 
     let process = format!("/proc/{}", container.0.id());
     let status = fs::read_to_string(format!("{process}/status")).unwrap();
@@ -176,6 +178,19 @@ fn samples_of_the_container_load() {
             .output()
             .unwrap();
         assert!(run.status.success(), "{arguments:?}: {run:?}");
+    }
+    // A hung thread is a reason to start it anew, a master that is down is none.
+    for (probe, asked) in [
+        ("startupProbe", "/serving"),
+        ("livenessProbe", "/serving"),
+        ("readinessProbe", "/readyz"),
+    ] {
+        let (_, rest) = pod.split_once(&format!("{probe}:\n")).unwrap();
+        let line = rest.lines().next().unwrap();
+        assert!(
+            line.ends_with(&format!("path: {asked} }}")),
+            "{probe}: {line}"
+        );
     }
     // What compose.yaml mounts is there.
     let compose = text("docker/compose.yaml");

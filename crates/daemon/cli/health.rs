@@ -44,6 +44,19 @@ pub(crate) const CHOICES: &[Choice<Health>] = &[
         },
     },
     Choice {
+        name: "--for",
+        argument: "TIME",
+        help: "look again every 250ms for so long, until a look fails; once if not given",
+        take: |health, time| {
+            let span = evenkeel_config::parse_time(time)?;
+            if span > LONGEST_PATIENCE {
+                return Err(format!("'{time}' is more than 60s"));
+            }
+            health.span = span;
+            Ok(())
+        },
+    },
+    Choice {
         name: "-q",
         argument: "",
         help: "say nothing: the exit code speaks",

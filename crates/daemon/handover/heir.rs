@@ -108,6 +108,11 @@ impl Heir {
         taken.map(|(_, listener)| listener)
     }
 
+    /// Whether that socket was offered and not taken.
+    pub(crate) fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+
     /// Says that everything is loaded and bound, and hears what to go on from.
     ///
     /// # Errors

@@ -5,10 +5,10 @@ mod plan;
 mod print;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use evenkeel_config::BindAddress;
+use evenkeel_config::{BindAddress, IpVersions};
 use nix::ifaddrs::getifaddrs;
 use nix::unistd::User;
 
@@ -69,6 +69,8 @@ struct Facts {
     interfaces: Vec<Interface>,
     /// What the file binds, and whether a file was given.
     binds: Option<Vec<IpAddr>>,
+    /// One of these is every IPv6 address, and takes clients of IPv4, too.
+    has_dual_bind: bool,
     /// Arguments of `evenkeel health` that the file gives.
     health: Vec<String>,
     /// The path of this program.
@@ -138,9 +140,13 @@ fn facts(wanted: &Wanted) -> Result<Facts, Exit> {
         .filter(|front| !front.disabled)
     {
         for bind in &frontend.binds {
-            if let BindAddress::Inet(address) = bind.address
-                && !binds.contains(&address.ip())
-            {
+            let BindAddress::Inet(address) = bind.address else {
+                continue;
+            };
+            if address.ip() == Ipv6Addr::UNSPECIFIED && bind.ip_versions != IpVersions::V6Only {
+                facts.has_dual_bind = true;
+            }
+            if !binds.contains(&address.ip()) {
                 binds.push(address.ip());
             }
         }

@@ -13,6 +13,8 @@ const MOST_PEERS: usize = 3;
 /// that start together do not both take the addresses first.
 const HIGHEST: u8 = 200;
 const STEP: u8 = 50;
+/// How long each script looks: until shortly before the next one, a second later.
+const SPAN: [&str; 2] = ["--for", "750ms"];
 
 /// All that the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) struct Plan {
     pub(super) user: String,
     /// Bound by the file and not moved: why.
     pub(super) left_out: Vec<String>,
+    /// Moved, and bound by no line of the file.
+    pub(super) unbound: Vec<IpAddr>,
     /// How the files of the other nodes are printed.
     pub(super) others: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -187,7 +191,22 @@ pub(super) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Plan, Vec<String>> 
              (name it with --admin or -S)"
         ));
     }
+    let unbound = unbound(facts, instances.iter().flat_map(|instance| &instance.vips));
+    if !unbound.is_empty() {
+        let files: Vec<String> = wanted
+            .files
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect();
+        warnings.push(format!(
+            "no 'bind' of {} has {}: clients are refused there wherever the address is; bind it, or all \
+             addresses, in the file of each node",
+            files.join(", "),
+            list(&unbound)
+        ));
+    }
     let mut words = vec![facts.program.clone(), "health".to_owned()];
+    words.extend(SPAN.map(str::to_owned));
     words.extend(health.iter().cloned());
     Ok(Plan {
         interface: wanted.interface.clone(),
@@ -196,6 +215,7 @@ pub(super) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Plan, Vec<String>> 
         script: words.join(" "),
         user,
         left_out,
+        unbound,
         others: others(wanted, &instances),
         warnings,
         instances,
@@ -310,6 +330,22 @@ fn vips(wanted: &Wanted, facts: &Facts, own: &[IpAddr]) -> Result<(Vec<Vip>, Vec
     }
 }
 
+/// Which of `vips` nobody would answer at, as far as a file tells.
+fn unbound<'a>(facts: &Facts, vips: impl Iterator<Item = &'a Vip>) -> Vec<IpAddr> {
+    let Some(binds) = &facts.binds else {
+        return Vec::new();
+    };
+    let is_bound = |vip: IpAddr| {
+        let covers = |bind: &IpAddr| {
+            *bind == vip || (bind.is_unspecified() && bind.is_ipv4() == vip.is_ipv4())
+        };
+        binds.iter().any(covers) || (vip.is_ipv4() && facts.has_dual_bind)
+    };
+    vips.map(|vip| vip.ip)
+        .filter(|vip| !is_bound(*vip))
+        .collect()
+}
+
 /// The same on every node, whoever prints it.
 fn priority(instance: &Instance) -> u8 {
     let lower = instance.peers.iter().filter(|peer| **peer < instance.own);
@@ -409,6 +445,7 @@ mod tests {
                 interface("eth1", &["192.168.7.1/24"]),
             ],
             binds: Some(binds.iter().map(|text| ip(text)).collect()),
+            has_dual_bind: false,
             health: Vec::new(),
             program: "/usr/sbin/evenkeel".to_owned(),
             user: "evenkeel".to_owned(),
@@ -478,6 +515,44 @@ mod tests {
         assert_eq!(plan.instances.len(), 2);
         assert_eq!(plan.instances[1].own, ip("fd00::8"));
         assert_eq!(plan.instances[1].vips, [address("fd00::10/128")]);
+    }
+
+    #[test]
+    fn an_address_that_nobody_binds_is_warned_of() {
+        let own = ["10.0.1.8/24", "fd00::8/64"];
+        let mut both = wanted(&["10.0.1.9", "fd00::9"]);
+        both.vips = vec![address("10.0.1.10/32"), address("fd00::10/128")];
+        both.files = vec!["lb.toml".into()];
+        for (binds, is_dual, unbound) in [
+            (vec!["10.0.1.10", "fd00::10"], false, vec![]),
+            (vec!["0.0.0.0", "::"], false, vec![]),
+            (vec!["::"], true, vec![]),
+            (vec!["::"], false, vec!["10.0.1.10"]),
+            (vec!["10.0.1.11", "fd00::10"], false, vec!["10.0.1.10"]),
+            (vec!["0.0.0.0"], false, vec!["fd00::10"]),
+            (vec!["127.0.0.1"], false, vec!["10.0.1.10", "fd00::10"]),
+        ] {
+            let mut facts = facts(&own, &binds);
+            facts.has_dual_bind = is_dual;
+            let plan = plan(&both, &facts).unwrap();
+            let expected: Vec<IpAddr> = unbound.iter().map(|text| ip(text)).collect();
+            assert_eq!(plan.unbound, expected, "{binds:?}");
+            let said = plan.warnings.join("\n");
+            assert_eq!(
+                said.contains("no 'bind' of lb.toml has"),
+                !expected.is_empty(),
+                "{said}"
+            );
+            let text = super::super::print::print(&plan);
+            assert_eq!(
+                text.contains("# No 'bind' has"),
+                !expected.is_empty(),
+                "{text}"
+            );
+        }
+        let mut unknown = facts(&own, &[]);
+        unknown.binds = None;
+        assert_eq!(plan(&both, &unknown).unwrap().unbound, [] as [IpAddr; 0]);
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub(super) fn print(plan: &Plan) -> String {
             format_args!("# Bound by the file and not moved: {left_out}\n"),
         );
     }
+    for vip in &plan.unbound {
+        put(
+            &mut text,
+            format_args!(
+                "# No 'bind' has {vip}: clients are refused there until the file binds it.\n"
+            ),
+        );
+    }
     text.push_str("#\n# A firewall must let VRRP through, IP protocol 112, between the nodes' own addresses:\n");
     for instance in &plan.instances {
         let family = if instance.own.is_ipv4() { "ip" } else { "ip6" };
@@ -59,11 +67,12 @@ global_defs {{
 # behind it: the other node would find the same ones, and every connection would be cut in the move.
 vrrp_script evenkeel {{
     script \"{script}\"
-    # keepalived counts whole seconds, so the script itself looks twice: it asks again for 0.3 s when
-    # evenkeel is gone (a restart in a moment moves nothing) and waits 0.8 s for one that is silent.
-    # One failure is therefore enough. No weight: failure means that this node has no part in it.
+    # keepalived counts whole seconds, so the script itself looks every 0.25 s. It asks again for 0.3 s
+    # when evenkeel is gone, waits 0.8 s for one that is silent, and 1.2 s for one that restarts under a
+    # service manager which keeps its sockets: none of that moves anything. One failure is therefore
+    # enough. No weight: failure means that this node has no part in it.
     interval 1
-    timeout 2
+    timeout 3
     fall 1
     rise 2
 }}

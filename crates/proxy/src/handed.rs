@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use socket2::{Protocol, Socket, Type};
@@ -74,9 +75,21 @@ impl Handed {
         &self.name
     }
 
+    /// Where it listens; `None`: at a path.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket.local_addr().ok()?.as_socket()
+    }
+
     /// The same socket, as far as the kernel knows.
     pub(crate) fn cookie(&self) -> Option<u64> {
         self.socket.cookie().ok()
+    }
+}
+
+impl From<Handed> for TcpListener {
+    fn from(handed: Handed) -> Self {
+        handed.socket.into()
     }
 }
 
