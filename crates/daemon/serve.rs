@@ -1,9 +1,10 @@
 //! The control loop: it owns the proxy, and every signal, scrape, reload and tick comes to it as
 //! one event after the other.
 
+mod upgrade;
+
 use std::collections::BTreeSet;
 use std::future::pending;
-use std::os::fd::AsFd as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,9 +23,7 @@ use crate::cli::Options;
 use crate::columns::View;
 use crate::desk::{self, Desk, Question};
 use crate::fd_store::FdStore;
-use crate::handover::{
-    self, Document, Earlier, Giver, Heir, Launch, Offer, Reports, Step, program,
-};
+use crate::handover::{Document, Earlier, Giver, Heir, Reports};
 use crate::keeper::{Fetched, Keeper};
 use crate::master::{self, How, Outcome, Reloads};
 use crate::prepare::Prepared;
@@ -34,23 +33,18 @@ use crate::runtime::{Ask, Facts, Reply, Request};
 use crate::signals::{Signals, Wish};
 use crate::vitals::Vitals;
 use crate::{
-    Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, packets,
-    port_owner, prepare, runtime,
+    Exit, bind_report, diagnostics, files, foreign, http, inherit, limits, notify, port_owner,
+    prepare, runtime,
 };
 
 /// How often recorded metrics are sorted into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// Why nothing new begins.
 const DRAINS: &str = "the process drains toward its end";
-/// Why a command changes nothing: what another process knows already is not changed here.
-const HANDS_OVER: &str = "another process takes over at this moment; ask again";
 /// How long the end waits for the threads to have cut and counted everything, and as long again for
 /// the lines about it to be read; at most half of `--stop-limit` each, for whoever gave that limit has
 /// somebody wait for the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a process drains that another one follows, unless it was told (`--drain-limit`): a day's
-/// `kubectl exec` ends by itself, and daily updates leave no more than one or two processes behind.
-const DRAIN_LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// Commands that may wait for the control loop; whoever asks waits for its answer anyway.
 const MOST_COMMANDS: usize = 16;
 
@@ -107,7 +101,7 @@ pub(crate) async fn serve(
                 control.end(patience).await;
                 return Ok(Exit::Code(0));
             }
-            step = next_step(&mut control.upgrade) => control.go_on(step),
+            step = upgrade::next_step(&mut control.upgrade) => control.go_on(step),
             more = control.earlier.next() => control.proxy.add(&more),
             () = tick(&mut control.reporting) => control.report(),
             listeners = answered(&mut control.heirs) => control.leave_metrics_to(listeners),
@@ -362,7 +356,7 @@ impl Control {
                 answer,
             } => {
                 if self.hands_over() {
-                    return drop(answer.send(Reply::refused(HANDS_OVER)));
+                    return drop(answer.send(Reply::refused(upgrade::HANDS_OVER)));
                 }
                 let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
                 let request = Request {
@@ -488,124 +482,6 @@ impl Control {
         self.heirs = None;
         if listeners > 1 {
             self.admin = None;
-        }
-    }
-
-    /// Has the program that is installed now follow this process.
-    fn begin_upgrade(&mut self, answer: oneshot::Sender<Outcome>) {
-        let refusal = match () {
-            () if self.draining.is_some() => Some(DRAINS),
-            () if self.loading.is_some() => Some("a reload is under way; ask again after it"),
-            () if self.upgrade.is_some() => Some("an upgrade is under way"),
-            () => None,
-        };
-        let begun = match refusal {
-            Some(why) => Err(why.to_owned()),
-            None => self.launch_heir().map_err(|error| error.to_string()),
-        };
-        match begun {
-            Ok(giver) => {
-                tracing::info!("upgrading: starting the program that is installed now");
-                self.upgrade = Some((giver, answer));
-            }
-            Err(why) => {
-                tracing::error!("not upgrading: {why}");
-                drop(answer.send(self.reloads.of_upgrade(Err(&why))));
-            }
-        }
-    }
-
-    fn launch_heir(&self) -> std::io::Result<Giver> {
-        let unknown = || std::io::Error::other("it is not known how this process was started");
-        let program = program().ok_or_else(unknown)?;
-        let mut sockets = Vec::new();
-        for (name, socket) in self.proxy.sockets().named() {
-            sockets.push((name, socket.as_fd().try_clone_to_owned()?));
-        }
-        let admin = self.admin.as_ref();
-        let admin =
-            admin.map(|admin| Ok::<_, std::io::Error>((admin.address(), admin.listener()?.into())));
-        let offer = Offer {
-            sockets,
-            admin: admin.transpose()?,
-            shut: self.proxy.shut_frontends().map(str::to_owned).collect(),
-        };
-        let (ours, theirs) = packets::pair()?;
-        match &self.keeper {
-            Some(keeper) => Giver::begin(Launch::Kept(keeper.spawn(theirs)), ours, None, offer),
-            None => Giver::begin(Launch::Own(program.clone()), ours, Some(theirs), offer),
-        }
-    }
-
-    /// The process that is to follow is so far.
-    fn go_on(&mut self, step: Step) {
-        match step {
-            Step::Prepared(give) => {
-                let view = self.view();
-                let backends: Vec<_> = view.proxy.backends.iter().collect();
-                let servers = runtime::servers::state(&backends);
-                let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default();
-                let tallies = self.proxy.tallies();
-                self.told = Some(tallies.clone());
-                // Who does not wait for it any more has said why.
-                let _ = give.try_send(Document::new(started, servers, tallies));
-            }
-            Step::Serving { pid, taken, line } => {
-                tracing::info!("upgraded: process {pid} serves, this one drains");
-                notify::main_process(pid);
-                notify::leave();
-                self.is_followed = true;
-                self.proxy.rest();
-                let limit = self.options.drain_limit.unwrap_or(DRAIN_LIMIT);
-                self.drain(|name| taken.contains(name), Some(limit));
-                self.runtime = None;
-                self.master = None;
-                if let Some((_, answer)) = self.upgrade.take() {
-                    drop(answer.send(self.reloads.of_upgrade(Ok(pid))));
-                }
-                let earlier = std::mem::take(&mut self.earlier);
-                let told = self.told.take().unwrap_or_default();
-                self.reports = Some(Reports::begin(line, told, earlier));
-                self.reporting = Some(every(handover::PERIOD));
-                self.report();
-            }
-            Step::Failed(why) => {
-                self.told = None;
-                self.proxy.pause_again();
-                if let Some(keeper) = &self.keeper {
-                    keeper.recall();
-                }
-                tracing::error!("upgrade failed, everything stays as it was: {why}");
-                if let Some((_, answer)) = self.upgrade.take() {
-                    drop(answer.send(self.reloads.of_upgrade(Err(&why))));
-                }
-            }
-        }
-    }
-
-    /// Whether another process knows already how everything is here, or takes over.
-    fn hands_over(&self) -> bool {
-        self.told.is_some() || self.is_followed
-    }
-
-    /// Tells the process that follows what was counted since it was last told.
-    fn report(&mut self) {
-        if let Some(reports) = &mut self.reports {
-            reports.tell(self.proxy.tallies());
-        }
-    }
-
-    /// Becomes the process that counts, in place of the one before.
-    async fn follow(&mut self, heir: Heir) {
-        let names = self.proxy.sockets().named().map(|(name, _)| name);
-        let names: Vec<String> = names.collect();
-        let followed = tokio::task::spawn_blocking(move || heir.serving(names.into_iter())).await;
-        match followed {
-            Ok(lines) => self.earlier = Earlier::listen(lines),
-            Err(error) => tracing::error!("cannot hear from the process before: {error}"),
-        }
-        if notify::keeps_descriptors() {
-            self.surplus.iter().for_each(|name| notify::unstore(name));
         }
     }
 
@@ -804,13 +680,6 @@ impl Control {
             Level::Alert,
             &format!("Reload failed, everything stays as it was{first}"),
         );
-    }
-}
-
-async fn next_step(upgrade: &mut Option<(Giver, oneshot::Sender<Outcome>)>) -> Step {
-    match upgrade {
-        Some((giver, _)) => giver.next().await,
-        None => pending().await,
     }
 }
 
