@@ -167,14 +167,13 @@ fn runtime_settings(node: &Node, host: &HostFacts) -> Option<Step> {
     if before.is_some_and(suits) {
         return None;
     }
-    let version = host.programs.get("containerd").map_or("2", String::as_str);
-    let content = containerd_settings(version.trim_start_matches('v').starts_with('1'));
+    let content = CONTAINERD_SETTINGS;
     let script = "systemctl daemon-reload\nsystemctl restart containerd.service\n";
     Some(step(
         node,
         "runtime-settings",
         "have containerd leave cgroups to systemd, as kubelet does".to_owned(),
-        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(&content), mode: 0o644 }],
+        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(CONTAINERD_SETTINGS), mode: 0o644 }],
         vec![
             Action::Run {
                 script: format!(
@@ -207,23 +206,16 @@ fn suits(text: &str) -> bool {
         && !lines().any(|line| line.starts_with("disabled_plugins") && line.contains("cri"))
 }
 
-fn containerd_settings(is_1: bool) -> String {
-    let (version, plugin) = if is_1 {
-        (2, "io.containerd.grpc.v1.cri")
-    } else {
-        (3, "io.containerd.cri.v1.runtime")
-    };
-    format!(
-        "# Written by evenkeel-bootstrap.\n\
-         version = {version}\n\
-         \n\
-         [plugins.\"{plugin}\".containerd.runtimes.runc]\n\
-         runtime_type = \"io.containerd.runc.v2\"\n\
-         \n\
-         [plugins.\"{plugin}\".containerd.runtimes.runc.options]\n\
-         SystemdCgroup = true\n"
-    )
-}
+/// In the second version of its format, which containerd 1 and 2 both read.
+const CONTAINERD_SETTINGS: &str = r#"# Written by evenkeel-bootstrap.
+version = 2
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = true
+"#;
 
 fn runtime_unit(node: &Node) -> Step {
     step(
@@ -427,7 +419,7 @@ mod tests {
 
     #[test]
     fn settings_that_suit_are_left_alone() {
-        assert!(suits(&containerd_settings(true)) && suits(&containerd_settings(false)));
+        assert!(suits(CONTAINERD_SETTINGS));
         assert!(suits("            SystemdCgroup = true\n"));
         assert!(
             !suits("  SystemdCgroup = false\n") && !suits("# SystemdCgroup = true\n") && !suits("")
@@ -435,14 +427,5 @@ mod tests {
         assert!(!suits(
             "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
         ));
-    }
-
-    #[test]
-    fn each_containerd_gets_settings_that_it_reads() {
-        assert!(containerd_settings(true).contains("version = 2\n"));
-        assert!(containerd_settings(false).contains("version = 3\n"));
-        for text in [containerd_settings(true), containerd_settings(false)] {
-            assert!(text.contains("\nSystemdCgroup = true\n"), "{text}");
-        }
     }
 }
