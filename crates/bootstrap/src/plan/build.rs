@@ -145,3 +145,5 @@ fn stage(title: &str, steps: Vec<super::Step>) -> Stage {
         steps,
     }
 }
+#[cfg(test)]
+mod tests;
