@@ -10,13 +10,14 @@ use super::open::{session, tell};
 use crate::apply::{Known, Lock, Progress, Run};
 use crate::cli::Connect;
 use crate::facts::Facts;
+use crate::manifests;
 use crate::plan::{self, Plan, steps};
 use crate::session::{Interrupt, Session};
 
 /// Prints what would be done.
 pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<ExitCode, Stop> {
     let session = session(file, connect, "plan").await?;
-    let plan = make(&session, &session.facts().await)?;
+    let plan = make(&session, &facts(&session).await?)?;
     let text = if json {
         serde_json::to_string_pretty(&plan).map_err(|cause| Stop::Failed(cause.to_string()))? + "\n"
     } else {
@@ -32,7 +33,7 @@ pub(super) async fn apply(file: &Path, connect: &Connect, yes: bool) -> Result<E
     let session = session(file, connect, "apply").await?;
     // Before the facts: nobody shall change what the plan is made of.
     let lock = lock(&session).await?;
-    let facts = session.facts().await;
+    let facts = facts(&session).await?;
     let plan = make(&session, &facts)?;
     print(&plan.to_string())?;
     if !plan.is_empty() && !yes && !agreed(&session)? {
@@ -95,6 +96,19 @@ pub(super) async fn run(
             "{failed}\nall that was run is in {record}; the same command goes on from here"
         ))),
     }
+}
+
+/// What the hosts, the cluster and this machine's manifests are like.
+async fn facts(session: &Session) -> Result<Facts, Stop> {
+    let manifests = manifests::load(&session.inventory)
+        .await
+        .map_err(|errors| {
+            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            Stop::Failed(errors.join("\n"))
+        })?;
+    let mut facts = session.facts().await;
+    facts.manifests = manifests;
+    Ok(facts)
 }
 
 fn make(session: &Session, facts: &Facts) -> Result<Plan, Stop> {

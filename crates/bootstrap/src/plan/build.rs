@@ -1,7 +1,7 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
-use super::steps::{balancer, hosts, init, join, keepalived, kernel, software};
-use super::{Order, Plan, Refusal, Stage};
+use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, software};
+use super::{Order, Plan, Refusal, Stage, unmet};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Role};
 
@@ -117,9 +117,9 @@ fn cluster<'a>(
             Err(refusal) => refusals.push(refusal),
         }
     }
+    let live = join::live_master(inventory, facts);
     if let Some(first) = workers.first() {
         let node = inventory.node(&first.host);
-        let live = join::live_master(inventory, facts);
         before.extend(node.map(|node| join::announce(inventory, live, node)));
     }
     if !refusals.is_empty() {
@@ -133,8 +133,10 @@ fn cluster<'a>(
     Ok(vec![
         in_turn("first control plane", first_steps),
         in_turn("control planes", others),
+        in_turn("network", unmet(facts, manifest::cni(facts, live))),
         in_turn("before the workers", before),
         stage("workers", workers),
+        in_turn("manifests", unmet(facts, manifest::others(facts, live))),
     ])
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::balancer::API_PORT;
 use super::kubeadm_config::{self, init_limit};
 use super::shell::{FOLDER, RESET_LIMIT, await_api, await_vip, remembered, reset};
 use crate::facts::{Facts, HostFacts};
@@ -149,7 +150,7 @@ fn clean(inventory: &Inventory, node: &Node) -> Step {
                  \x20 fi\ndone\n\
                  {reset}",
                 reset = reset(inventory),
-                server = std::net::SocketAddr::new(node.address, kubeadm_config::API_PORT)
+                server = std::net::SocketAddr::new(node.address, API_PORT)
             )
             .into(),
             limit: RESET_LIMIT,

@@ -8,12 +8,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 use serde_saphyr::DoubleQuoted;
 
+use super::balancer::API_PORT;
 use crate::facts::HostFacts;
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::{Later, Text};
-
-/// Port of each API server on its own host. The VIP's may be another one.
-pub const API_PORT: u16 = 6443;
 
 /// Keys of the documents that belong to us: a token, a key and what they are used for are made for each
 /// run. What `cluster.toml` says of them has to be refused.

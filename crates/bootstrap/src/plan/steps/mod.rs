@@ -11,6 +11,7 @@ pub mod join;
 pub mod keepalived;
 pub mod kernel;
 pub mod kubeadm_config;
+pub mod manifest;
 pub(crate) mod shell;
 pub mod software;
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::kubeadm_config::API_PORT;
+use super::balancer::API_PORT;
 use crate::inventory::{Endpoint, Inventory, Node};
 use crate::plan::{Action, BEGUN, quote};
 
