@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use evenkeel_config::{BindAddress, Problem};
 use evenkeel_proxy::{AbsentAddress, BindError, describe};
 use nix::ifaddrs::getifaddrs;
 
-use crate::port_owner::{Owner, owner_of};
+use crate::port_owner::{Owner, owner_of, unit_of};
+use crate::service;
 
 /// Ports below this one need a privilege (unless net.ipv4.ip_unprivileged_port_start says less).
 const FIRST_UNPRIVILEGED_PORT: u16 = 1024;
@@ -68,8 +70,11 @@ fn explained(address: &BindAddress, error: &io::Error, moment: Moment) -> String
     match (address, error.kind()) {
         (BindAddress::Inet(address), io::ErrorKind::AddrInUse) => match owner_of(*address) {
             Some(owner) => taken(&owner, moment),
-            None => "the port is taken by a process that cannot be seen from here; 'ss -ltnp' run as root names it"
-                .to_owned(),
+            None => match unit_of(*address) {
+                Some(unit) => format!("the port is taken by a process of {unit}; stop it first (systemctl stop {unit})"),
+                None => "the port is taken by a process that cannot be seen from here; 'ss -ltnp' run as root names it"
+                    .to_owned(),
+            },
         },
         (BindAddress::Inet(address), io::ErrorKind::PermissionDenied) if address.port() < FIRST_UNPRIVILEGED_PORT => {
             format!(
@@ -83,6 +88,13 @@ fn explained(address: &BindAddress, error: &io::Error, moment: Moment) -> String
         }
         (BindAddress::Inet(_), io::ErrorKind::AddrNotAvailable) => {
             format!("address not available (interfaces: {})", interfaces())
+        }
+        (BindAddress::Unix(path), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            let directory = path.parent().unwrap_or(Path::new("/")).display();
+            let advice = service::as_root().map_or_else(String::new, |how| {
+                format!("; name a place in /run/evenkeel, which the service has, or {how}")
+            });
+            format!("{error}: its directory {directory} must be there and this process's to write{advice}")
         }
         _ => error.to_string(),
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::port_unit;
+
 /// A process that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -27,6 +29,12 @@ pub(crate) fn owner_of(wanted: SocketAddr) -> Option<Owner> {
             pid,
             command: command(pid),
         })
+}
+
+/// The unit of systemd whose process that is, which anybody may see.
+pub(crate) fn unit_of(wanted: SocketAddr) -> Option<String> {
+    let inodes: Vec<u64> = inodes(wanted).collect();
+    port_unit::of_listeners(&inodes)
 }
 
 /// How many sockets listen on `address` or on a wildcard that covers it.

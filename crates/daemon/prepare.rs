@@ -109,6 +109,7 @@ pub(crate) fn open(
         return Err(refuse(&NO_LISTENER));
     }
     let rights = Rights::of(config)?;
+    rights.attainable()?;
     foreign::allowed(config)?;
     let limits = limits::settle(config).map_err(|error| refuse(&error))?;
     let (ownership, moment) = match options.replaces.is_some() || heir.is_some() {

@@ -16,6 +16,8 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities, set_no_new_privs,
 };
 
+use crate::service;
+
 /// What the process is to become.
 #[derive(Clone, Debug)]
 pub(crate) struct Rights {
@@ -82,6 +84,40 @@ impl Rights {
         self.jail.is_some() || self.user.as_ref().is_some_and(changes_user)
     }
 
+    /// Whether this process may become that; to be asked before anything is opened.
+    ///
+    /// # Errors
+    /// Each step that the system would refuse.
+    pub(crate) fn attainable(&self) -> Result<(), Vec<Problem>> {
+        let effective = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+        let lacks = |capability| !effective.contains(capability);
+        let not_permitted = || io::Error::from_raw_os_error(rustix::io::Errno::PERM.raw_os_error());
+        let mut problems = Vec::new();
+        if let Some(jail) = self
+            .jail
+            .as_ref()
+            .filter(|_| lacks(CapabilitySet::SYS_CHROOT))
+        {
+            problems.push(no_jail(jail, not_permitted()));
+        }
+        if let Some((id, user)) = &self.user {
+            let is_so = getresuid().is_ok_and(|ids| ids.effective.as_raw() == *id);
+            if !is_so && lacks(CapabilitySet::SETUID) {
+                problems.push(no_account("user", user, *id, not_permitted()));
+            }
+        }
+        if let Some((id, group)) = &self.group {
+            let is_so = getresgid().is_ok_and(|ids| ids.effective.as_raw() == *id);
+            if !is_so && lacks(CapabilitySet::SETGID) {
+                problems.push(no_account("group", group, *id, not_permitted()));
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems),
+        }
+    }
+
     /// Gives everything else up, for good.
     ///
     /// # Errors
@@ -92,22 +128,12 @@ impl Rights {
             let _ = set_no_new_privs(true);
         }
         if let Some(jail) = &self.jail {
-            enter(&jail.path).map_err(|error| {
-                let path = jail.path.display();
-                refused(
-                    &jail.place,
-                    &format!("cannot chroot to {path}"),
-                    error,
-                    "chroot",
-                )
-            })?;
+            enter(&jail.path).map_err(|error| no_jail(jail, error))?;
         }
         if let Some((id, group)) = &self.group {
             drop_groups(group)?;
-            setgid(Gid::from_raw(*id)).map_err(|error| {
-                let what = format!("cannot become {}", named("group", &group.account, *id));
-                refused(&group.place, &what, error.into(), "group")
-            })?;
+            setgid(Gid::from_raw(*id))
+                .map_err(|error| no_account("group", group, *id, error.into()))?;
         }
         if let Some((id, user)) = &self.user {
             self.change_user(*id, user)?;
@@ -146,8 +172,7 @@ impl Rights {
     }
 
     fn change_user(&self, id: u32, user: &Identity) -> Result<(), Problem> {
-        let what = format!("cannot become {}", named("user", &user.account, id));
-        let refuse = |error: io::Error| refused(&user.place, &what, error, "user");
+        let refuse = |error: io::Error| no_account("user", user, id, error);
         let is_root = Uid::effective().is_root();
         if is_root {
             if self.group.is_none() {
@@ -184,8 +209,7 @@ impl Rights {
                 all.iter().all(|gid| gid.as_raw() == *id)
             });
             if !is_so || (self.was_root && !has_no_groups()) {
-                let what = format!("cannot become {}", named("group", &group.account, *id));
-                return Err(refused(&group.place, &what, only_a_part(), "group"));
+                return Err(no_account("group", group, *id, only_a_part()));
             }
         }
         let Some((id, user)) = &self.user else {
@@ -200,8 +224,7 @@ impl Rights {
         if is_user && is_bare {
             return Ok(());
         }
-        let what = format!("cannot become {}", named("user", &user.account, *id));
-        Err(refused(&user.place, &what, only_a_part(), "user"))
+        Err(no_account("user", user, *id, only_a_part()))
     }
 }
 
@@ -314,11 +337,22 @@ fn named(what: &str, account: &Account, id: u32) -> String {
     }
 }
 
+fn no_jail(jail: &Jail, error: io::Error) -> Problem {
+    let what = format!("cannot chroot to {}", jail.path.display());
+    refused(&jail.place, &what, error, "chroot")
+}
+
+fn no_account(keyword: &str, identity: &Identity, id: u32, error: io::Error) -> Problem {
+    let what = format!("cannot become {}", named(keyword, &identity.account, id));
+    refused(&identity.place, &what, error, keyword)
+}
+
 fn refused(place: &evenkeel_config::Place, what: &str, error: io::Error, keyword: &str) -> Problem {
     let advice = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("; start it as root, or leave '{keyword}' out")
-        }
+        io::ErrorKind::PermissionDenied => match service::as_root() {
+            Some(how) => format!("; leave '{keyword}' out, or {how}"),
+            None => format!("; start it as root, or leave '{keyword}' out"),
+        },
         io::ErrorKind::NotFound => "; make that directory, empty and nobody's to write".to_owned(),
         _ => String::new(),
     };

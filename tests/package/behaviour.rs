@@ -178,24 +178,43 @@ fn the_journal_has_its_messages_with_priorities_and_one_time() {
 fn debians_own_haproxy_cfg_is_served() {
     with_machine("behaviour::debians_own_haproxy_cfg_is_served", |machine| {
         install(machine, "0.1.0-1");
-        // What Debian's package of HAProxy leaves on a machine.
-        machine.sh(
-            "useradd --system --user-group --home-dir /var/lib/haproxy --create-home haproxy && \
-             mkdir -p /etc/haproxy/errors && touch /etc/haproxy/errors/400.http /etc/haproxy/errors/503.http /etc/haproxy/errors/504.http",
-        );
-        let file = include_str!("../../config/debian-default.cfg")
-            .replace("10.0.1.10:6443", FRONT)
-            .replace("10.0.1.11", "127.0.0.11")
-            .replace("10.0.1.12", "127.0.0.12");
-        machine.write("/etc/haproxy/haproxy.cfg", file);
+        machine.sh("test -e /etc/haproxy/haproxy.cfg");
+        machine.write("/etc/haproxy/haproxy.cfg", debians_haproxy_cfg());
         machine.write(
             "/etc/default/evenkeel",
             "EVENKEEL_CONFIG=/etc/haproxy/haproxy.cfg\n",
         );
+
+        // All that an ordinary user cannot do is said at once, with what to do about it.
+        let restarted = machine.try_sh("systemctl restart evenkeel");
+        assert!(!restarted.status.success());
+        let journal = machine.journal();
+        for said in [
+            "haproxy.cfg:7:9: cannot chroot to /var/lib/haproxy: ",
+            "haproxy.cfg:10:7: cannot become user 'haproxy' ",
+            "haproxy.cfg:11:8: cannot become group 'haproxy' ",
+            "copy /usr/share/doc/evenkeel/examples/haproxy-drop-in.conf to /etc/systemd/system/evenkeel.service.d/haproxy.conf",
+        ] {
+            assert!(journal.contains(said), "no '{said}' in {journal}");
+        }
+
+        // The first half of that advice, and then what is left of it.
+        machine.sh("sed -i '/chroot/d; /^\tuser/d; /^\tgroup/d' /etc/haproxy/haproxy.cfg");
+        let restarted = machine.try_sh("systemctl restart evenkeel");
+        assert!(!restarted.status.success());
+        let journal = machine.journal();
+        assert!(
+            journal.contains("its directory /run/haproxy must be there")
+                && journal.contains("name a place in /run/evenkeel"),
+            "{journal}"
+        );
+
+        // The other half.
+        machine.write("/etc/haproxy/haproxy.cfg", debians_haproxy_cfg());
         machine.sh(
             "mkdir -p /etc/systemd/system/evenkeel.service.d && \
              cp /usr/share/doc/evenkeel/examples/haproxy-drop-in.conf /etc/systemd/system/evenkeel.service.d/haproxy.conf && \
-             systemctl daemon-reload && systemctl restart evenkeel",
+             systemctl daemon-reload && systemctl reset-failed evenkeel; systemctl restart evenkeel",
         );
         let pid = machine.main_pid();
         let user = machine.sh("id -u haproxy");
@@ -212,4 +231,12 @@ fn debians_own_haproxy_cfg_is_served() {
         machine.sh("systemctl reload evenkeel");
         assert_eq!(machine.main_pid(), pid);
     });
+}
+
+/// Debian's file with a control plane, at the addresses of the tests.
+pub(crate) fn debians_haproxy_cfg() -> String {
+    include_str!("../../config/debian-default.cfg")
+        .replace("10.0.1.10:6443", FRONT)
+        .replace("10.0.1.11", "127.0.0.11")
+        .replace("10.0.1.12", "127.0.0.12")
 }

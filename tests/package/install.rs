@@ -1,8 +1,9 @@
 //! What installing puts on a machine, and what removing leaves.
 
-use std::net::TcpListener;
+use std::net::TcpStream;
 use std::process::Command;
 
+use crate::behaviour::debians_haproxy_cfg;
 use crate::machine::with_machine;
 use crate::parcel::{FRONT, deb, install, install_configured, missing};
 use crate::support::not_run;
@@ -52,6 +53,8 @@ fn it_starts_when_it_is_installed_and_brings_what_belongs_to_it() {
                 "/usr/lib/sysctl.d/50-evenkeel.conf",
                 "/usr/share/doc/evenkeel/copyright",
                 "/usr/share/doc/evenkeel/README.md",
+                "/usr/share/evenkeel/monitoring/alerts.yaml",
+                "/usr/share/evenkeel/monitoring/dashboard.json",
             ] {
                 assert!(
                     files.lines().any(|line| line.starts_with(file)),
@@ -66,21 +69,30 @@ fn it_starts_when_it_is_installed_and_brings_what_belongs_to_it() {
     );
 }
 
-/// HAProxy, most often.
+/// The machine of somebody who migrates: Debian's HAProxy serves, from Debian's file.
 #[test]
-fn a_port_that_another_program_has_does_not_break_the_installation() {
+fn a_port_that_haproxy_has_does_not_break_the_installation() {
     with_machine(
-        "install::a_port_that_another_program_has_does_not_break_the_installation",
+        "install::a_port_that_haproxy_has_does_not_break_the_installation",
         |machine| {
-            let other = TcpListener::bind(FRONT).unwrap();
+            machine.write("/etc/haproxy/haproxy.cfg", debians_haproxy_cfg());
+            machine.sh("systemctl enable --now haproxy && systemctl is-active haproxy");
             install(machine, "0.1.0-1");
             assert!(!machine.is_active());
+            assert!(TcpStream::connect(FRONT).is_ok());
+            // The service may not see other users' processes, but whose service that is.
             let journal = machine.journal();
-            assert!(journal.contains(FRONT), "{journal}");
+            let said = format!(
+                "cannot listen on {FRONT}: the port is taken by a process of haproxy.service; stop it first"
+            );
+            assert!(journal.contains(&said), "{journal}");
             let state = machine.sh("dpkg-query -W -f '${Status}' evenkeel");
             assert_eq!(state, "install ok installed");
-            drop(other);
+            machine.sh("systemctl disable --now haproxy");
             machine.sh("systemctl reset-failed evenkeel; systemctl restart evenkeel && systemctl is-active evenkeel");
+            // And back again, as docs/install.md says.
+            machine.sh("systemctl disable --now evenkeel && systemctl enable --now haproxy && systemctl is-active haproxy");
+            assert!(TcpStream::connect(FRONT).is_ok());
         },
     );
 }

@@ -98,13 +98,14 @@ fn missing() -> Option<String> {
     })
 }
 
-/// Where tests/run keeps the Debian that is booted.
+/// Where tests/run keeps the Debian that is booted: 12, or the release that `EVENKEEL_DEBIAN` names.
 fn tree() -> PathBuf {
     let trees = env::var_os("EVENKEEL_ORACLE").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oracle"),
         PathBuf::from,
     );
-    trees.join("bookworm-systemd")
+    let release = env::var("EVENKEEL_DEBIAN").unwrap_or_else(|_| "bookworm".to_owned());
+    trees.join(format!("{release}-systemd"))
 }
 
 /// A test run that is killed takes this process with it: our standard input ends with it.
@@ -184,10 +185,14 @@ impl Machine {
         stdout
     }
 
+    /// Its root directory, as we see it.
+    pub(crate) fn root(&self) -> String {
+        format!("/proc/{}/root", self.leader)
+    }
+
     /// Puts a file into the machine.
     pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = format!("/proc/{}/root{path}", self.leader);
-        fs::write(path, content).unwrap();
+        fs::write(self.root() + path, content).unwrap();
     }
 
     pub(crate) fn copy_in(&self, from: &Path, to: &str) {

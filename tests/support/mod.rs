@@ -21,6 +21,7 @@ pub(crate) mod loopback;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod peer;
+pub(crate) mod static_program;
 pub(crate) mod syslog;
 pub(crate) mod tcplog;
 pub(crate) mod tls;

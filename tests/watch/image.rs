@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::files::{path, text};
 use crate::support::balancer::temporary_directory;
 use crate::support::not_run;
+use crate::support::static_program::static_program;
 
 /// The second line of HEALTHCHECK.
 pub(crate) const HEALTH: &str = "    CMD";
@@ -52,36 +53,6 @@ pub(crate) fn listed(instruction: &str) -> Vec<String> {
         .find(|line| line.starts_with(&format!("{instruction} [")))
         .unwrap_or_else(|| panic!("no {instruction} in docker/Dockerfile"));
     serde_json::from_str(&line[instruction.len()..]).unwrap()
-}
-
-/// The program as the image has it, linked with all that it needs. Cargo makes it anew when its source
-/// has changed; `tests/run` has it made before the tests. The libraries are those of other builds.
-fn static_program() -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
-    let place = target.join("static");
-    let mut cargo = Command::new("nice");
-    cargo
-        .arg(env!("CARGO"))
-        .args(["rustc", "--quiet", "--locked", "--bin", "evenkeel"])
-        .args(["--", "-C", "target-feature=+crt-static"])
-        .current_dir(path(""));
-    // What the cargo that runs this test set would have it build everything again.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-        if name != "CARGO_HOME" {
-            cargo.env_remove(name);
-        }
-    }
-    let made = cargo
-        .env("CARGO_TARGET_DIR", &place)
-        .env("CARGO_BUILD_BUILD_DIR", target)
-        .output()
-        .unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
-    place.join("debug/evenkeel")
 }
 
 /// The root directory after the whole Dockerfile has run. No registry is asked: what it builds upon

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::files::path;
+use crate::files::text;
 use crate::support::balancer::temporary_directory;
 use crate::support::metrics::get;
 use crate::support::{loopback, until};
@@ -19,11 +19,16 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `target` every half second as job `evenkeel`, with monitoring/alerts.yaml in force.
+    /// Scrapes `target` every half second as job `evenkeel`, with monitoring/alerts.yaml in force; what an
+    /// alarm waits for (`for: 1m`) is a second of it.
     pub(crate) fn start(address: SocketAddr, target: SocketAddr) -> Self {
         let directory = temporary_directory();
         let config = directory.join("prometheus.yaml");
-        let rules = path("monitoring/alerts.yaml");
+        let rules = directory.join("alerts.yaml");
+        let wait = regex::Regex::new(r"(?m)^( *for:) [0-9]+[smhd]$").unwrap();
+        let text = text("monitoring/alerts.yaml");
+        assert!(wait.find_iter(&text).count() > 10);
+        std::fs::write(&rules, &*wait.replace_all(&text, "$1 1s")).unwrap();
         std::fs::write(
             &config,
             format!(

@@ -165,15 +165,29 @@ fn prometheus_sees_the_balancer_and_raises_the_alarm_when_a_master_dies() {
     assert_eq!(prometheus.query("ALERTS"), [], "an alarm without a reason");
 
     first.die();
-    until("the alarm", || {
-        let alarms = prometheus.query("ALERTS{alertname=\"EvenkeelServerDown\"}");
+    let alarm = until("the alarm", || {
+        let alerts = prometheus.ask("/api/v1/alerts");
+        let mut firing = alerts["alerts"].as_array().unwrap().iter();
+        firing
+            .find(|alert| {
+                alert["labels"]["alertname"] == "EvenkeelServerDown" && alert["state"] == "firing"
+            })
+            .cloned()
+    });
+    let labels = &alarm["labels"];
+    assert_eq!(labels["proxy"], "masters");
+    assert_eq!(labels["server"], "master1");
+    assert_eq!(labels["severity"], "warning");
+    assert_eq!(labels["instance"], admin.to_string());
+    assert_eq!(
+        alarm["annotations"]["summary"],
+        "server masters/master1 is down"
+    );
+    until("the alarm that another must not die", || {
+        let left = "ALERTS{alertname=\"EvenkeelSingleServerLeft\",alertstate=\"firing\"}";
+        let alarms = prometheus.query(left);
         let (labels, _) = alarms.first()?;
-        assert_eq!(labels["proxy"], "masters");
-        assert_eq!(labels["server"], "master1");
-        assert_eq!(labels["severity"], "warning");
-        assert_eq!(labels["instance"], admin.to_string());
-        // `for: 1m` of it has not passed yet.
-        assert_eq!(labels["alertstate"], "pending");
+        assert_eq!(labels["severity"], "critical");
         Some(())
     });
     first.revive();
