@@ -117,12 +117,12 @@ impl Fact {
                 version,
                 held,
             } => found.packages.get(name).is_some_and(|package| {
-                package.version.starts_with(version) && (package.held || !held)
+                begins(&package.version, version) && (package.held || !held)
             }),
             Self::Program { name, version } => found
                 .programs
                 .get(name)
-                .is_some_and(|found| found.starts_with(version)),
+                .is_some_and(|found| begins(found, version)),
             Self::Unit { name } => found
                 .units
                 .get(name)
@@ -192,7 +192,7 @@ impl Fact {
                 version,
                 held,
             } => {
-                let version = quote(version);
+                let version = patterns("", version);
                 let held = if *held {
                     format!(
                         "{{ apt-mark showhold 2>/dev/null | grep -qx {name} || dnf -q versionlock list 2>/dev/null | grep -q '^{name}-'; }}"
@@ -201,17 +201,17 @@ impl Fact {
                     ":".to_owned()
                 };
                 format!(
-                    "v=$(dpkg-query -W -f '${{db:Status-Abbrev}}${{Version}}' {name} 2>/dev/null | sed -n 's/^.i //p' || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name}); [ -n \"$v\" ] && case \"$v\" in {version}*) ;; *) false ;; esac && {held}"
+                    "v=$(dpkg-query -W -f '${{db:Status-Abbrev}}${{Version}}' {name} 2>/dev/null | sed -n 's/^.i //p' || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name}); [ -n \"$v\" ] && case \"$v\" in {version}) ;; *) false ;; esac && {held}"
                 )
             }
             Self::Program { name, version } => format!(
-                "case \"$({name} {}\" in *{}*) ;; *) false ;; esac",
+                "case \"$({name} {}\" in {}) ;; *) false ;; esac",
                 match name.as_str() {
                     "kubeadm" => "version -o short)",
                     "kubectl" => "version --client)",
                     _ => "--version)",
                 },
-                quote(version)
+                patterns("*", version)
             ),
             Self::Unit { name } => {
                 format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}")
@@ -248,6 +248,24 @@ impl Fact {
 /// Where a host remembers an `init` or `join` that has begun: holds that word, and is removed at its end.
 pub const BEGUN: &str = "/var/lib/evenkeel-bootstrap/begun";
 
+/// Whether a version is the wanted one or begins with it: `1.36.2` is met by `1.36.2-1.1`, not by `1.36.20`.
+fn begins(found: &str, wanted: &str) -> bool {
+    found.strip_prefix(wanted).is_some_and(|rest| {
+        wanted.is_empty() || !rest.starts_with(|next: char| next.is_ascii_digit())
+    })
+}
+
+/// The same as the patterns of a shell's `case`.
+fn patterns(before: &str, wanted: &str) -> String {
+    match wanted {
+        "" => "*".to_owned(),
+        _ => format!(
+            "{before}{wanted}|{before}{wanted}[!0-9]*",
+            wanted = quote(wanted)
+        ),
+    }
+}
+
 /// A word of a shell script that stands for exactly this text.
 #[must_use]
 pub fn quote(text: &str) -> String {
@@ -257,6 +275,35 @@ pub fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_not_met_by_one_that_goes_on_in_digits() {
+        let asked = |found: &str, wanted: &str| {
+            let script = format!(
+                "case {} in {}) ;; *) exit 1 ;; esac",
+                quote(found),
+                patterns("", wanted)
+            );
+            let status = std::process::Command::new("sh")
+                .args(["-c", &script])
+                .status();
+            status.expect("sh runs").success()
+        };
+        for (found, wanted, met) in [
+            ("1.36.2-1.1", "1.36.2", true),
+            ("1.36.2", "1.36.2", true),
+            ("1.36.20-1.1", "1.36.2", false),
+            ("1.36.1-1.1", "1.36.2", false),
+            ("2.1.9+ds1-5", "", true),
+        ] {
+            assert_eq!(begins(found, wanted), met, "{found} for {wanted}");
+            assert_eq!(
+                asked(found, wanted),
+                met,
+                "{found} for {wanted} in a script"
+            );
+        }
+    }
 
     #[test]
     fn a_quoted_word_is_one_word() {

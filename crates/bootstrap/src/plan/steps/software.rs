@@ -1,6 +1,9 @@
 //! Packages on nodes: the container runtime, kubeadm, kubelet and kubectl, from repositories or from files
 //! that are brought along.
 
+use std::path::PathBuf;
+
+use super::PACKAGES;
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Version};
 use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
@@ -9,6 +12,9 @@ const CONTAINERD: &str = "/etc/containerd/config.toml";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 /// Where files are copied to before they are installed.
 const FOLDER: &str = "/var/lib/evenkeel-bootstrap/files";
+/// A settings file that is there stays as it is. dpkg asks when its package brings another, even of a shell
+/// that nobody types into, and fails without an answer.
+const KEEP: &str = "-o DPkg::Options::=--force-confold";
 /// A package manager may wait for another one, and for slow mirrors.
 const INSTALL_LIMIT: u64 = 900;
 
@@ -26,7 +32,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         if !host.programs.contains_key("containerd") && inventory.artefacts.packages.is_empty() {
             steps.push(runtime_package(inventory, node, host));
         }
-        steps.extend(runtime_settings(node, host));
+        steps.extend(runtime_settings(inventory, node, host));
         steps.push(runtime_unit(node));
     }
     if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
@@ -93,10 +99,10 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
         }
         Some(PackageManager::Dnf) => format!("dnf -q -y install {files}"),
         _ if inventory.artefacts.offline => {
-            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg -i {files}")
+            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {files}")
         }
         _ => format!(
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y {files}"
+            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y {files}"
         ),
     };
     actions.push(Action::Run {
@@ -110,6 +116,7 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
             version: String::new(),
         });
     }
+    brings.extend(packages_of(&inventory.artefacts.packages));
     step(
         node,
         "packages",
@@ -121,6 +128,26 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
         actions,
         "artefacts.packages must hold kubeadm, kubelet and kubectl of the wanted version, containerd, and all that they depend on",
     )
+}
+
+/// Of files named NAME_VERSION_ARCH.deb those whose packages facts know: a package that is unpacked and not
+/// set up has its programs in place, and yet nothing that it needs.
+fn packages_of(files: &[PathBuf]) -> Vec<Fact> {
+    files
+        .iter()
+        .filter_map(|file| {
+            let (name, _) = file
+                .file_name()?
+                .to_str()?
+                .strip_suffix(".deb")?
+                .split_once('_')?;
+            PACKAGES.contains(&name).then(|| Fact::Package {
+                name: name.to_owned(),
+                version: String::new(),
+                held: false,
+            })
+        })
+        .collect()
 }
 
 fn runtime_package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
@@ -151,7 +178,7 @@ fn install(host: &HostFacts, packages: &[String]) -> Action {
         _ => format!(
             "export DEBIAN_FRONTEND=noninteractive\n\
              apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
-             apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y --allow-change-held-packages {packages}"
+             apt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y --allow-change-held-packages {packages}"
         ),
     };
     Action::Run {
@@ -162,18 +189,18 @@ fn install(host: &HostFacts, packages: &[String]) -> Action {
 
 /// containerd's settings, unless those that are there already suit: kubelet and containerd must agree that
 /// systemd owns the cgroups, and packages of some distributions switch the part off that kubelet speaks to.
-fn runtime_settings(node: &Node, host: &HostFacts) -> Option<Step> {
+fn runtime_settings(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
     let before = host.text(CONTAINERD);
-    if before.is_some_and(suits) {
+    if before.is_some_and(|text| suits(text) && !text.starts_with(OURS)) {
         return None;
     }
-    let content = CONTAINERD_SETTINGS;
+    let content = containerd_settings(&sandbox_image(inventory));
     let script = "systemctl daemon-reload\nsystemctl restart containerd.service\n";
     Some(step(
         node,
         "runtime-settings",
         "have containerd leave cgroups to systemd, as kubelet does".to_owned(),
-        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(CONTAINERD_SETTINGS), mode: 0o644 }],
+        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(&content), mode: 0o644 }],
         vec![
             Action::Run {
                 script: format!(
@@ -206,16 +233,44 @@ fn suits(text: &str) -> bool {
         && !lines().any(|line| line.starts_with("disabled_plugins") && line.contains("cri"))
 }
 
-/// In the second version of its format, which containerd 1 and 2 both read.
-const CONTAINERD_SETTINGS: &str = r#"# Written by evenkeel-bootstrap.
-version = 2
+/// The first line of settings that are written here.
+const OURS: &str = "# Written by evenkeel-bootstrap.\n";
 
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
+/// The image that holds each pod's namespaces: that of kubeadm's list, so that one is pulled and not two.
+/// A site without a network has no other, and containerd's own choice would leave every pod waiting.
+fn sandbox_image(inventory: &Inventory) -> String {
+    let tag = match inventory.kubernetes.minor {
+        ..=33 => "3.10",
+        34 | 35 => "3.10.1",
+        _ => "3.10.2",
+    };
+    let repository = inventory
+        .kubeadm
+        .cluster
+        .get("imageRepository")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("registry.k8s.io");
+    format!("{repository}/pause:{tag}")
+}
 
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-SystemdCgroup = true
-"#;
+/// In the second version of its format, which containerd 1 and 2 both read: which of them will be there is
+/// not known before it is installed.
+fn containerd_settings(sandbox: &str) -> String {
+    const PLUGIN: &str = "io.containerd.grpc.v1.cri";
+    format!(
+        "{OURS}\
+         version = 2\n\
+         \n\
+         [plugins.\"{PLUGIN}\"]\n\
+         sandbox_image = \"{sandbox}\"\n\
+         \n\
+         [plugins.\"{PLUGIN}\".containerd.runtimes.runc]\n\
+         runtime_type = \"io.containerd.runc.v2\"\n\
+         \n\
+         [plugins.\"{PLUGIN}\".containerd.runtimes.runc.options]\n\
+         SystemdCgroup = true\n"
+    )
+}
 
 fn runtime_unit(node: &Node) -> Step {
     step(
@@ -419,7 +474,7 @@ mod tests {
 
     #[test]
     fn settings_that_suit_are_left_alone() {
-        assert!(suits(CONTAINERD_SETTINGS));
+        assert!(suits(&containerd_settings("example/pause:1")));
         assert!(suits("            SystemdCgroup = true\n"));
         assert!(
             !suits("  SystemdCgroup = false\n") && !suits("# SystemdCgroup = true\n") && !suits("")
@@ -427,5 +482,15 @@ mod tests {
         assert!(!suits(
             "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
         ));
+    }
+
+    #[test]
+    fn containerd_takes_the_sandbox_image_of_kubeadm() {
+        let text = containerd_settings("example/pause:1");
+        assert!(
+            text.contains("\nsandbox_image = \"example/pause:1\"\n"),
+            "{text}"
+        );
+        assert!(toml::de::DeTable::parse(&text).is_ok(), "{text}");
     }
 }
