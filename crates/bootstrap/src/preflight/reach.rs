@@ -260,8 +260,8 @@ async fn listen(machine: &Machine) -> Result<Vec<Advert>, String> {
 const LISTEN: &str = r#"set +eu
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 if command -v tcpdump >/dev/null; then
-  timeout "$LISTEN_SECONDS" tcpdump -l -n -i any 'ip proto 112' 2>/dev/null |
-    sed -n 's/^.* \([0-9.]*\) > [0-9.]*: .*vrid \([0-9]*\),.*$/advert \1 \2/p' | sort -u
+  timeout "$LISTEN_SECONDS" tcpdump -l -n -i any 'ip proto 112 or ip6 proto 112' 2>/dev/null |
+    sed -n 's/^.* \([0-9a-f.:]*\) > [0-9a-f.:]*: .*vrid \([0-9]*\),.*$/advert \1 \2/p' | sort -u
 elif command -v python3 >/dev/null; then
   python3 -c 'import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
