@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::verify::Topic;
+
 /// Brings up a kubeadm cluster whose control planes stand behind evenkeel.
 ///
 /// Describe the hosts in cluster.toml (`init` writes one), look at what they lack (`preflight`), see what would
@@ -66,6 +68,19 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+    },
+    /// Ask until the cluster is what the file says, and report: nodes, API servers, the balancer, etcd, the
+    /// network, DNS, certificates
+    Verify {
+        /// How many seconds to wait for what is not so yet
+        #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+        timeout: u64,
+        /// Leave something out; may be given more than once
+        #[arg(long, value_name = "TOPIC")]
+        skip: Vec<Topic>,
+        /// How the report is printed
+        #[arg(long, default_value = "text")]
+        format: Format,
     },
     /// Print a man page
     #[command(hide = true)]

@@ -15,3 +15,4 @@ pub mod preflight;
 pub mod secret;
 pub mod session;
 pub mod transport;
+pub mod verify;

@@ -13,6 +13,7 @@ use crate::facts::Facts;
 use crate::manifests;
 use crate::plan::{self, Plan, steps};
 use crate::session::{Interrupt, Session};
+use crate::verify;
 
 /// Prints what would be done.
 pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<ExitCode, Stop> {
@@ -41,7 +42,13 @@ pub(super) async fn apply(file: &Path, connect: &Connect, yes: bool) -> Result<E
     }
     run(&session, &facts, &plan, &interrupt).await?;
     drop(lock);
-    Ok(ExitCode::SUCCESS)
+    let report = super::verify::wait(&session, &verify::Options::default()).await;
+    print(&report.to_string())?;
+    Ok(if report.is_met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// One operator at a time, on the first control plane.

@@ -3,6 +3,7 @@
 mod apply;
 mod open;
 mod pages;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,14 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
     match command {
         Command::Plan { json } => apply::plan(&file, &connect, json).await,
         Command::Apply { yes } => apply::apply(&file, &connect, yes).await,
+        Command::Verify {
+            timeout,
+            skip,
+            format,
+        } => {
+            let limit = std::time::Duration::from_secs(timeout);
+            verify::verify(&file, &connect, limit, skip, format).await
+        }
         Command::Man => pages::man(),
         Command::Completions { shell } => pages::completions(shell),
     }

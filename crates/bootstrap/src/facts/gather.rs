@@ -32,7 +32,7 @@ pub async fn gather(inventory: &Inventory, machines: &BTreeMap<String, Machine>)
     );
     let mut facts = Facts::default();
     facts.hosts.extend(hosts.await);
-    facts.cluster = cluster_facts(inventory, machines, &facts).await;
+    facts.cluster = ask_cluster(inventory, machines).await;
     facts
 }
 
@@ -60,17 +60,12 @@ fn now_ms() -> i64 {
 }
 
 /// What the first control plane says whose API server is ready, and which others are.
-async fn cluster_facts(
+pub async fn ask_cluster(
     inventory: &Inventory,
     machines: &BTreeMap<String, Machine>,
-    facts: &Facts,
 ) -> Option<ClusterFacts> {
     let masters: Vec<(&Node, &Machine)> = inventory
         .of(Role::ControlPlane)
-        .filter(|node| {
-            let host = facts.host(&node.name);
-            host.is_some_and(|host| host.kube.admin_conf)
-        })
         .filter_map(|node| Some((node, machines.get(&node.name)?)))
         .collect();
     let asked = join_all(masters.iter().map(async |(node, machine)| {

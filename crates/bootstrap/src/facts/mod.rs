@@ -8,7 +8,7 @@ mod listeners;
 mod model;
 mod script;
 
-pub use gather::gather;
+pub use gather::{ask_cluster, gather};
 pub use model::{
     ClusterFacts, ClusterNode, Facts, FileFacts, HostFacts, Interface, Kube, Listener, Manifest,
     Mount, Os, Package, PackageManager, RuntimeFacts, Unit,

@@ -1,0 +1,68 @@
+//! `verify`: whether the cluster is what the inventory says.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::Stop;
+use super::apply::print;
+use super::open::{session, tell};
+use crate::cli::{Connect, Format};
+use crate::session::Session;
+use crate::verify::{Options, Report, Topic, verify as look};
+
+/// Waits until everything is as it should be, and reports.
+pub(super) async fn verify(
+    file: &Path,
+    connect: &Connect,
+    limit: Duration,
+    skip: Vec<Topic>,
+    format: Format,
+) -> Result<ExitCode, Stop> {
+    let session = session(file, connect, "verify").await?;
+    let options = Options {
+        limit,
+        skip,
+        ..Options::default()
+    };
+    let report = wait(&session, &options).await;
+    let text = match format {
+        Format::Text => report.to_string(),
+        Format::Json => {
+            serde_json::to_string_pretty(&report)
+                .map_err(|cause| Stop::Failed(cause.to_string()))?
+                + "\n"
+        }
+    };
+    print(&text)?;
+    Ok(if report.is_met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Looks until all is well, and says what is still missing whenever that changes.
+pub(super) async fn wait(session: &Session, options: &Options) -> Report {
+    let before = RefCell::new(Vec::new());
+    let watch = |report: &Report| {
+        let lacking: Vec<_> = report.lacking().collect();
+        if *before.borrow() != lacking {
+            for line in &lacking {
+                session.log.write("cluster", &format!("not yet: {line}"));
+            }
+            if let Some(first) = lacking.first() {
+                let more = lacking.len() - 1;
+                let more = if more > 0 {
+                    format!(" (and {more} more)")
+                } else {
+                    String::new()
+                };
+                tell(&format!("waiting: {first}{more}"));
+            }
+            *before.borrow_mut() = lacking;
+        }
+    };
+    look(&session.inventory, &session.machines, options, &watch).await
+}
