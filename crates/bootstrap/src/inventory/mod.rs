@@ -1,14 +1,13 @@
 //! What the operator wants: `cluster.toml` as values that are final. Knows nothing of what the hosts
 //! are like at the moment; that is [`Facts`](crate::facts::Facts).
 
-mod init;
+pub mod init;
 mod keys;
 mod model;
 mod read;
 
 use std::ops::RangeInclusive;
 
-pub use init::{InitArgs, InitError, run_init};
 pub use keys::cluster_toml_markdown;
 pub use model::{
     Artefacts, Balancer, Cni, Endpoint, Image, Inventory, KubeadmPatches, Node, Role, Runtime,

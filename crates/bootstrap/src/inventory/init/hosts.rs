@@ -104,7 +104,7 @@ pub(super) fn role_of(name: &str) -> Option<Role> {
         })
     };
     // The whole first: `control-plane-1` begins with a word that has a hyphen itself.
-    starts(&label).or_else(|| label.split(['-', '_']).find_map(|part| starts(part)))
+    starts(&label).or_else(|| label.split(['-', '_']).find_map(starts))
 }
 
 #[cfg(test)]

@@ -205,11 +205,11 @@ pub(super) fn clock(scene: &Scene<'_>, findings: &mut Findings) {
             "ntpsec",
             "systemd-timesyncd",
         ];
-        let runs = |name: &&str| {
+        let runs = |name: &str| {
             let unit = host.units.get(&format!("{name}.service"));
             unit.is_some_and(|unit| unit.active)
         };
-        if !services.iter().any(|name| runs(&name)) {
+        if !services.iter().any(|name| runs(name)) {
             findings.warning(
                 node,
                 "no time service keeps its clock".to_owned(),
