@@ -227,7 +227,7 @@ impl Fact {
                 name,
                 control_plane: true,
             } => format!(
-                "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} get node {name} -l node-role.kubernetes.io/control-plane -o name | grep -q ."
+                "[ -s /etc/kubernetes/kubelet.conf ] && [ ! -e {BEGUN} ] && {KUBECTL} get nodes -l node-role.kubernetes.io/control-plane -o name | grep -qx node/{name}"
             ),
             Self::Joined {
                 name,
@@ -301,6 +301,24 @@ mod tests {
                 asked(found, wanted),
                 met,
                 "{found} for {wanted} in a script"
+            );
+        }
+    }
+
+    /// kubectl refuses both at once: "name cannot be provided when a selector is specified".
+    #[test]
+    fn nodes_are_asked_for_by_name_or_by_label() {
+        for control_plane in [true, false] {
+            let name = "master2".to_owned();
+            let probe = Fact::Joined {
+                name,
+                control_plane,
+            }
+            .probe();
+            assert!(!probe.contains("get node master2 -l"), "{probe}");
+            assert!(
+                probe.contains("node/master2") || probe.contains("get node master2"),
+                "{probe}"
             );
         }
     }
