@@ -3,16 +3,12 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 
 use crate::parcel;
-use crate::support::{not_run, until};
-
-/// Set for the process that is inside.
-const INSIDE: &str = "EVENKEEL_PACKAGE_INSIDE";
+use crate::support::{not_run, space, until};
 
 /// What the tests start, with the Debian package that has it.
 const TOOLS: [(&str, &str); 4] = [
@@ -24,43 +20,13 @@ const TOOLS: [(&str, &str); 4] = [
 
 /// Runs `body` with a freshly booted machine; `name` is the full name of the test that calls.
 pub(crate) fn with_machine(name: &str, body: fn(&Machine)) {
-    if env::var_os(INSIDE).is_some() {
-        end_with_parent();
+    if space::is_inside() {
         return body(&Machine::boot());
     }
     if let Some(why) = missing() {
         return not_run(&format!("package {name}"), &why);
     }
-    let mut child = Command::new("unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ])
-        .arg(env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        // Held open for as long as this process lives: see end_with_parent.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let held = child.stdin.take();
-    let output = child.wait_with_output().unwrap();
-    drop(held);
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{name}: {}\n{stdout}",
-        output.status
-    );
-    assert!(
-        stdout.contains("1 passed"),
-        "no test is called {name}:\n{stdout}"
-    );
+    space::enter(name, space::SPACES);
 }
 
 fn missing() -> Option<String> {
@@ -87,7 +53,7 @@ fn missing() -> Option<String> {
     }
     // Booting takes mounts and groups of processes that a container may not have.
     let output = Command::new("unshare")
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(space::SPACES)
         .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec systemd-nspawn -q --keep-unit --register=no --volatile=overlay -D \"$0\" true"])
         .arg(tree)
         .output()
@@ -106,14 +72,6 @@ fn tree() -> PathBuf {
     );
     let release = env::var("EVENKEEL_DEBIAN").unwrap_or_else(|_| "bookworm".to_owned());
     trees.join(format!("{release}-systemd"))
-}
-
-/// A test run that is killed takes this process with it: our standard input ends with it.
-fn end_with_parent() {
-    thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        process::exit(1);
-    });
 }
 
 /// A machine that runs.

@@ -19,8 +19,10 @@ pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod loopback;
 pub(crate) mod metrics;
+pub(crate) mod notice;
 pub(crate) mod origin;
 pub(crate) mod peer;
+pub(crate) mod space;
 pub(crate) mod static_program;
 pub(crate) mod syslog;
 pub(crate) mod tcplog;
@@ -29,28 +31,8 @@ pub(crate) mod wait;
 
 pub(crate) use balancer::{Balancer, Finished, Program};
 pub(crate) use lab::Lab;
+pub(crate) use notice::not_run;
 pub(crate) use origin::Origin;
 pub(crate) use peer::{End, Peer};
 pub(crate) use rustix::process::Signal;
 pub(crate) use wait::{PATIENCE, until};
-
-use std::io::Write;
-
-/// Says that a test did not run and why: on stderr, and in the file that `EVENKEEL_NOT_RUN` names,
-/// from which `tests/run` prints its summary.
-pub(crate) fn not_run(test: &str, reason: &str) {
-    // Past the test harness, which hides what a passing test prints.
-    std::io::stderr()
-        .write_all(format!("NOT RUN: {test}: {reason}\n").as_bytes())
-        .unwrap();
-    if let Some(file) = std::env::var_os("EVENKEEL_NOT_RUN") {
-        let mut file = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(file)
-            .unwrap();
-        // One write, so that lines of parallel tests stay whole.
-        file.write_all(format!("{test}: {reason}\n").as_bytes())
-            .unwrap();
-    }
-}

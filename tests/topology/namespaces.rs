@@ -1,21 +1,16 @@
-//! Runs a test inside namespaces of its own: this binary starts itself again as the first process
-//! of new network, mount and process namespaces. When that process ends, however it ends, the
-//! kernel ends everything it started and removes every interface and mount.
+//! The namespaces of a test, as root or as root of a user namespace, and what is run in them.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
-use std::process::{self, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::not_run;
-
-/// Set for the process that is inside.
-const INSIDE: &str = "EVENKEEL_TOPOLOGY_INSIDE";
+use crate::support::{not_run, space};
 
 /// What the tests start, with the Debian package that has it.
 const TOOLS: [(&str, &str); 8] = [
@@ -34,47 +29,14 @@ pub(crate) const DIRECTORY: &str = "/run/lab";
 
 /// Runs `body` in namespaces of its own; `name` is the full name of the test that calls.
 pub(crate) fn inside(name: &str, body: fn()) {
-    if env::var_os(INSIDE).is_some() {
-        end_with_parent();
+    if space::is_inside() {
         prepare();
         return body();
     }
-    let way_in = match way_in() {
-        Ok(way_in) => way_in,
-        Err(why) => return not_run(&format!("topology {name}"), why),
-    };
-    let this = env::current_exe().expect("a test binary knows its own path");
-    let output = Command::new("unshare")
-        .args(way_in)
-        .arg(this)
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        // Held open for as long as this process lives: see end_with_parent.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .and_then(|mut child| {
-            let held = child.stdin.take();
-            let output = child.wait_with_output();
-            drop(held);
-            output
-        })
-        .expect("unshare starts, it did so a moment ago");
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    say(&stderr);
-    assert!(
-        output.status.success(),
-        "{name} inside its namespaces: {}\n{stdout}",
-        output.status
-    );
-    assert!(
-        stdout.contains("1 passed"),
-        "no test is called {name}:\n{stdout}"
-    );
+    match way_in() {
+        Ok(way_in) => space::enter(name, way_in),
+        Err(why) => not_run(&format!("topology {name}"), why),
+    }
 }
 
 /// Writes to the real standard error: the test harness hides what a passing test prints, and these
@@ -131,17 +93,13 @@ fn find_way_in() -> Result<Vec<OsString>, String> {
             ));
         }
     }
-    let spaces = [
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ];
     let mut reasons = Vec::new();
     for user in [&[][..], &["--user", "--map-root-user"][..]] {
-        let options: Vec<OsString> = user.iter().chain(&spaces).map(OsString::from).collect();
+        let options: Vec<OsString> = user
+            .iter()
+            .chain(&space::SPACES)
+            .map(OsString::from)
+            .collect();
         let trial = "mount -t tmpfs tmpfs /run && mkdir /run/netns && ip netns add trial";
         match Command::new("unshare")
             .args(&options)
@@ -157,14 +115,6 @@ fn find_way_in() -> Result<Vec<OsString>, String> {
         "no namespaces here: as the user that we are: {}; in a user namespace: {}",
         reasons[0], reasons[1]
     ))
-}
-
-/// A test run that is killed takes this process with it: our standard input ends with it.
-fn end_with_parent() {
-    thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        process::exit(1);
-    });
 }
 
 fn prepare() {

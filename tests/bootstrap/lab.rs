@@ -1,0 +1,247 @@
+//! A network of real machines on one: each a booted Debian with systemd and sshd, in a network
+//! namespace of its own behind one bridge, with the addresses of a small cluster. The test stands in
+//! the network too, at 10.0.1.1, as the operator's machine.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use crate::node::{Node, run};
+use crate::notice::not_run;
+use crate::{parcels, space};
+
+/// Where everything of a lab is, on a file system that only its own mount namespace sees.
+pub(crate) const DIRECTORY: &str = "/run/lab";
+
+/// What a lab starts, with the Debian package that has it.
+const TOOLS: [(&str, &str); 8] = [
+    ("dpkg-deb", "dpkg"),
+    ("ip", "iproute2"),
+    ("mount", "mount"),
+    ("nsenter", "util-linux"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("systemd-nspawn", "systemd-container"),
+    ("unshare", "util-linux"),
+];
+
+/// The five machines of the picture: a balancer, two masters, two workers.
+pub(crate) const FIVE: &[(&str, &str)] = &[
+    ("lb", "10.0.1.10"),
+    ("master1", "10.0.1.11"),
+    ("master2", "10.0.1.12"),
+    ("worker1", "10.0.1.13"),
+    ("worker2", "10.0.1.14"),
+];
+
+/// The same with two balancers, which share 10.0.1.10.
+pub(crate) const SIX: &[(&str, &str)] = &[
+    ("lb1", "10.0.1.8"),
+    ("lb2", "10.0.1.9"),
+    ("master1", "10.0.1.11"),
+    ("master2", "10.0.1.12"),
+    ("worker1", "10.0.1.13"),
+    ("worker2", "10.0.1.14"),
+];
+
+/// Runs `body` with machines that have just booted; `name` is the full name of the test that calls.
+pub(crate) fn with_lab(name: &str, machines: &[(&str, &str)], body: impl FnOnce(&mut Lab)) {
+    if space::is_inside() {
+        let began = Instant::now();
+        let mut lab = Lab::build(machines);
+        eprintln!(
+            "{name}: {} machines in {:.1?}",
+            machines.len(),
+            began.elapsed()
+        );
+        return body(&mut lab);
+    }
+    if let Some(why) = missing() {
+        return not_run(&format!("bootstrap {name}"), &why);
+    }
+    parcels::build();
+    // One lab at a time: they would only slow each other down.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    space::enter(name, space::SPACES);
+}
+
+fn missing() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("it boots machines, for which it must be root".to_owned());
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    for (tool, package) in TOOLS {
+        if !env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
+            return Some(format!(
+                "{tool} is missing (Debian's package {package} has it)"
+            ));
+        }
+    }
+    if let Some(why) = parcels::missing() {
+        return Some(why);
+    }
+    let tree = tree();
+    if !tree.join("usr/sbin/sshd").exists() {
+        return Some(format!(
+            "no Debian with sshd in {}: tests/run makes it",
+            tree.display()
+        ));
+    }
+    // Booting takes mounts and groups of processes that a container may not have.
+    let output = Command::new("unshare")
+        .args(space::SPACES)
+        .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec systemd-nspawn -q --keep-unit --register=no --volatile=overlay -D \"$0\" true"])
+        .arg(tree)
+        .output()
+        .unwrap();
+    (!output.status.success()).then(|| {
+        let why = String::from_utf8_lossy(&output.stderr);
+        format!("systemd-nspawn does not work here: {}", why.trim())
+    })
+}
+
+/// Where tests/run keeps the Debian that is booted.
+pub(crate) fn tree() -> PathBuf {
+    let trees = env::var_os("EVENKEEL_ORACLE")
+        .map_or_else(|| parcels::root().join("target/oracle"), PathBuf::from);
+    trees.join("bookworm-nodes")
+}
+
+/// The machines, all up.
+pub(crate) struct Lab {
+    nodes: Vec<Node>,
+}
+
+impl Lab {
+    fn build(machines: &[(&str, &str)]) -> Self {
+        sh(
+            "mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lab /run/sshd && ip link set lo up",
+        );
+        sh(&format!(
+            "cd {DIRECTORY} && ssh-keygen -q -t ed25519 -N '' -f operator && mkdir etcd && touch known_hosts
+             ip link add br0 type bridge && ip addr add 10.0.1.1/24 dev br0 && ip link set br0 up"
+        ));
+        Self::prepare_base();
+        for (name, address) in machines {
+            sh(&format!(
+                "ip netns add {name} && ip -n {name} link set lo up
+                 ip link add p-{name} type veth peer name eth0 netns {name}
+                 ip link set p-{name} master br0 up
+                 ip -n {name} addr add {address}/24 dev eth0 && ip -n {name} link set eth0 up
+                 ip -n {name} route add default via 10.0.1.1"
+            ));
+        }
+        let nodes = thread::scope(|scope| {
+            let boots: Vec<_> = machines
+                .iter()
+                .enumerate()
+                .map(|(index, (name, address))| {
+                    scope.spawn(move || Node::boot(index, name, address))
+                })
+                .collect();
+            boots.into_iter().map(|boot| boot.join().unwrap()).collect()
+        });
+        Self { nodes }
+    }
+
+    /// What all machines share over the tree: users, a repository of packages, quiet.
+    fn prepare_base() {
+        let tree = tree();
+        let tree = tree.display();
+        let repository = parcels::repository();
+        let repository = repository.display();
+        // A password of `crypt`, for sudo alone: ssh takes keys only.
+        sh(&format!(
+            "cd {DIRECTORY} && mkdir -p base/upper base/work base/root
+             mount -t overlay overlay -o lowerdir={tree},upperdir=base/upper,workdir=base/work base/root
+             cd base/root
+             chroot . dpkg --remove kubernetes-client >/dev/null
+             rm -f etc/ssh/ssh_host_* etc/apt/sources.list
+             echo 'deb [trusted=yes] file:/opt/packages ./' >etc/apt/sources.list
+             mkdir -p opt/packages root/.ssh var/lib/doubles && chmod 700 root/.ssh
+             cp {DIRECTORY}/operator.pub root/.ssh/authorized_keys
+             for user in admin clerk; do
+               chroot . useradd -m -s /bin/bash $user
+               mkdir home/$user/.ssh && cp {DIRECTORY}/operator.pub home/$user/.ssh/authorized_keys
+               chroot . chown -R $user: /home/$user/.ssh
+             done
+             echo 'admin ALL=(ALL) NOPASSWD: ALL' >etc/sudoers.d/admin
+             echo 'clerk ALL=(ALL) ALL' >etc/sudoers.d/clerk
+             echo 'clerk:correct horse' | chroot . chpasswd
+             echo 'UseDNS no' >etc/ssh/sshd_config.d/lab.conf
+             for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer; do
+               ln -sf /dev/null etc/systemd/system/$unit
+             done
+             cd .. && cp -r {repository} packages && umount root"
+        ));
+    }
+
+    /// The machine of a name.
+    #[track_caller]
+    pub(crate) fn node(&self, name: &str) -> &Node {
+        self.nodes
+            .iter()
+            .find(|node| node.name() == name)
+            .unwrap_or_else(|| panic!("no machine is called {name}"))
+    }
+
+    /// The same, to boot it again.
+    #[track_caller]
+    pub(crate) fn node_mut(&mut self, name: &str) -> &mut Node {
+        self.nodes
+            .iter_mut()
+            .find(|node| node.name() == name)
+            .unwrap_or_else(|| panic!("no machine is called {name}"))
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The private key that every machine lets in.
+    pub(crate) fn key(&self) -> &Path {
+        Path::new("/run/lab/operator")
+    }
+
+    /// The host keys of all machines.
+    pub(crate) fn known_hosts(&self) -> &Path {
+        Path::new("/run/lab/known_hosts")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for node in &self.nodes {
+                eprintln!("== {}\n{}", node.name(), node.journal());
+            }
+        }
+    }
+}
+
+/// Runs shell on the machine of the tests; it must succeed.
+#[track_caller]
+pub(crate) fn sh(script: &str) -> String {
+    run(Command::new("sh").args(["-ec", script]))
+}
+
+/// A file beside what the machines share.
+pub(crate) fn file(name: &str) -> File {
+    File::create(Path::new(DIRECTORY).join(name)).unwrap()
+}
+
+/// Appends a line to a file of the lab.
+pub(crate) fn append(name: &str, line: &str) {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(Path::new(DIRECTORY).join(name))
+        .unwrap();
+    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+}

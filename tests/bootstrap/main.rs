@@ -1,0 +1,23 @@
+//! Clusters from bare machines: booted Debians with real systemd and sshd in namespaces of the test's
+//! own, evenkeel's real package, the real kubectl, and doubles of kubeadm, kubelet and containerd that
+//! say and check what the real ones do.
+//!
+//! Needs root.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests, and a lab whose parts not every test uses"
+)]
+
+mod by_hand;
+mod lab;
+mod node;
+#[path = "../support/notice.rs"]
+mod notice;
+mod parcels;
+#[path = "../support/space.rs"]
+mod space;
+#[path = "../support/wait.rs"]
+mod wait;
