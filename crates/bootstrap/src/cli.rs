@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::inventory::init::InitArgs;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::verify::Topic;
@@ -57,9 +59,17 @@ pub struct Connect {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a cluster.toml to start from: of hosts, of answers, or of a haproxy.cfg
+    Init(Box<InitArgs>),
+    /// Look at every host and say what is in the way, with a way out; changes nothing
+    Preflight {
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what would be done, with every file and command
     Plan {
-        /// How it is printed
+        /// For programs
         #[arg(long)]
         json: bool,
     },
@@ -68,6 +78,9 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// Neither look for findings first nor stop at those that are errors
+        #[arg(long)]
+        skip_preflight: bool,
     },
     /// Ask until the cluster is what the file says, and report: nodes, API servers, the balancer, etcd, the
     /// network, DNS, certificates

@@ -29,12 +29,20 @@ pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<E
 }
 
 /// Shows the plan, asks, and runs it.
-pub(super) async fn apply(file: &Path, connect: &Connect, yes: bool) -> Result<ExitCode, Stop> {
+pub(super) async fn apply(
+    file: &Path,
+    connect: &Connect,
+    yes: bool,
+    skip: bool,
+) -> Result<ExitCode, Stop> {
     let interrupt = Interrupt::listen();
     let session = session(file, connect, "apply").await?;
     // Before the facts: nobody shall change what the plan is made of.
     let lock = lock(&session).await?;
     let facts = facts(&session).await?;
+    if !skip {
+        super::preflight::stop_at_errors(&session, &facts).await?;
+    }
     let plan = make(&session, &facts)?;
     print(&plan.to_string())?;
     if !plan.is_empty() && !yes && !agreed(&session)? {
@@ -106,7 +114,7 @@ pub(super) async fn run(
 }
 
 /// What the hosts, the cluster and this machine's manifests are like.
-async fn facts(session: &Session) -> Result<Facts, Stop> {
+pub(super) async fn facts(session: &Session) -> Result<Facts, Stop> {
     let manifests = manifests::load(&session.inventory)
         .await
         .map_err(|errors| {

@@ -3,11 +3,14 @@
 mod apply;
 mod open;
 mod pages;
+mod preflight;
 mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
+use crate::inventory::init::{InitArgs, InitError, run_init};
 
 /// Why a command ended without doing what it was for; printed once, in `main`.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +36,6 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
     } = cli;
     match command {
         Command::Plan { json } => apply::plan(&file, &connect, json).await,
-        Command::Apply { yes } => apply::apply(&file, &connect, yes).await,
         Command::Verify {
             timeout,
             skip,
@@ -42,7 +44,21 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
             let limit = std::time::Duration::from_secs(timeout);
             verify::verify(&file, &connect, limit, skip, format).await
         }
+        Command::Init(args) => init(&args, &file),
+        Command::Preflight { json } => preflight::preflight(&file, &connect, json).await,
+        Command::Apply {
+            yes,
+            skip_preflight,
+        } => apply::apply(&file, &connect, yes, skip_preflight).await,
         Command::Man => pages::man(),
         Command::Completions { shell } => pages::completions(shell),
+    }
+}
+
+fn init(args: &InitArgs, file: &Path) -> Result<ExitCode, Stop> {
+    match run_init(args, file) {
+        Ok(said) => apply::print(&said).map(|()| ExitCode::SUCCESS),
+        Err(error @ InitError::Io { .. }) => Err(Stop::Failed(apply::with_causes(&error))),
+        Err(error) => Err(Stop::Mistake(error.to_string())),
     }
 }

@@ -167,7 +167,7 @@ fi
 for path in $MOUNTS; do
   place=$path
   while [ ! -d "$place" ]; do place=$(dirname "$place"); done
-  say room "$(df -Pk "$place" 2>/dev/null | sed -n '2s/^.* \([0-9]*\) *[0-9]*% .*$/\1/p') $path"
+  say room "$(df -Pk "$place" 2>/dev/null | { read -r titles; read -r device blocks used free rest; echo "$free"; }) $path"
 done
 for path in $FILES; do
   [ -f "$path" ] || continue

@@ -1,0 +1,46 @@
+//! `preflight`: what is in the way, and how to get it out.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::Stop;
+use super::apply::{facts, print};
+use super::open::{session, tell};
+use crate::cli::Connect;
+use crate::facts::Facts;
+use crate::preflight;
+use crate::session::Session;
+
+/// Prints every finding; fails if one of them is an error.
+pub(super) async fn preflight(
+    file: &Path,
+    connect: &Connect,
+    json: bool,
+) -> Result<ExitCode, Stop> {
+    let session = session(file, connect, "preflight").await?;
+    let facts = facts(&session).await?;
+    let report = preflight::preflight(&session.inventory, &session.machines, &facts).await;
+    print(&if json {
+        report.json()
+    } else {
+        report.text(io::stdout().is_terminal())
+    })?;
+    Ok(if report.has_errors() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// For a run that would change hosts: says what was found, and goes no further if it is an error.
+pub(super) async fn stop_at_errors(session: &Session, facts: &Facts) -> Result<(), Stop> {
+    let report = preflight::preflight(&session.inventory, &session.machines, facts).await;
+    tell(&report.text(io::stderr().is_terminal()));
+    if report.has_errors() {
+        return Err(Stop::Failed(
+            "nothing was changed: mend the errors above, or pass --skip-preflight to go on all the same".to_owned(),
+        ));
+    }
+    Ok(())
+}
