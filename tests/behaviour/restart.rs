@@ -2,17 +2,22 @@
 //! whoever connects meanwhile waits for the next process.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::mem::MaybeUninit;
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use rustix::fs::fstat;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, kill_process};
 
 use crate::support::balancer::temporary_directory;
+use crate::support::cli::ask;
 use crate::support::lab::visit;
+use crate::support::metrics::Metrics;
 use crate::support::{Lab, Peer, Program, Signal, loopback, until};
 
 /// What systemd does, as far as it matters here.
@@ -21,7 +26,12 @@ struct Manager {
     socket: UnixDatagram,
     kept: Vec<(String, OwnedFd)>,
     said: String,
+    /// What else evenkeel is started with.
+    arguments: Vec<String>,
 }
+
+/// So many of what is kept are handed over, as far as there are: as standard input, output and error.
+const MOST_HANDED: usize = 3;
 
 impl Manager {
     fn new() -> Self {
@@ -33,6 +43,7 @@ impl Manager {
             socket,
             kept: Vec::new(),
             said: String::new(),
+            arguments: Vec::new(),
         }
     }
 
@@ -79,28 +90,34 @@ impl Manager {
         });
     }
 
-    /// Starts evenkeel, which is handed the first of what is kept.
+    /// Starts evenkeel, which is handed the first of what is kept and writes to the file `log`.
     fn start(&mut self, text: &str) -> Process {
         let file = self.directory.join("lb.cfg");
         std::fs::write(&file, text).unwrap();
-        let script =
-            "[ -z \"$LISTEN_FDS\" ] || export LISTEN_PID=$$; exec 3<&0 </dev/null; exec \"$@\"";
+        let script = "[ -z \"$LISTEN_FDS\" ] || export LISTEN_PID=$$; \
+                      exec 3<&0 4<&1 5<&2 </dev/null >>\"$0\" 2>&1; exec \"$@\"";
         let mut command = Command::new("sh");
         command
-            .args(["-c", script, "sh", env!("CARGO_BIN_EXE_evenkeel"), "-Ws"])
-            .args(["--stop-limit", "200ms", "-f"])
+            .args(["-c", script])
+            .arg(self.directory.join("log"))
+            .args([env!("CARGO_BIN_EXE_evenkeel"), "-Ws"])
+            .args(["--stop-limit", "200ms"])
+            .args(&self.arguments)
+            .arg("-f")
             .arg(&file)
             .env("NOTIFY_SOCKET", self.directory.join("notify"))
             .env("FDSTORE", "64");
-        match self.kept.first() {
-            Some((name, socket)) => {
-                let socket = File::from(socket.as_fd().try_clone_to_owned().unwrap());
-                command
-                    .env("LISTEN_FDS", "1")
-                    .env("LISTEN_FDNAMES", name)
-                    .stdin(socket);
-            }
-            None => drop(command.stdin(Stdio::null())),
+        let handed = &self.kept[..self.kept.len().min(MOST_HANDED)];
+        let stream = |n: usize| match handed.get(n) {
+            Some((_, socket)) => File::from(socket.as_fd().try_clone_to_owned().unwrap()).into(),
+            None => Stdio::null(),
+        };
+        command.stdin(stream(0)).stdout(stream(1)).stderr(stream(2));
+        if !handed.is_empty() {
+            let names: Vec<&str> = handed.iter().map(|(name, _)| name.as_str()).collect();
+            command
+                .env("LISTEN_FDS", handed.len().to_string())
+                .env("LISTEN_FDNAMES", names.join(":"));
         }
         self.said.clear();
         let process = Process(command.spawn().unwrap());
@@ -116,6 +133,14 @@ struct Process(Child);
 impl Process {
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// How many descriptors it has of the socket with this inode.
+    fn descriptors_of(&self, inode: u64) -> usize {
+        let link = PathBuf::from(format!("socket:[{inode}]"));
+        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap();
+        let links = entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|found| *found == link).count()
     }
 
     fn end(&mut self, manager: &mut Manager) {
@@ -194,6 +219,89 @@ fn what_the_next_file_does_not_want_is_given_back() {
     assert!(!loopback::is_listening(front));
     assert_eq!(visit(other), "server");
     manager.until("the new one is kept", |manager| manager.kept.len() == 1);
+}
+
+/// As a .socket unit has them: under its own name, a Unix socket where its clients find it, and TCP
+/// sockets that no other may join (without SO_REUSEPORT), so that one serves all threads.
+#[test]
+fn sockets_that_the_manager_opened_serve_every_thread() {
+    let lab = Lab::of(Program::Evenkeel);
+    let origin = lab.origin("server");
+    let (front, admin) = (lab.address(), lab.address());
+    let mut manager = Manager::new();
+    let path = manager.directory.join("front.sock");
+    let stats = manager.directory.join("stats.sock");
+    let listener = TcpListener::bind(front).unwrap();
+    let inode = fstat(&listener).unwrap().st_ino;
+    manager.kept = [
+        OwnedFd::from(listener),
+        UnixListener::bind(&path).unwrap().into(),
+        TcpListener::bind(admin).unwrap().into(),
+    ]
+    .map(|socket| ("evenkeel.socket".to_owned(), socket))
+    .into();
+    manager.arguments = vec!["--admin".to_owned(), admin.to_string()];
+    let text = |threads: usize| {
+        let one = config(&lab, &[front], origin.address());
+        let many = one.replace(
+            "nbthread 1\n",
+            &format!(
+                "nbthread {threads}\n    stats socket {} level admin\n",
+                stats.display()
+            ),
+        );
+        many.replace(
+            "listen api\n",
+            &format!("listen api\n    bind unix@{}\n", path.display()),
+        )
+    };
+    let visit_all = || {
+        for _ in 0..8 {
+            assert_eq!(visit(front), "server");
+        }
+        let mut through = String::new();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        stream.read_to_string(&mut through).unwrap();
+        assert_eq!(through.trim(), "server");
+        Metrics::scrape(admin)
+    };
+
+    let mut first = manager.start(&text(2));
+    visit_all();
+    // Its own, and one for each thread that accepts.
+    assert_eq!(first.descriptors_of(inode), 1 + 2);
+    // The store's come behind those of the unit.
+    manager.work();
+    let stored = |(name, _): &(String, _)| name.starts_with("evenkeel ");
+    assert_eq!(manager.kept.iter().filter(|one| stored(one)).count(), 2);
+
+    // What is there is not opened again for threads that come with a reload.
+    manager.said.clear();
+    std::fs::write(manager.directory.join("lb.cfg"), text(3)).unwrap();
+    first.signal(Signal::HUP);
+    manager.until("it is reloaded", |manager| manager.said.contains("READY=1"));
+    visit_all();
+    until("a third thread accepts", || {
+        (first.descriptors_of(inode) == 1 + 3).then_some(())
+    });
+
+    first.signal(Signal::USR1);
+    manager.until("it drains", |manager| manager.said.contains("STOPPING=1"));
+    let mut waiting = Peer::connect(front);
+    first.end(&mut manager);
+    let second = manager.start(&text(2));
+    assert_eq!(waiting.receive_line(), "server");
+    visit_all();
+    let log = std::fs::read_to_string(manager.directory.join("log")).unwrap();
+    assert!(!log.contains("is neither a 'bind'"), "{log}");
+
+    // The manager has it open still: who comes waits.
+    ask(&stats, "shutdown frontend api");
+    until("it accepts no more", || {
+        (second.descriptors_of(inode) == 0).then_some(())
+    });
+    assert!(loopback::is_listening(front));
 }
 
 /// Neither the start nor the traffic nor the end waits for it, and it hears again once it reads.

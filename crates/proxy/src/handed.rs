@@ -6,7 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use socket2::{Protocol, Socket, Type};
+use socket2::{Protocol, SockAddr, Socket, Type};
 
 /// A socket, and what it was called by whoever kept it.
 #[derive(Debug)]
@@ -101,10 +101,14 @@ impl AsFd for Handed {
 
 impl fmt::Display for Handed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.socket.local_addr().ok();
-        match address.and_then(|address| address.as_socket()) {
-            Some(address) => write!(f, "{address}"),
-            None => write!(f, "{}", self.name),
+        let local = self.socket.local_addr().ok();
+        let local = local.as_ref();
+        if let Some(address) = local.and_then(SockAddr::as_socket) {
+            write!(f, "{address}")
+        } else if let Some(path) = local.and_then(SockAddr::as_pathname) {
+            write!(f, "{}", path.display())
+        } else {
+            write!(f, "{}", self.name)
         }
     }
 }

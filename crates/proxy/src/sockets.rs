@@ -103,10 +103,14 @@ impl Key {
                     && (address.is_ipv6()
                         || socket.ip_transparent_v4().unwrap_or(false) == self.transparent)
             }
-            BindAddress::Unix(_) | BindAddress::Abstract(_) => {
-                handed.name() == self.name()
-                    && socket.local_addr().is_ok_and(|local| local.is_unix())
-            }
+            BindAddress::Unix(ref path) => socket.local_addr().is_ok_and(|local| {
+                // One of ours was bound aside, under another path than it has.
+                let is_there = local.as_pathname() == Some(path);
+                is_there || (local.is_unix() && handed.name() == self.name())
+            }),
+            BindAddress::Abstract(ref name) => socket
+                .local_addr()
+                .is_ok_and(|local| local.as_abstract_namespace() == Some(name)),
             BindAddress::Fd(_) => false,
         }
     }
@@ -159,6 +163,22 @@ pub(crate) struct Listening {
     pub(crate) bind: usize,
     pub(crate) thread: usize,
     pub(crate) is_unix: bool,
+}
+
+/// How many threads the sockets of one address serve: one each, but all where one of them lets no
+/// other join it. That of a .socket unit (without `ReusePort=`) is such a one.
+fn count<'a>(sockets: impl IntoIterator<Item = &'a Socket>) -> usize {
+    let takes_others = |socket: &Socket| {
+        let is_unix = || socket.local_addr().is_ok_and(|local| local.is_unix());
+        socket.reuse_port().unwrap_or(false) || is_unix()
+    };
+    let each = sockets
+        .into_iter()
+        .map(|socket| match takes_others(socket) {
+            true => 1,
+            false => usize::MAX,
+        });
+    each.fold(0, usize::saturating_add)
 }
 
 /// Every listening socket of the process.
@@ -256,9 +276,8 @@ impl Sockets {
             let opened = match supply.as_mut().filter(|_| is_opened_here(bind)) {
                 Some(supply) => supply.take(index),
                 None => {
-                    let have = handed.len();
                     let threads = wanted.threads(threads);
-                    self.open_missing(bind, have, threads, ownership, added.keys())
+                    self.open_missing(bind, &handed, threads, ownership, added.keys())
                 }
             };
             let opened = opened.map(|opened| {
@@ -320,12 +339,13 @@ impl Sockets {
     fn open_missing<'a>(
         &'a self,
         bind: &Bind,
-        handed: usize,
+        handed: &[Opened],
         threads: usize,
         ownership: Ownership,
         added: impl Iterator<Item = &'a Key>,
     ) -> io::Result<Vec<Opened>> {
-        let have = handed + self.open.get(&Key::from(bind)).map_or(0, Vec::len);
+        let open = self.open.get(&Key::from(bind)).map_or(&[][..], |open| open);
+        let have = count(open.iter().chain(handed.iter().map(|one| &one.socket)));
         if let BindAddress::Fd(fd) = bind.address {
             return match have {
                 0 => Ok(vec![self.inherited(fd)?.into()]),
@@ -364,7 +384,7 @@ impl Sockets {
                 let Some(sockets) = self.open.get(&Key::from(line)) else {
                     continue;
                 };
-                // What there is one of (an inherited or a Unix socket) serves all threads.
+                // What there is one of (a .socket unit's, an inherited, a Unix socket) serves all.
                 for thread in 0..threads.max(sockets.len()) {
                     let socket = sockets[thread % sockets.len()].try_clone()?;
                     socket.set_nonblocking(true)?;
@@ -399,13 +419,13 @@ impl Sockets {
         Ok(socket)
     }
 
-    /// How many there are of each address.
+    /// How many threads are served at each address.
     #[must_use]
     pub fn holdings(&self) -> Holdings {
         let counts = self.open.iter();
         Holdings(
             counts
-                .map(|(key, open)| (key.clone(), open.len()))
+                .map(|(key, open)| (key.clone(), count(open)))
                 .collect(),
         )
     }

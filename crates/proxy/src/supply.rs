@@ -40,7 +40,7 @@ impl Supply {
     }
 }
 
-/// How many sockets the process that serves has of each address.
+/// For how many threads the process that serves has sockets of each address.
 #[derive(Clone, Debug, Default)]
 pub struct Holdings(pub(crate) BTreeMap<Key, usize>);
 
