@@ -4,6 +4,8 @@
 mod choice;
 mod health;
 mod keepalived;
+mod operands;
+mod order;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -14,7 +16,7 @@ use std::time::Duration;
 use crate::manual::completions::{SHELLS, Shell};
 use crate::manual::{PAGES, Page};
 
-use crate::health::Health;
+use crate::health::{Door, Health};
 use crate::keepalived::Wanted;
 
 /// What the operator asks for.
@@ -28,6 +30,8 @@ pub(crate) enum Request {
     Version(VersionDetail),
     /// `-h`, `help`.
     Help,
+    /// `--help` behind this command.
+    HelpOf(&'static str),
     /// `demo`: two masters and a balancer in one process.
     Demo,
     /// `health`: ask a running process whether it serves.
@@ -57,7 +61,7 @@ pub(crate) enum Request {
 pub(crate) struct Order {
     /// The master's command.
     pub(crate) command: &'static str,
-    pub(crate) socket: PathBuf,
+    pub(crate) socket: Door,
 }
 
 /// Where the unit that comes with the package has the master's socket.
@@ -661,14 +665,23 @@ fn find(argument: &str) -> Result<&'static Flag, String> {
 }
 
 fn command(word: &str, rest: &[String]) -> Result<Request, String> {
+    let options = rest.iter().take_while(|word| *word != "--");
+    if options
+        .into_iter()
+        .any(|word| word == "-h" || word == "--help")
+        && let Some((name, ..)) = COMMANDS.iter().find(|(name, ..)| *name == word)
+    {
+        return Ok(Request::HelpOf(name));
+    }
     match (word, rest) {
         ("demo", []) => Ok(Request::Demo),
-        ("health", rest) => choice::choose("health", health::CHOICES, rest).map(Request::Health),
-        ("keepalived", rest) => {
-            choice::choose("keepalived", keepalived::CHOICES, rest).map(Request::Keepalived)
+        ("health", rest) => {
+            choice::choose("health", health::CHOICES, None, rest).map(Request::Health)
         }
-        ("convert", []) => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
-        ("convert", files) => Ok(Request::Convert(files.iter().map(PathBuf::from).collect())),
+        ("keepalived", rest) => {
+            choice::choose("keepalived", keepalived::CHOICES, None, rest).map(Request::Keepalived)
+        }
+        ("convert", rest) => convert(rest),
         ("lint", rest) => lint(rest),
         ("compatibility", rest) => survey(rest).map(Request::Compatibility),
         ("keywords", []) => Ok(Request::Keywords),
@@ -688,18 +701,12 @@ fn command(word: &str, rest: &[String]) -> Result<Request, String> {
 }
 
 fn order(command: &'static str, words: &[String]) -> Result<Order, String> {
-    let socket = match words {
-        [] => MASTER_SOCKET,
-        [option, socket] if option == "-S" => socket,
-        _ => {
-            return Err(format!(
-                "{command} takes -S and the master's socket, {MASTER_SOCKET} without, and nothing else"
-            ));
-        }
-    };
+    let asked = choice::choose(command, order::CHOICES, None, words)?;
     Ok(Order {
         command,
-        socket: socket.into(),
+        socket: asked
+            .socket
+            .unwrap_or_else(|| Door::Unix(MASTER_SOCKET.into())),
     })
 }
 
@@ -728,42 +735,24 @@ fn completions(words: &[String]) -> Result<Request, String> {
         })
 }
 
-fn lint(words: &[String]) -> Result<Request, String> {
-    let mut output = Output::Text;
-    let mut files = Vec::new();
-    for word in words {
-        match word.as_str() {
-            "--json" => output = Output::Json,
-            option if option.starts_with("--") => {
-                return Err(format!("lint has no option '{option}'; it has --json"));
-            }
-            file => files.push(PathBuf::from(file)),
-        }
+fn convert(words: &[String]) -> Result<Request, String> {
+    let take = |files: &mut Vec<PathBuf>, file: &str| files.push(file.into());
+    let files = choice::choose("convert", operands::CONVERT, Some(take), words)?;
+    match files.is_empty() {
+        true => Err("convert takes files: evenkeel convert haproxy.cfg".to_owned()),
+        false => Ok(Request::Convert(files)),
     }
-    Ok(Request::Lint(files, output))
+}
+
+fn lint(words: &[String]) -> Result<Request, String> {
+    let take = |lint: &mut operands::Lint, file: &str| lint.files.push(file.into());
+    let lint = choice::choose("lint", operands::LINT, Some(take), words)?;
+    Ok(Request::Lint(lint.files, lint.output))
 }
 
 fn survey(words: &[String]) -> Result<Survey, String> {
-    let mut survey = Survey::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--json" => survey.output = Output::Json,
-            "--markdown" => survey.output = Output::Markdown,
-            "--haproxy" => {
-                let program = words
-                    .next()
-                    .ok_or("--haproxy needs a program after it, such as /usr/sbin/haproxy")?;
-                survey.haproxy = Some(program.into());
-            }
-            option if option.starts_with("--") => {
-                return Err(format!(
-                    "compatibility has no option '{option}'; it has --json, --markdown and --haproxy"
-                ));
-            }
-            file => survey.files.push(file.into()),
-        }
-    }
+    let take = |survey: &mut Survey, file: &str| survey.files.push(file.into());
+    let survey = choice::choose("compatibility", operands::SURVEY, Some(take), words)?;
     if survey.files.is_empty() {
         return Err(
             "compatibility takes files and directories: evenkeel compatibility /etc/haproxy"
@@ -834,30 +823,75 @@ pub(crate) fn commands() -> impl Iterator<Item = Entry> {
     })
 }
 
+/// The options of a command.
+pub(crate) fn options_of(command: &str) -> Vec<Entry> {
+    let shown = match command {
+        "health" => choice::shown(health::CHOICES),
+        "keepalived" => choice::shown(keepalived::CHOICES),
+        "lint" => choice::shown(operands::LINT),
+        "compatibility" => choice::shown(operands::SURVEY),
+        "reload" | "upgrade" => choice::shown(order::CHOICES),
+        _ => Vec::new(),
+    };
+    let entry = |(name, argument, help)| Entry {
+        name,
+        argument,
+        glued: false,
+        help,
+    };
+    shown.into_iter().map(entry).collect()
+}
+
+fn put_line(text: &mut String, left: &str, argument: &str, right: &str) {
+    let left = if argument.is_empty() {
+        left.to_owned()
+    } else {
+        format!("{left} {argument}")
+    };
+    let _ = writeln!(text, "  {left:<18} {right}");
+}
+
+/// The help of one command.
+pub(crate) fn help_of(command: &str) -> String {
+    let mut text = String::new();
+    for (name, argument, help) in COMMANDS.iter().filter(|(name, ..)| *name == command) {
+        let _ = writeln!(
+            text,
+            "Usage: {}",
+            format!("evenkeel {name} {argument}").trim_end()
+        );
+        let _ = writeln!(text, "\n{help}");
+    }
+    let options = options_of(command);
+    if !options.is_empty() {
+        text.push_str("\nOptions:\n");
+    }
+    for entry in options {
+        put_line(&mut text, entry.name, entry.argument, entry.help);
+    }
+    text
+}
+
 /// The help, made from the tables.
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "Usage: evenkeel [-f FILE|DIR]... [OPTION]...\n       evenkeel COMMAND\n\nCommands:\n",
     );
     let mut line = |left: &str, argument: &str, right: &str| {
-        let left = if argument.is_empty() {
-            left.to_owned()
-        } else {
-            format!("{left} {argument}")
-        };
-        let _ = writeln!(text, "  {left:<18} {right}");
+        put_line(&mut text, left, argument, right);
     };
     for (word, argument, help) in COMMANDS {
         line(word, argument, help);
     }
     line("", "", "");
-    for (command, choices) in [
-        ("health", choice::shown(health::CHOICES)),
-        ("keepalived", choice::shown(keepalived::CHOICES)),
-    ] {
+    for (command, ..) in COMMANDS {
+        let options = options_of(command);
+        if options.is_empty() {
+            continue;
+        }
         line("Options of", command, "");
-        for (name, argument, help) in choices {
-            line(name, argument, help);
+        for entry in options {
+            line(entry.name, entry.argument, entry.help);
         }
         line("", "", "");
     }
@@ -947,7 +981,15 @@ mod tests {
         for (line, expected) in [
             ("lint --yaml a", "lint has no option '--yaml'"),
             ("compatibility", "takes files and directories"),
-            ("compatibility --haproxy", "needs a program"),
+            (
+                "compatibility --haproxy",
+                "option '--haproxy' needs an argument: PROGRAM",
+            ),
+            ("lint -x", "lint has no option '-x'; it has --json"),
+            (
+                "convert --json a",
+                "convert has no option '--json'; it has none",
+            ),
             ("compatibility --csv a", "has no option '--csv'"),
         ] {
             let mistake = parsed(line).unwrap_err();
@@ -1059,6 +1101,54 @@ mod tests {
             .replace("--admin ADDRESS", "--admin 127.0.0.1:9101")
             .replace("-S SOCKET", "-S /run/lb.sock")
             .replace("--timeout TIME", "--timeout 1s")
+    }
+
+    #[test]
+    fn every_command_has_help_of_its_own() {
+        for (word, argument, help) in COMMANDS {
+            for asked in ["--help", "-h"] {
+                let line = format!("{word} {asked}");
+                assert_eq!(parsed(&line), Ok(Request::HelpOf(word)), "{line}");
+            }
+            let text = help_of(word);
+            assert!(text.contains(argument) && text.contains(help), "{text}");
+            for entry in options_of(word) {
+                assert!(text.contains(entry.help), "{text}");
+            }
+        }
+        assert_eq!(
+            parsed("lint -- --help"),
+            Ok(Request::Lint(vec!["--help".into()], Output::Text))
+        );
+    }
+
+    #[test]
+    fn a_socket_is_written_alike_for_every_command() {
+        for (written, door) in [
+            ("/run/a.sock,mode,600", Door::Unix("/run/a.sock".into())),
+            ("unix@run/a.sock", Door::Unix("run/a.sock".into())),
+            ("run/a.sock", Door::Unix("run/a.sock".into())),
+            ("./a.sock", Door::Unix("./a.sock".into())),
+            ("127.0.0.1:99", Door::Inet("127.0.0.1:99".parse().unwrap())),
+        ] {
+            for command in ["reload", "upgrade"] {
+                let socket = door.clone();
+                assert_eq!(
+                    parsed(&format!("{command} -S {written}")),
+                    Ok(Request::Order(Order { command, socket }))
+                );
+            }
+            let doors = vec![door];
+            assert_eq!(
+                parsed(&format!("health -S {written}")),
+                Ok(Request::Health(Health {
+                    doors,
+                    ..Health::default()
+                }))
+            );
+        }
+        let mistake = parsed("reload -S run").unwrap_err();
+        assert!(mistake.contains("neither a path"), "{mistake}");
     }
 
     #[test]

@@ -241,7 +241,7 @@ fn connect(door: &Door, deadline: Instant) -> io::Result<Socket> {
 }
 
 /// Who listens on every address is asked on loopback.
-fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
+pub(crate) fn on_this_machine(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         match address {
             SocketAddr::V4(_) => address.set_ip(Ipv4Addr::LOCALHOST.into()),

@@ -69,6 +69,7 @@ fn main() -> ExitCode {
         Ok(Request::Condition(condition)) => evaluate(&condition),
         Ok(Request::Version(detail)) => show(version::text(detail)),
         Ok(Request::Help) => show(version::banner() + &cli::help()),
+        Ok(Request::HelpOf(command)) => show(cli::help_of(command)),
         Ok(Request::Demo) => demo::run(),
         Ok(Request::Health(question)) => health::run(&question),
         Ok(Request::Keepalived(wanted)) => keepalived::run(&wanted),

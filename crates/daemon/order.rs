@@ -2,6 +2,7 @@
 //! waits for what comes of it, so that a service manager and a script hear of a failure and its reason.
 
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use socket2::Socket;
 use crate::Exit;
 use crate::cli::Order;
 use crate::diagnostics::{print, say};
+use crate::health::{Door, on_this_machine};
 use crate::question::{self, After, is_silence};
 
 /// A load may have to look up the names of every server of a file.
@@ -43,7 +45,7 @@ pub(crate) fn give(order: &Order) -> Exit {
             } else {
                 answer
             };
-            let socket = order.socket.display();
+            let socket = &order.socket;
             say(format!("cannot {}: {socket}: {answer}", order.command));
             Exit::Code(1)
         }
@@ -57,8 +59,14 @@ fn lines(log: &str) -> String {
 }
 
 fn ask(order: &Order, patience: Duration) -> Result<String, String> {
-    let path = order.socket.display();
-    let stream = UnixStream::connect(&order.socket).map_err(|error| match error.kind() {
+    let path = &order.socket;
+    let stream = match path {
+        Door::Unix(path) => UnixStream::connect(path).map(OwnedFd::from),
+        Door::Inet(address) | Door::Admin(address) => {
+            TcpStream::connect_timeout(&on_this_machine(*address), patience).map(OwnedFd::from)
+        }
+    };
+    let stream = stream.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             format!("nobody listens on {path}: is evenkeel running, with -Ws -S {path}?")
         }
@@ -71,7 +79,7 @@ fn ask(order: &Order, patience: Duration) -> Result<String, String> {
     })?;
     let silent = || format!("{path}: no answer within {} s", patience.as_secs());
     let words = format!("{}\n", order.command);
-    let socket = Socket::from(OwnedFd::from(stream));
+    let socket = Socket::from(stream);
     let end = Instant::now() + patience;
     let answer = question::ask(&socket, &words, After::Leave, end, LONGEST_ANSWER_BYTES);
     answer.map_err(|error| match is_silence(&error) {
@@ -92,7 +100,7 @@ mod tests {
         let _ = std::fs::remove_file(&socket);
         let order = Order {
             command: "reload",
-            socket: socket.clone(),
+            socket: Door::Unix(socket.clone()),
         };
         let why = ask(&order, PATIENCE).unwrap_err();
         assert!(why.contains("is evenkeel running"), "{why}");

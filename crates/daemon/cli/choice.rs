@@ -10,25 +10,40 @@ pub(crate) struct Choice<T> {
     pub(crate) take: fn(&mut T, &str) -> Result<(), String>,
 }
 
-/// What `words` choose for `command`; each option may be written `--name value` or `--name=value`.
+/// What `words` choose for `command`; each option may be written `--name value` or `--name=value`. What
+/// is no option, and all that follows `--`, `operand` takes, if the command takes such.
 pub(super) fn choose<T: Default>(
     command: &str,
     choices: &[Choice<T>],
+    operand: Option<fn(&mut T, &str)>,
     words: &[String],
 ) -> Result<T, String> {
     let mut chosen = T::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
+        if let Some(operand) = operand
+            && (!word.starts_with('-') || word == "-")
+        {
+            operand(&mut chosen, word);
+            continue;
+        }
+        if let Some(operand) = operand
+            && word == "--"
+        {
+            words.by_ref().for_each(|word| operand(&mut chosen, word));
+            break;
+        }
         let (name, glued) = match word.split_once('=') {
             Some((name, value)) if name.starts_with("--") => (name, Some(value)),
             _ => (word.as_str(), None),
         };
         let Some(choice) = choices.iter().find(|choice| choice.name == name) else {
             let names: Vec<&str> = choices.iter().map(|choice| choice.name).collect();
-            return Err(format!(
-                "{command} has no option '{name}'; it has {}",
-                names.join(", ")
-            ));
+            let known = match names.as_slice() {
+                [] => "it has none".to_owned(),
+                names => format!("it has {}", names.join(", ")),
+            };
+            return Err(format!("{command} has no option '{name}'; {known}"));
         };
         let value = match (choice.argument, glued) {
             ("", Some(_)) => return Err(format!("option '{name}' takes no argument")),

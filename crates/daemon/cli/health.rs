@@ -74,12 +74,12 @@ pub(super) fn door(socket: &str) -> Result<Door, String> {
     let path = ["unix@", "uxst@"]
         .into_iter()
         .find_map(|prefix| name.strip_prefix(prefix))
-        .or(name.starts_with('/').then_some(name));
+        .or(name.contains('/').then_some(name));
     match path {
         Some("") => Err(format!("missing path in '{socket}'")),
         Some(path) => Ok(Door::Unix(path.into())),
         None => admin_address(name).map(Door::Inet).map_err(|_| {
-            format!("'{socket}' is neither a path such as /run/evenkeel/master.sock nor an address with a port")
+            format!("'{socket}' is neither a path such as /run/evenkeel/master.sock or ./master.sock nor an address with a port")
         }),
     }
 }

@@ -29,15 +29,14 @@ pub(crate) fn print(shell: Shell) -> String {
 }
 
 /// What may follow a command or an option.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Follows {
-    /// Words as they are typed: `--json`, `bash`.
+    /// Words as they are typed: `json`, `bash`.
     words: Vec<&'static str>,
     files: bool,
 }
 
-/// Read from what the help shows: `[--json] FILE...`, `bash|zsh|fish`. Capitals stand for the
-/// operator's own words.
+/// Read from what the help shows: `text|json`, `FILE|DIR`. Capitals stand for the operator's own words.
 fn follows(argument: &'static str) -> Follows {
     let mut follows = Follows::default();
     for word in argument.split([' ', '|', '[', ']', ',']) {
@@ -51,6 +50,32 @@ fn follows(argument: &'static str) -> Follows {
     follows
 }
 
+/// What follows a command beside its options: of `[--json] FILE...`, files.
+fn operands(command: &Entry) -> Follows {
+    let mut follows = Follows::default();
+    let options = cli::options_of(command.name);
+    let mut parts = command.argument.split(' ');
+    while let Some(part) = parts.next() {
+        // `[--json|--markdown]`: whichever is last takes what follows.
+        let name = part
+            .trim_matches(['[', ']'])
+            .rsplit('|')
+            .next()
+            .unwrap_or("");
+        if name.starts_with('-') {
+            let takes = |option: &Entry| option.name == name && !option.argument.is_empty();
+            if options.iter().any(takes) {
+                parts.next();
+            }
+            continue;
+        }
+        let these = self::follows(part);
+        follows.files |= these.files;
+        follows.words.extend(these.words);
+    }
+    follows
+}
+
 /// Options that take a word of their own after them.
 fn with_argument(entry: &Entry) -> bool {
     !entry.argument.is_empty() && !entry.glued
@@ -60,97 +85,139 @@ fn all_options() -> impl Iterator<Item = Entry> {
     cli::options(false).chain(cli::options(true))
 }
 
-fn names(entries: impl Iterator<Item = Entry>) -> String {
-    entries
-        .map(|entry| entry.name)
-        .collect::<Vec<_>>()
-        .join(" ")
+fn names<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> String {
+    let names: Vec<&str> = entries.into_iter().map(|entry| entry.name).collect();
+    names.join(" ")
 }
 
 fn bash() -> String {
     let mut cases = String::new();
     for command in cli::commands() {
-        let words = follows(command.argument).words.join(" ");
-        let _ = writeln!(cases, "        {}) words='{words}' ;;", command.name);
+        let _ = writeln!(cases, "        {})", command.name);
+        let options = cli::options_of(command.name);
+        let offered = operands(&command);
+        let words = [names(&options), offered.words.join(" ")].join(" ");
+        bash_case(&mut cases, &options, words.trim(), offered.files);
     }
-    let taking: Vec<&str> = all_options()
-        .filter(with_argument)
-        .map(|entry| entry.name)
-        .collect();
+    let options: Vec<Entry> = all_options().collect();
+    let _ = writeln!(cases, "        *)");
+    bash_case(&mut cases, &options, &names(&options), false);
+    let commands: Vec<Entry> = cli::commands().collect();
     format!(
         "# Completion of evenkeel for bash, printed by 'evenkeel completions bash'.\n\
-         # Where no word fits, files are offered.\n\
-         _evenkeel() {{\n    local word=$2 before=$3 words=''\n    case ${{COMP_WORDS[1]}} in\n{cases}        \
-         *) case $before in\n            {}) ;;\n            *) words='{}' ;;\n        esac ;;\n    esac\n    \
-         if ((COMP_CWORD == 1)); then\n        words='{} {}'\n    fi\n    \
-         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}}\n\
-         complete -o bashdefault -o default -F _evenkeel evenkeel\n",
-        taking.join(" | "),
-        names(all_options()),
-        names(cli::commands()),
-        names(all_options()),
+         _evenkeel() {{\n    local word=$2 before=$3 words='' files=''\n    case ${{COMP_WORDS[1]}} in\n{cases}    esac\n    \
+         if ((COMP_CWORD == 1)); then\n        words='{} {}' files=''\n    fi\n    \
+         mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n    \
+         if [[ $files ]]; then\n        local found\n        \
+         mapfile -t found < <(compgen -f -- \"$word\")\n        \
+         COMPREPLY+=(\"${{found[@]}}\")\n        \
+         compopt -o filenames 2>/dev/null || true\n    fi\n}}\n\
+         complete -F _evenkeel evenkeel\n",
+        names(&commands),
+        names(&options),
     )
 }
 
-fn zsh() -> String {
-    // Within single quotes, where brackets and colons would end a part of a specification.
-    let quoted = |text: &str, special: &[char]| {
-        let mut out = String::new();
-        for c in text.chars() {
-            match c {
-                '\'' => out.push_str("'\\''"),
-                c if special.contains(&c) => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                c => out.push(c),
+/// What is offered by the word before.
+fn bash_case(text: &mut String, options: &[Entry], words: &str, takes_files: bool) {
+    let files = |takes_files: bool| if takes_files { " files=1" } else { "" };
+    text.push_str("            case $before in\n");
+    for option in options.iter().filter(|option| with_argument(option)) {
+        let offered = follows(option.argument);
+        let _ = writeln!(
+            text,
+            "            {}) words='{}'{} ;;",
+            option.name,
+            offered.words.join(" "),
+            files(offered.files)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "            *) words='{words}'{} ;;\n            esac ;;",
+        files(takes_files)
+    );
+}
+
+/// Within single quotes of zsh, where some letters would end a part of a specification.
+fn zsh_quoted(text: &str, special: &[char]) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("'\\''"),
+            c if special.contains(&c) => {
+                out.push('\\');
+                out.push(c);
             }
+            c => out.push(c),
         }
-        out
+    }
+    out
+}
+
+/// What is offered for a word.
+fn zsh_action(offered: &Follows) -> String {
+    match (offered.words.as_slice(), offered.files) {
+        ([], true) => "_files".to_owned(),
+        ([], false) => " ".to_owned(),
+        (words, _) => format!("({})", words.join(" ")),
+    }
+}
+
+/// As `_arguments` takes it.
+fn zsh_option(entry: &Entry) -> String {
+    let special = ['[', ']', ':'];
+    let help = zsh_quoted(entry.help, &special);
+    let argument = match with_argument(entry) {
+        true => format!(
+            ":{}:{}",
+            zsh_quoted(entry.argument, &special),
+            zsh_action(&follows(entry.argument))
+        ),
+        false => String::new(),
     };
-    let action = |argument: &'static str| {
-        let follows = follows(argument);
-        if follows.files { "_files" } else { " " }
-    };
+    format!("'*{}[{help}]{argument}'", entry.name)
+}
+
+fn zsh() -> String {
     let mut commands = String::new();
     let mut cases = String::new();
     for command in cli::commands() {
-        let help = quoted(command.help, &[':']);
+        let help = zsh_quoted(command.help, &[':']);
         let _ = writeln!(commands, "        '{}:{help}'", command.name);
-        let follows = follows(command.argument);
-        let mut offers = String::new();
-        if !follows.words.is_empty() {
-            let _ = write!(offers, "compadd -- {}; ", follows.words.join(" "));
+        let mut specifications: Vec<String> = cli::options_of(command.name)
+            .iter()
+            .map(zsh_option)
+            .collect();
+        let offered = operands(&command);
+        if offered != Follows::default() {
+            specifications.push(format!("'*:word:{}'", zsh_action(&offered)));
         }
-        if follows.files {
-            offers.push_str("_files; ");
-        }
-        let _ = writeln!(cases, "        {}) {offers};;", command.name);
+        let specifications = match specifications.is_empty() {
+            true => ":".to_owned(),
+            false => format!(
+                "_arguments \\\n            {}",
+                specifications.join(" \\\n            ")
+            ),
+        };
+        let _ = writeln!(cases, "        {}) {specifications} ;;", command.name);
     }
     let mut options = String::new();
     for entry in all_options().filter(|entry| entry.name != "--") {
-        let help = quoted(entry.help, &['[', ']', ':']);
-        let argument = match with_argument(&entry) {
-            true => format!(
-                ":{}:{}",
-                quoted(entry.argument, &['[', ']', ':']),
-                action(entry.argument)
-            ),
-            false => String::new(),
-        };
-        let _ = writeln!(options, "        '*{}[{help}]{argument}' \\", entry.name);
+        let _ = writeln!(options, "            {} \\", zsh_option(&entry));
     }
     format!(
         "#compdef evenkeel\n# Completion of evenkeel for zsh, printed by 'evenkeel completions zsh'.\n\
          _evenkeel() {{\n    local -a commands\n    commands=(\n{commands}    )\n    \
          if (( CURRENT == 2 )) && [[ $words[2] != -* ]]; then\n        \
-         _describe -t commands command commands\n        return\n    fi\n    case $words[2] in\n{cases}        \
-         *) _arguments \\\n{options}        '*:file:_files' ;;\n    esac\n}}\n_evenkeel \"$@\"\n"
+         _describe -t commands command commands\n        return\n    fi\n    \
+         if [[ $words[2] != -* ]]; then\n        shift words\n        (( CURRENT-- ))\n    fi\n    \
+         case $words[1] in\n{cases}        \
+         *) _arguments \\\n{options}            '*:file:_files' ;;\n    esac\n}}\n_evenkeel \"$@\"\n"
     )
 }
 
 fn fish() -> String {
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
     let mut text = String::from(
         "# Completion of evenkeel for fish, printed by 'evenkeel completions fish'.\n\
          complete -c evenkeel -f\n",
@@ -160,39 +227,50 @@ fn fish() -> String {
             text,
             "complete -c evenkeel -n __fish_use_subcommand -a {} -d '{}'",
             command.name,
-            quoted(command.help)
+            fish_quoted(command.help)
         );
-        let follows = follows(command.argument);
-        let seen = format!("-n '__fish_seen_subcommand_from {}'", command.name);
-        for word in follows.words {
-            let _ = match word.strip_prefix("--") {
-                Some(long) => writeln!(text, "complete -c evenkeel {seen} -l {long}"),
-                None => writeln!(text, "complete -c evenkeel {seen} -a '{word}'"),
-            };
+        let offered = operands(&command);
+        let seen = format!("__fish_seen_subcommand_from {}", command.name);
+        for word in offered.words {
+            let _ = writeln!(text, "complete -c evenkeel -n '{seen}' -a '{word}'");
         }
-        if follows.files {
-            let _ = writeln!(text, "complete -c evenkeel {seen} -F");
+        if offered.files {
+            let _ = writeln!(text, "complete -c evenkeel -n '{seen}' -F");
+        }
+        for option in cli::options_of(command.name) {
+            fish_option(&mut text, &seen, &option);
         }
     }
-    let subcommands = names(cli::commands());
+    let commands: Vec<Entry> = cli::commands().collect();
+    let unseen = format!("not __fish_seen_subcommand_from {}", names(&commands));
     for entry in all_options().filter(|entry| entry.name != "--") {
-        let name = match (entry.name.strip_prefix("--"), entry.name.strip_prefix('-')) {
-            (Some(long), _) => format!("-l {long}"),
-            (None, Some(one)) if one.len() == 1 => format!("-s {one}"),
-            (None, rest) => format!("-o {}", rest.unwrap_or(entry.name)),
-        };
-        let argument = match (with_argument(&entry), follows(entry.argument).files) {
-            (true, true) => " -r -F",
-            (true, false) => " -x",
-            (false, _) => "",
-        };
-        let help = quoted(entry.help);
-        let _ = writeln!(
-            text,
-            "complete -c evenkeel -n 'not __fish_seen_subcommand_from {subcommands}' {name}{argument} -d '{help}'"
-        );
+        fish_option(&mut text, &unseen, &entry);
     }
     text
+}
+
+fn fish_quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "\\'")
+}
+
+fn fish_option(text: &mut String, condition: &str, entry: &Entry) {
+    // Not -s for single letters: fish would offer to join them, as in -db.
+    let name = match entry.name.strip_prefix("--") {
+        Some(long) => format!("-l {long}"),
+        None => format!("-o {}", entry.name.trim_start_matches('-')),
+    };
+    let offered = follows(entry.argument);
+    let argument = match (with_argument(entry), offered.words.as_slice()) {
+        (false, _) => String::new(),
+        (true, []) if offered.files => " -r -F".to_owned(),
+        (true, []) => " -x".to_owned(),
+        (true, words) => format!(" -x -a '{}'", words.join(" ")),
+    };
+    let help = fish_quoted(entry.help);
+    let _ = writeln!(
+        text,
+        "complete -c evenkeel -n '{condition}' {name}{argument} -d '{help}'"
+    );
 }
 
 #[cfg(test)]
@@ -219,14 +297,24 @@ mod tests {
 
     #[test]
     fn what_follows_is_read_from_the_help() {
-        let lint = follows("[--json] FILE...");
-        assert_eq!((lint.words, lint.files), (vec!["--json"], true));
-        let shells = follows("bash|zsh|fish");
-        assert_eq!(
-            (shells.words, shells.files),
-            (vec!["bash", "zsh", "fish"], false)
-        );
-        assert!(!follows("COUNT").files);
+        let of = |command: &str| {
+            let entry = cli::commands().find(|entry| entry.name == command);
+            operands(&entry.unwrap())
+        };
+        let files = Follows {
+            files: true,
+            ..Follows::default()
+        };
+        for command in ["lint", "convert", "compatibility"] {
+            assert_eq!(of(command), files, "{command}");
+        }
+        for command in ["health", "keepalived", "reload", "demo"] {
+            assert_eq!(of(command), Follows::default(), "{command}");
+        }
+        assert_eq!(of("completions").words, ["bash", "zsh", "fish"]);
+        assert_eq!(follows("text|json").words, ["text", "json"]);
+        assert_eq!(follows("FILE|DIR"), files);
+        assert_eq!(follows("COUNT"), Follows::default());
     }
 
     /// The first words that bash would offer, asked of bash itself.
@@ -235,6 +323,15 @@ mod tests {
         for (line, expected) in [
             ("evenkeel li", "lint"),
             ("evenkeel lint --", "--json"),
+            ("evenkeel lint Carg", "Cargo.toml"),
+            ("evenkeel health -", "-S"),
+            ("evenkeel reload -", "-S"),
+            ("evenkeel keepalived --", "--router-id"),
+            ("evenkeel keepalived -f Carg", "Cargo.toml"),
+            ("evenkeel keepalived --peer -", ""),
+            ("evenkeel --log-format j", "json"),
+            ("evenkeel -f Carg", "Cargo.toml"),
+            ("evenkeel -n Carg", ""),
             ("evenkeel --ad", "--admin"),
             ("evenkeel completions z", "zsh"),
             ("evenkeel -f lb.toml -d", "-dW"),

@@ -59,6 +59,20 @@ fn program() -> String {
         .replace("{options}\n", &table(cli::options(false)))
         .replace("{idle options}\n", &table(cli::options(true)))
         .replace("{commands}\n", &table(cli::commands()))
+        .replace("{options of commands}\n", &options_of_commands())
+}
+
+/// A section for each command that has options.
+fn options_of_commands() -> String {
+    let mut text = String::new();
+    for command in cli::commands() {
+        let options = cli::options_of(command.name);
+        if !options.is_empty() {
+            let _ = writeln!(text, "### Options of {}\n", command.name);
+            let _ = writeln!(text, "{}", table(options.into_iter()));
+        }
+    }
+    text
 }
 
 /// A Markdown table of what is typed and what it means.
@@ -123,6 +137,20 @@ mod tests {
             .chain(cli::commands());
         for entry in entries {
             assert!(text.contains(&bold(entry.name)), "{}", entry.name);
+        }
+        for (command, option) in [
+            ("health", "--timeout"),
+            ("keepalived", "--router-id"),
+            ("lint", "--json"),
+        ] {
+            let (_, section) = text
+                .split_once(&format!(".SS \"Options of {command}\"\n"))
+                .unwrap();
+            let section = section.split("\n.S").next().unwrap();
+            assert!(
+                section.contains(&bold(option)),
+                "{command} {option}: {section}"
+            );
         }
         assert!(!text.contains('{'), "a placeholder is left");
     }
