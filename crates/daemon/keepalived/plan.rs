@@ -178,6 +178,13 @@ pub(super) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Plan, Vec<String>> 
             "there is no address to move; give one with --vip".to_owned(),
         ]);
     };
+    if !is_word(&facts.program) {
+        return Err(vec![format!(
+            "keepalived starts no script whose path has blanks or quotes, as '{}' has; install evenkeel \
+             elsewhere, as in /usr/sbin",
+            facts.program
+        )]);
+    }
     let health = if wanted.health.is_empty() {
         &facts.health
     } else {
@@ -186,9 +193,9 @@ pub(super) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Plan, Vec<String>> 
     let user = wanted.user.clone().unwrap_or_else(|| facts.user.clone());
     if health.is_empty() {
         warnings.push(format!(
-            "no admin address is known, so that the script asks {MASTER_SOCKET} or {ADMIN}, as the \
-             package has them; where evenkeel answers at neither, no node ever takes the addresses \
-             (name it with --admin or -S)"
+            "no admin address is known, so that the script asks {MASTER_SOCKET} or {ADMIN} as user \
+             '{user}', as the package has them, its drop-in for a haproxy.cfg included; where evenkeel \
+             answers that user at neither, no node ever takes the addresses (name it with --admin or -S)"
         ));
     }
     let unbound = unbound(facts, instances.iter().flat_map(|instance| &instance.vips));
@@ -361,6 +368,20 @@ fn router_id(instance: &Instance) -> u8 {
     last.max(1)
 }
 
+/// Whether it is one word to keepalived and to a shell, as it stands.
+fn is_word(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=[]".contains(c);
+    !text.is_empty() && text.chars().all(plain)
+}
+
+/// As a shell takes it for one word.
+fn shell_word(text: &str) -> String {
+    match is_word(text) && !text.contains(['[', ']']) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
 /// The command for each of the other nodes. Nodes of several families are told apart by their order.
 fn others(wanted: &Wanted, instances: &[Instance]) -> Vec<String> {
     let count = instances.iter().map(|i| i.peers.len()).max().unwrap_or(0);
@@ -391,9 +412,9 @@ fn others(wanted: &Wanted, instances: &[Instance]) -> Vec<String> {
                 wanted
                     .files
                     .iter()
-                    .map(|file| format!("-f {}", file.display())),
+                    .map(|file| format!("-f {}", shell_word(&file.display().to_string()))),
             );
-            words.extend(wanted.health.iter().cloned());
+            words.extend(wanted.health.iter().map(|word| shell_word(word)));
             if let Some(user) = &wanted.user {
                 words.push(format!("--user {user}"));
             }
@@ -491,6 +512,25 @@ mod tests {
             ]
         );
         assert_eq!(plan.warnings.len(), 1, "no admin address: {plan:?}");
+    }
+
+    #[test]
+    fn names_with_blanks_stay_words() {
+        let mut facts = facts(&["10.0.1.8/24"], &["10.0.1.10"]);
+        let mut wanted = wanted(&["10.0.1.9"]);
+        wanted.files = vec!["/etc/my lb/it's.cfg".into(), "/etc/b.toml".into()];
+        let plan = super::plan(&wanted, &facts).unwrap();
+        let printed = &plan.others[0];
+        assert!(
+            printed.ends_with(r"-f '/etc/my lb/it'\''s.cfg' -f /etc/b.toml"),
+            "{printed}"
+        );
+        facts.program = "/opt/my lb/evenkeel".to_owned();
+        let mistakes = super::plan(&wanted, &facts).unwrap_err();
+        assert!(
+            mistakes[0].contains("'/opt/my lb/evenkeel'"),
+            "{mistakes:?}"
+        );
     }
 
     #[test]
