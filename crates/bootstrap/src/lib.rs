@@ -10,6 +10,7 @@ pub mod commands;
 pub mod facts;
 pub mod inventory;
 pub mod manifests;
+pub mod operations;
 pub mod plan;
 pub mod preflight;
 pub mod secret;

@@ -26,6 +26,10 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     if !silent.is_empty() {
         return Err(silent);
     }
+    let old = other_versions(inventory, facts);
+    if !old.is_empty() {
+        return Err(old);
+    }
     let everybody = || inventory.nodes.iter();
     let nodes = || everybody().filter(|node| node.role != Role::Balancer);
     let masters = balancer::masters_in(inventory, facts);
@@ -71,6 +75,24 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             .collect(),
         notes: Vec::new(),
     })
+}
+
+/// Nodes of the cluster that run another version than is wanted. Their packages are not to be replaced under
+/// them: an upgrade has an order of its own.
+fn other_versions(inventory: &Inventory, facts: &Facts) -> Vec<String> {
+    let wanted = inventory.kubernetes;
+    let nodes = inventory.nodes.iter();
+    nodes
+        .filter_map(|node| {
+            let runs = facts.member(&node.name)?.kubelet?;
+            (runs != wanted).then(|| {
+                format!(
+                    "{}: it runs {runs}, and cluster.toml wants {wanted}; `evenkeel-bootstrap upgrade` brings the cluster there",
+                    node.name
+                )
+            })
+        })
+        .collect()
 }
 
 /// The cluster itself: its first control plane, the others one after the other, each let into the balancer

@@ -37,6 +37,6 @@ fn unmet(facts: &Facts, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
         .collect()
 }
 
-fn seconds(number: u64) -> Duration {
+pub(crate) fn seconds(number: u64) -> Duration {
     Duration::from_secs(number)
 }

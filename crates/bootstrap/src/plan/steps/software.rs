@@ -36,7 +36,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         steps.push(runtime_unit(node));
     }
     if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
-        steps.push(kubernetes(inventory.kubernetes, node, host));
+        steps.push(kubernetes(inventory.kubernetes, node, host, &PROGRAMS));
     } else {
         steps.push(kubernetes_is_there(inventory.kubernetes, node));
     }
@@ -46,8 +46,25 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     unmet(facts, steps)
 }
 
-fn programs(version: Version) -> Vec<Fact> {
-    PROGRAMS
+/// Some of the programs of Kubernetes at the inventory's version, on a node that has older ones.
+#[must_use]
+pub fn programs_of(
+    inventory: &Inventory,
+    node: &Node,
+    host: &HostFacts,
+    names: &[&str],
+) -> Vec<Step> {
+    if !inventory.artefacts.packages.is_empty() {
+        vec![brought(inventory, node, host)]
+    } else if inventory.artefacts.offline {
+        vec![kubernetes_is_there(inventory.kubernetes, node)]
+    } else {
+        vec![kubernetes(inventory.kubernetes, node, host, names)]
+    }
+}
+
+fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
+    names
         .iter()
         .map(|name| Fact::Program {
             name: (*name).to_owned(),
@@ -109,7 +126,7 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
         script: script.into(),
         limit: seconds(INSTALL_LIMIT),
     });
-    let mut brings = programs(inventory.kubernetes);
+    let mut brings = programs(inventory.kubernetes, &PROGRAMS);
     if inventory.runtime.managed {
         brings.push(Fact::Program {
             name: "containerd".to_owned(),
@@ -288,8 +305,8 @@ fn runtime_unit(node: &Node) -> Step {
     )
 }
 
-/// The three programs from the repository of their minor release.
-fn kubernetes(version: Version, node: &Node, host: &HostFacts) -> Step {
+/// Programs from the repository of their minor release.
+fn kubernetes(version: Version, node: &Node, host: &HostFacts, names: &[&str]) -> Step {
     let minor = format!("v{}.{}", version.major, version.minor);
     let plain = version.to_string().trim_start_matches('v').to_owned();
     let mut actions = Vec::new();
@@ -300,7 +317,10 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts) -> Step {
         actions.push(write(host, "/etc/yum.repos.d/kubernetes.repo", content));
         actions.push(install(
             host,
-            &PROGRAMS.map(|name| format!("{name}-{plain}")),
+            &names
+                .iter()
+                .map(|name| format!("{name}-{plain}"))
+                .collect::<Vec<_>>(),
         ));
     } else {
         // apt takes the key as it is served, so that nothing needs gpg.
@@ -329,14 +349,22 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts) -> Step {
         ));
         actions.push(install(
             host,
-            &PROGRAMS.map(|name| format!("{name}={plain}-*")),
+            &names
+                .iter()
+                .map(|name| format!("{name}={plain}-*"))
+                .collect::<Vec<_>>(),
         ));
     }
+    let what = if names.len() == PROGRAMS.len() {
+        "kubernetes".to_owned()
+    } else {
+        format!("kubernetes-{}", names.join("-"))
+    };
     step(
         node,
-        "kubernetes",
-        format!("install kubeadm, kubelet and kubectl {version}"),
-        programs(version),
+        &what,
+        format!("install {} {version}", names.join(", ")),
+        programs(version, names),
         actions,
         "the host must reach pkgs.k8s.io; for a site without a network give the package files as artefacts.packages",
     )
@@ -344,7 +372,7 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts) -> Step {
 
 /// Nothing is installed, so that the programs have to be there.
 fn kubernetes_is_there(version: Version, node: &Node) -> Step {
-    let script = programs(version)
+    let script = programs(version, &PROGRAMS)
         .iter()
         .map(|fact| match fact {
             Fact::Program { name, .. } => format!(
@@ -358,7 +386,7 @@ fn kubernetes_is_there(version: Version, node: &Node) -> Step {
         node,
         "kubernetes",
         format!("find kubeadm, kubelet and kubectl {version} installed"),
-        programs(version),
+        programs(version, &PROGRAMS),
         vec![Action::Run {
             script: script.into(),
             limit: seconds(60),
