@@ -95,6 +95,58 @@ pub enum Command {
         #[arg(long, default_value = "text")]
         format: Format,
     },
+    /// Merge the administrator's kubeconfig into yours, by the cluster's name; what was there is kept beside it
+    Kubeconfig {
+        /// Where to, instead of the first file of KUBECONFIG or ~/.kube/config
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Have kubectl speak to this cluster from now on
+        #[arg(long)]
+        current: bool,
+    },
+    /// Make a new token known and print the command with which a host joins by hand
+    Token {
+        /// As a control plane: with a key for the uploaded certificates
+        #[arg(long)]
+        control_plane: bool,
+    },
+    /// Write a node into the file; apply has it join
+    Add(NewNode),
+    /// Have a node leave: the balancer first, then its pods, its etcd member, its machine, the node, the file
+    Remove {
+        /// Its name
+        node: String,
+        /// Its pods end with it
+        #[arg(long)]
+        no_drain: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Take the whole cluster away, or one node out of it that stays in the file
+    Reset {
+        /// This node alone
+        node: Option<String>,
+        /// Only what is on its machine, which no running cluster knows
+        #[arg(long, requires = "node")]
+        force: bool,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Bring the cluster to the version in the file, one control plane after the other, out of the balancer
+    /// while it restarts
+    Upgrade {
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Fetch an archive of a snapshot of etcd and the cluster's keys; keep it as you keep the keys themselves
+    Backup {
+        /// Where to, instead of NAME-TIME.tar.gz here
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Print a man page
     #[command(hide = true)]
     Man,
@@ -104,6 +156,39 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// A node for the file.
+#[derive(Clone, Debug, Args)]
+pub struct NewNode {
+    /// Its short name
+    pub name: String,
+    /// Its address in the cluster's network
+    pub address: std::net::IpAddr,
+    /// What it is for
+    #[arg(long, default_value = "worker")]
+    pub role: NewRole,
+}
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NewRole {
+    /// A balancer.
+    Lb,
+    /// A control plane.
+    ControlPlane,
+    /// A worker.
+    Worker,
+}
+
+impl From<NewRole> for crate::inventory::Role {
+    fn from(role: NewRole) -> Self {
+        match role {
+            NewRole::Lb => Self::Balancer,
+            NewRole::ControlPlane => Self::ControlPlane,
+            NewRole::Worker => Self::Worker,
+        }
+    }
 }
 
 /// How a report is printed.

@@ -492,7 +492,11 @@ impl Run<'_> {
     }
 
     /// Text with what is known by now in its gaps.
-    async fn fill(&self, text: &Text) -> Result<Secret, Reason> {
+    ///
+    /// # Errors
+    ///
+    /// What cannot be known.
+    pub async fn fill(&self, text: &Text) -> Result<Secret, Reason> {
         for gap in text.gaps() {
             match gap {
                 Later::CaHash if self.known().ca_hash.is_none() => {

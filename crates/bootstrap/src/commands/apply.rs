@@ -131,7 +131,7 @@ fn make(session: &Session, facts: &Facts) -> Result<Plan, Stop> {
         .map_err(|problems| Stop::Failed(format!("no plan can be made:\n{}", problems.join("\n"))))
 }
 
-fn agreed(session: &Session) -> Result<bool, Stop> {
+pub(super) fn agreed(session: &Session) -> Result<bool, Stop> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Err(Stop::Mistake(

@@ -1,9 +1,12 @@
 //! What each command of the command line does, from its arguments to its exit status.
 
 mod apply;
+mod files;
 mod open;
+mod operate;
 mod pages;
 mod preflight;
+mod token;
 mod verify;
 
 use std::path::Path;
@@ -11,6 +14,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command};
 use crate::inventory::init::{InitArgs, InitError, run_init};
+use crate::operations::kubeconfig::Current;
 
 /// Why a command ended without doing what it was for; printed once, in `main`.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,26 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
             yes,
             skip_preflight,
         } => apply::apply(&file, &connect, yes, skip_preflight).await,
+        Command::Kubeconfig { output, current } => {
+            let current = if current {
+                Current::This
+            } else {
+                Current::Kept
+            };
+            operate::kubeconfig(&file, &connect, output, current).await
+        }
+        Command::Token { control_plane } => token::token(&file, &connect, control_plane).await,
+        Command::Add(new) => operate::add(&file, &new),
+        Command::Remove {
+            node,
+            no_drain,
+            yes,
+        } => operate::remove(&file, &connect, &node, no_drain, yes).await,
+        Command::Reset { node, force, yes } => {
+            operate::reset(&file, &connect, node.as_deref(), force, yes).await
+        }
+        Command::Upgrade { yes } => operate::upgrade(&file, &connect, yes).await,
+        Command::Backup { output } => operate::backup(&file, &connect, output).await,
         Command::Man => pages::man(),
         Command::Completions { shell } => pages::completions(shell),
     }

@@ -86,7 +86,7 @@ fn doubt(node: &Node, first: &Node, facts: &Facts) -> Option<Refusal> {
         return None;
     }
     let again = format!(
-        "if nothing of it is needed, run `evenkeel-bootstrap reset {}` and then apply again",
+        "if nothing of it is needed, run `evenkeel-bootstrap reset {} --force` and then apply again",
         node.name
     );
     if kube.etcd_data || kube.apiserver_manifest {
@@ -156,7 +156,7 @@ fn clean(inventory: &Inventory, node: &Node) -> Step {
             limit: RESET_LIMIT,
         }],
         advice: format!(
-            "if you are sure that nothing on {0} is needed: evenkeel-bootstrap reset {0}",
+            "if you are sure that nothing on {0} is needed: evenkeel-bootstrap reset {0} --force",
             node.name
         ),
     }

@@ -163,7 +163,7 @@ fn standing(facts: &Facts, node: &Node) -> Result<Standing, Refusal> {
     let kube = &found.kube;
     let control_plane = node.role == Role::ControlPlane;
     let reset = format!(
-        "if nothing on it is needed, run `evenkeel-bootstrap reset {}` and then apply again",
+        "if nothing on it is needed, run `evenkeel-bootstrap reset {} --force` and then apply again",
         node.name
     );
     let cluster = facts.cluster.as_ref();
