@@ -124,6 +124,11 @@ impl Machine {
         Self { nspawn, leader }
     }
 
+    /// The process id of its init, as we see it.
+    pub(crate) fn leader(&self) -> u32 {
+        self.leader
+    }
+
     /// Runs a line of shell as root of the machine.
     pub(crate) fn try_sh(&self, line: &str) -> Output {
         inside(self.leader, line).output().unwrap()

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod behaviour;
+mod handed;
 mod install;
 mod load;
 mod machine;
