@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use evenkeel_config::{Loaded, Problem, Severity};
-use evenkeel_proxy::{Doors, Level, Logs, Ownership, Proxy, ReloadError, Settings, Tallies};
+use evenkeel_proxy::{
+    Doors, Level, Logs, Messages, Ownership, Proxy, ReloadError, Settings, Tallies,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -19,7 +21,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::admin::{Admin, Bound};
 use crate::background::Parent;
 use crate::bind_report::Moment;
-use crate::cli::Options;
+use crate::cli::{LogFormat, Options};
 use crate::columns::View;
 use crate::desk::{self, Desk, Question};
 use crate::fd_store::FdStore;
@@ -204,7 +206,11 @@ impl Control {
             }
         }
         let (mut keeper, doors) = kept.unzip();
-        let logs = Logs::through(doors.clone())
+        let messages = match options.log_format {
+            LogFormat::Text => Messages::Lines,
+            LogFormat::Json => Messages::Objects,
+        };
+        let logs = Logs::through(doors.clone(), messages)
             .map_err(|error| format!("cannot deliver logs: {error}"))?;
         diagnostics::hand_over(logs.standard_error());
         if let Some(keeper) = &mut keeper {

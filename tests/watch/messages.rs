@@ -1,5 +1,7 @@
 //! `--log-format json`: whatever the process says on its standard error is one object a line.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::files::text;
@@ -57,6 +59,41 @@ fn start_changes_and_a_failed_reload_are_told_as_objects() {
             .iter()
             .all(|object| object["pid"] == u64::from(lb.pid()))
     );
+}
+
+/// Both streams of a container are one.
+#[test]
+fn a_toml_file_that_says_nothing_of_logs_makes_objects_alone() {
+    let lab = Lab::of(Program::Evenkeel);
+    let (dead, front) = (lab.dead_origin("dead"), lab.address());
+    let directory = temporary_directory();
+    let (file, said) = (directory.join("lb.toml"), directory.join("said"));
+    let text = format!(
+        "[frontend.f]\nbind = '{front}'\nbackend = 'm'\n[backend.m.servers]\nm1 = '{}'\n",
+        dead.address()
+    );
+    std::fs::write(&file, text).unwrap();
+    let stream = std::fs::File::create(&said).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(["-W", "--log-format", "json", "-f"])
+        .arg(&file)
+        .stdout(stream.try_clone().unwrap())
+        .stderr(stream)
+        .spawn()
+        .unwrap();
+    let lines = until("a server that is down", || {
+        let lines = std::fs::read_to_string(&said).unwrap();
+        lines.contains("m/m1 is DOWN").then_some(lines)
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (whole, _) = lines.rsplit_once('\n').unwrap();
+    let lines: Vec<_> = whole.lines().map(str::to_owned).collect();
+    let objects = objects(&lines);
+    let is_down = |object: &&Value| object["message"].as_str().unwrap().contains("m/m1 is DOWN");
+    let down = objects.iter().find(is_down).unwrap();
+    assert_eq!(down["level"], "error");
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]

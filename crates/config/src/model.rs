@@ -371,6 +371,9 @@ pub enum LogFormat {
     Priority,
     /// `short` with the date (`timed`).
     Timed,
+    /// As the process's own messages: what `short` is where the journal reads, elsewhere a line with time
+    /// and level, or an object where they are objects. In TOML alone (`auto`).
+    Auto,
 }
 
 /// A set of servers and how one is chosen.

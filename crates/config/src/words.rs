@@ -84,6 +84,7 @@ words!(LogFormat {
     Local = "local",
     Priority = "priority",
     Timed = "timed",
+    Auto = "auto",
 });
 
 /// Syslog's facilities; the number is the index.

@@ -58,7 +58,7 @@ pub use fitness::{Admin, AdminState};
 pub use handed::Handed;
 pub use kernel::remember;
 pub use local::{Answer, Line, Service, Verdict, Visit};
-pub use log::{Doors, Level, Logs, Sink, Stream, stderr_is_the_journal};
+pub use log::{Doors, Level, Logs, Messages, Sink, Stream, stderr_is_the_journal};
 pub use proxy::{Proxy, ReloadError, Settings};
 pub use roll::{Roll, SessionSnapshot};
 pub use saved::{SavedHealth, SavedServer};

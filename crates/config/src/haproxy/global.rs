@@ -272,10 +272,10 @@ pub(super) fn log_line(reader: &mut Reader<'_>, line: &Line<'_>) -> Option<LogDr
                 log.max_length = Some(line.spanned(word, length as usize));
             }
             "format" => {
-                let known = LogFormat::ALL.iter().find(|(name, _)| *name == word.text);
-                let Some((_, format)) = known else {
-                    let hint =
-                        did_you_mean(&word.text, LogFormat::ALL.iter().map(|(name, _)| *name));
+                let known = LogFormat::ALL.iter();
+                let mut known = known.filter(|(_, format)| *format != LogFormat::Auto);
+                let Some((_, format)) = known.clone().find(|(name, _)| *name == word.text) else {
+                    let hint = did_you_mean(&word.text, known.by_ref().map(|(name, _)| *name));
                     let message = format!("unknown log format '{}'{hint}", word.text);
                     reader.error(line.place(word), message);
                     return None;

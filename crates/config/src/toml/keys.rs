@@ -1359,9 +1359,9 @@ pub(super) static LOG: Section = Section {
         key("to", "address", "required", "As above."),
         key(
             "format",
-            "`rfc3164`, `rfc5424`, `raw`, `short`, `iso`, `local`, `priority`, `timed`",
-            "`short` for stdout, stderr and fd@, else `local`",
-            "How a line is framed. `short` gives journald the level of each line; `raw` is the text alone; `local` is what syslog daemons expect, `rfc3164` the same with the host's name.",
+            "`auto`, `rfc3164`, `rfc5424`, `raw`, `short`, `iso`, `local`, `priority`, `timed`",
+            "`auto` for stdout and stderr, `short` for fd@, else `local`",
+            "How a line is framed. `auto`, of stdout and stderr: as the process's own messages, which are lines with time and level, or with a level alone where journald reads, or objects with `--log-format json`. `short` gives journald the level of each line; `raw` is the text alone; `local` is what syslog daemons expect, `rfc3164` the same with the host's name.",
         ),
         key(
             "facility",

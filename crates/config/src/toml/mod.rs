@@ -35,8 +35,11 @@ const ANY_COUNT: RangeInclusive<i64> = 1..=u32::MAX as i64;
 
 /// How a target's lines are framed where the file does not say.
 pub(crate) fn default_log_format(address: &str) -> Option<LogFormat> {
-    let is_output = matches!(address, "stdout" | "stderr") || address.starts_with("fd@");
-    is_output.then_some(LogFormat::Short)
+    match address {
+        "stdout" | "stderr" => Some(LogFormat::Auto),
+        fd if fd.starts_with("fd@") => Some(LogFormat::Short),
+        _ => None,
+    }
 }
 
 /// Reads every file as one configuration.
@@ -205,6 +208,14 @@ fn log_targets(
                 };
                 if let Some(address) = required(file, fields, "to", &place, "log target") {
                     let natural = log_address(address.value, address.place);
+                    let is_stream = matches!(natural.address.value.as_str(), "stdout" | "stderr");
+                    if let Some(format) = &format
+                        && format.value == LogFormat::Auto
+                        && !is_stream
+                    {
+                        let message = "'format' auto is for stdout and stderr; leave it out, or say e.g. local";
+                        file.error(format.place.clone(), message.to_owned());
+                    }
                     targets.push(ProxyLog::Own(LogDraft {
                         format: format.or(natural.format),
                         address: natural.address,

@@ -266,7 +266,7 @@ fn a_minimal_file_has_the_defaults_of_a_control_plane() {
     };
     assert_eq!(
         (&log.address, log.format),
-        (&LogAddress::Stdout, LogFormat::Short)
+        (&LogAddress::Stdout, LogFormat::Auto)
     );
     assert_eq!(config.global.log, frontend.log.targets);
 
@@ -368,7 +368,7 @@ fn every_key_has_its_effect() {
     };
     assert_eq!(
         (&stderr.address, stderr.format),
-        (&LogAddress::Stderr, LogFormat::Short)
+        (&LogAddress::Stderr, LogFormat::Auto)
     );
     assert_eq!(
         (stderr.facility, stderr.max_level, stderr.min_level),

@@ -262,7 +262,7 @@ fn json(out: &mut String, value: &Value<'_>, style: LogStyle) {
 }
 
 /// A string of RFC 8259.
-fn json_text(out: &mut String, text: &str) {
+pub(super) fn json_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

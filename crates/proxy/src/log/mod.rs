@@ -16,12 +16,13 @@ mod transition;
 
 use std::cell::RefCell;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use evenkeel_config::{LogAddress, LogHost, LogTarget, SessionLog, SessionLogFormat};
+use evenkeel_config::{LogAddress, LogFormat, LogHost, LogTarget, SessionLog, SessionLogFormat};
 
 pub(crate) use custom::Details;
 use datagram::Datagrams;
@@ -64,22 +65,35 @@ struct Delivery {
     datagrams: Datagrams,
     doors: Option<Doors>,
     streams: Streams,
+    messages: Messages,
     dropped: AtomicU64,
+}
+
+/// How the process writes its own messages, and with them all that goes to a target of that format
+/// ([`LogFormat::Auto`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// A line with time and level, or with the level alone where the journal reads.
+    #[default]
+    Lines,
+    /// A JSON object a line: `timestamp`, `level`, `message`, `pid`. What is one already stays as it is.
+    Objects,
 }
 
 impl Logs {
     /// Gets what sending takes. A stream's writer thread starts with the first sink that needs
     /// it.
     pub fn start() -> io::Result<Self> {
-        Self::through(None)
+        Self::through(None, Messages::Lines)
     }
 
     /// The same where Unix sockets are reached through `doors` if not by their paths.
-    pub fn through(doors: Option<Doors>) -> io::Result<Self> {
+    pub fn through(doors: Option<Doors>, messages: Messages) -> io::Result<Self> {
         Ok(Self(Arc::new(Delivery {
             datagrams: Datagrams::open()?,
             doors,
             streams: Streams::default(),
+            messages,
             dropped: AtomicU64::new(0),
         })))
     }
@@ -92,6 +106,11 @@ impl Logs {
         let outlet = |target: &LogTarget| Outlet {
             route: self.route(&target.address),
             target: target.clone(),
+            is_journal: match target.address {
+                LogAddress::Stdout => is_the_journal(io::stdout()),
+                LogAddress::Stderr => stderr_is_the_journal(),
+                _ => false,
+            },
             host: match &target.host {
                 LogHost::Nobody => String::new(),
                 LogHost::Own => custom::hostname(),
@@ -167,11 +186,13 @@ impl Stream {
 #[must_use]
 pub fn stderr_is_the_journal() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        std::env::var("JOURNAL_STREAM").is_ok_and(|stream| {
-            rustix::fs::fstat(io::stderr())
-                .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
-        })
+    *ANSWER.get_or_init(|| is_the_journal(io::stderr()))
+}
+
+fn is_the_journal(stream: impl AsFd) -> bool {
+    std::env::var("JOURNAL_STREAM").is_ok_and(|known| {
+        rustix::fs::fstat(stream)
+            .is_ok_and(|stat| known == format!("{}:{}", stat.st_dev, stat.st_ino))
     })
 }
 
@@ -191,6 +212,8 @@ struct Outlets {
 struct Outlet {
     target: LogTarget,
     route: Route,
+    /// Whether the journal reads there.
+    is_journal: bool,
     /// Whose name a line bears; empty: nobody's.
     host: String,
 }
@@ -244,6 +267,7 @@ impl Sink {
         for Outlet {
             target,
             route,
+            is_journal,
             host,
         } in outlets
         {
@@ -253,7 +277,18 @@ impl Sink {
             let severity = target.min_level.max(level as u8);
             let sent = LINE.with_borrow_mut(|line| {
                 line.clear();
-                frame::write(line, target, severity, tag, *pid, (host, structured), text);
+                if target.format == LogFormat::Auto {
+                    frame::own(
+                        line,
+                        target,
+                        severity,
+                        *pid,
+                        (delivery.messages, *is_journal),
+                        text,
+                    );
+                } else {
+                    frame::write(line, target, severity, tag, *pid, (host, structured), text);
+                }
                 match route {
                     Route::Udp(udp) => delivery.datagrams.send_udp(line, udp),
                     Route::Unix(unix) => delivery.datagrams.send_unix(line, unix),

@@ -38,6 +38,48 @@ fn receive(socket: &UdpSocket) -> String {
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }
 
+/// A message to the standard output, as the process writes its own.
+fn own(severity: u8, messages: Messages, is_journal: bool, text: &str) -> String {
+    let mut line = Vec::new();
+    let target = LogTarget {
+        max_length: 24,
+        ..target(LogAddress::Stdout, LogFormat::Auto)
+    };
+    frame::own(
+        &mut line,
+        &target,
+        severity,
+        7,
+        (messages, is_journal),
+        text,
+    );
+    String::from_utf8(line).unwrap()
+}
+
+#[test]
+fn own_messages_are_lines_or_objects_and_have_a_priority_for_the_journal_alone() {
+    assert_eq!(own(1, Messages::Lines, true, "s is DOWN"), "<1>s is DOWN\n");
+    assert_eq!(
+        shape(&own(1, Messages::Lines, false, "s is DOWN")),
+        "99-99-99T99:99:99.99+99:99 ERROR s is DOWN\n"
+    );
+    let object = own(6, Messages::Objects, false, "a \"b\"");
+    let (before, time) = object.split_once(r#""timestamp":""#).unwrap();
+    assert_eq!(before, r#"{"level":"info","message":"a \"b\"","pid":7,"#);
+    assert!(time.ends_with("\"}\n"), "{object}");
+    assert!(own(4, Messages::Objects, true, "x").starts_with(r#"<4>{"level":"warning","#));
+    // What is an object already, and what is too long.
+    assert_eq!(
+        own(6, Messages::Objects, false, r#"{"a": 1}"#),
+        "{\"a\": 1}\n"
+    );
+    let cut = own(6, Messages::Objects, false, &"long".repeat(9));
+    assert!(
+        cut.contains("\"longlonglonglonglonglon\",") && cut.ends_with("}\n"),
+        "{cut}"
+    );
+}
+
 /// A line with the digits of its date and process id made equal: `Nov  2 20:41:02` and
 /// `Dec 24 18:00:00` become `Mon 99 99:99:99`.
 fn shape(line: &str) -> String {
