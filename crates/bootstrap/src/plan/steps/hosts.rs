@@ -45,7 +45,9 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         }],
         advice: String::new(),
     };
-    unmet(facts, [hostname, names])
+    // The list first: sudo looks its own host up, and where no list and no name server knows the new name,
+    // every command waits for an answer that does not come.
+    unmet(facts, [names, hostname])
 }
 
 /// The lines between the markers: address, full name, short name, as in the order of the inventory.
