@@ -205,7 +205,8 @@ impl Fact {
                 )
             }
             Self::Program { name, version } => format!(
-                "case \"$({name} {}\" in {}) ;; *) false ;; esac",
+                // Of no particular version is still not nothing.
+                "command -v {name} >/dev/null && case \"$({name} {}\" in {}) ;; *) false ;; esac",
                 match name.as_str() {
                     "kubeadm" => "version -o short)",
                     "kubectl" => "version --client)",
@@ -275,6 +276,20 @@ pub fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_is_not_one_of_any_version() {
+        let met = |name: &str| {
+            let (name, version) = (name.to_owned(), String::new());
+            let probe = Fact::Program { name, version }.probe();
+            let status = std::process::Command::new("sh")
+                .args(["-c", &probe])
+                .status();
+            status.expect("sh runs").success()
+        };
+        assert!(met("sed"));
+        assert!(!met("no-such-program-anywhere"));
+    }
 
     #[test]
     fn a_version_is_not_met_by_one_that_goes_on_in_digits() {
