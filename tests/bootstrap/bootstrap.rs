@@ -12,6 +12,7 @@
 )]
 
 mod by_hand;
+mod from_nothing;
 mod lab;
 mod node;
 #[path = "../support/notice.rs"]

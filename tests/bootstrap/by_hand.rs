@@ -179,7 +179,7 @@ fn kubectl(node: &Node, line: &str) -> String {
 }
 
 /// The seed's table without its ages.
-fn table(node: &Node) -> String {
+pub(crate) fn table(node: &Node) -> String {
     kubectl(node, "get nodes")
         .lines()
         .map(|line| {
@@ -189,7 +189,7 @@ fn table(node: &Node) -> String {
         .collect()
 }
 
-const TABLE: &str = "\
+pub(crate) const TABLE: &str = "\
 NAME STATUS ROLES VERSION
 master1 Ready control-plane v1.36.2
 master2 Ready control-plane v1.36.2

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use crate::lab::{DIRECTORY, append, file, sh};
 use crate::wait::until;
 
-/// Most that a machine may write, in MiB; what it has written is kept in memory.
-const DISK_MIB: u32 = 700;
+/// Most that a machine may write, in MiB; what it has written, a tenth of it, is kept in memory.
+const DISK_MIB: u32 = 4096;
 
 /// A machine that runs, or that has been switched off.
 pub(crate) struct Node {

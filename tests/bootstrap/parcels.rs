@@ -190,7 +190,7 @@ fn pack(repository: &Path, name: &str, version: &str, depends: &[&str], fill: im
     run(Command::new("dpkg-deb")
         .args(["--root-owner-group", "-Znone", "--build"])
         .arg(&root)
-        .arg(repository.join(format!("{name}_{version}.deb"))));
+        .arg(repository.join(format!("{name}_{version}_{}.deb", architecture()))));
     fs::remove_dir_all(root).unwrap();
 }
 

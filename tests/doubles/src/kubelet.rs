@@ -410,6 +410,9 @@ impl Agent {
                 pki::write("/etc/cni/net.d/10-double.conflist", config, 0o644)
                     .map_err(|error| error.to_string())?;
             }
+            if pod["metadata"]["labels"]["k8s-app"] == "kube-proxy" {
+                crate::dns::serve();
+            }
             let mut pod = pod.clone();
             pod["status"] = self.pod_status(&pod, true);
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");

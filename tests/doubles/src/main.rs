@@ -20,6 +20,7 @@
 mod api;
 mod containerd;
 mod controllers;
+mod dns;
 mod faults;
 mod http;
 mod kubeadm;

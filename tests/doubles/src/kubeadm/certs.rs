@@ -308,6 +308,12 @@ impl Master<'_> {
                 ..Leaf::default()
             };
             let (certificate, key) = authority.issue(&leaf, self.algorithm());
+            let mut credentials = kubeconfig::certificate(&certificate, &key);
+            if file == "kubelet.conf" {
+                let current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+                save("kubeconfig", current, &format!("{certificate}{key}"), 0o600)?;
+                credentials = json!({"client-certificate": current, "client-key": current});
+            }
             let config = kubeconfig::kubeconfig(
                 // A master's own kubelet talks to its own API server, past the balancer.
                 &format!(
@@ -320,7 +326,7 @@ impl Master<'_> {
                 ),
                 &authority.certificate,
                 user,
-                &kubeconfig::certificate(&certificate, &key),
+                &credentials,
             );
             let path = format!("/etc/kubernetes/{file}");
             kubeconfig::save(&path, &config).map_err(|error| {
