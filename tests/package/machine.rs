@@ -4,11 +4,26 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::parcel;
 use crate::support::{not_run, space, until};
+
+/// The hierarchies of control groups in which systemd keeps what it runs, where each may be mounted: the
+/// only one of today's kernels, or the two of a kernel that has the old ones as well.
+const HIERARCHIES: [&str; 3] = [
+    "/sys/fs/cgroup",
+    "/sys/fs/cgroup/systemd",
+    "/sys/fs/cgroup/unified",
+];
+
+/// Puts the shell into the groups of a name, and becomes what is left of its arguments.
+const ENTER: &str = r#"for group in /sys/fs/cgroup"$0" /sys/fs/cgroup/*"$0"; do
+    [ ! -d "$group" ] || echo $$ >"$group/cgroup.procs" || exit
+done
+exec "$@""#;
 
 /// What the tests start, with the Debian package that has it.
 const TOOLS: [(&str, &str); 4] = [
@@ -26,7 +41,11 @@ pub(crate) fn with_machine(name: &str, body: fn(&Machine)) {
     if let Some(why) = missing() {
         return not_run(&format!("package {name}"), &why);
     }
-    space::enter(name, space::SPACES);
+    let groups = Groups::make();
+    // A machine has the groups of who starts it.
+    let mut unshare = Command::new("sh");
+    unshare.args(["-c", ENTER, &groups.name(), "unshare"]);
+    space::enter_by(unshare, name, space::SPACES);
 }
 
 fn missing() -> Option<String> {
@@ -72,6 +91,53 @@ fn tree() -> PathBuf {
     );
     let release = env::var("EVENKEEL_DEBIAN").unwrap_or_else(|_| "bookworm".to_owned());
     trees.join(format!("{release}-systemd"))
+}
+
+/// Control groups for one machine. Two that run at once would otherwise have the same, and each would
+/// take away the other's groups of services.
+struct Groups(Vec<PathBuf>);
+
+impl Groups {
+    fn make() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("evenkeel-package-{}-{count}", process::id());
+        let groups = HIERARCHIES
+            .iter()
+            .map(Path::new)
+            .filter(|place| place.join("cgroup.procs").exists())
+            .map(|place| {
+                let group = place.join(&name);
+                fs::create_dir(&group).unwrap();
+                group
+            });
+        Self(groups.collect())
+    }
+
+    /// With the slash before it.
+    fn name(&self) -> String {
+        let name = self.0.first().and_then(|group| group.file_name());
+        format!("/{}", name.unwrap().to_str().unwrap())
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            remove(group);
+        }
+    }
+}
+
+/// Removes a group and those in it, which nobody is in any more.
+fn remove(group: &Path) {
+    let inner = fs::read_dir(group).into_iter().flatten().flatten();
+    for folder in inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove(&folder.path());
+    }
+    if let Err(why) = fs::remove_dir(group) {
+        eprintln!("{}: {why}", group.display());
+    }
 }
 
 /// A machine that runs.

@@ -13,6 +13,7 @@
 
 mod behaviour;
 mod handed;
+mod bootstrap;
 mod install;
 mod load;
 mod machine;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::machine::Machine;
-use crate::support::static_program::static_program;
+use crate::support::static_program::{cargo, static_program, static_program_of, target};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -44,44 +44,72 @@ pub(crate) fn missing() -> Option<String> {
 
 /// A .deb of this version; each is made once.
 pub(crate) fn deb(version: &str) -> PathBuf {
+    deb_of("evenkeel", version)
+}
+
+fn deb_of(program: &str, version: &str) -> PathBuf {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
-    pack(
-        "deb",
-        version,
-        &format!("evenkeel_{version}_{architecture}.deb"),
-    )
+    let file = format!("{program}_{version}_{architecture}.deb");
+    pack("deb", version, &[program], &file)
+}
+
+/// The .deb of evenkeel-bootstrap.
+pub(crate) fn bootstrap_deb() -> PathBuf {
+    make_bootstrap();
+    deb_of("evenkeel-bootstrap", "0.1.0-1")
+}
+
+/// Its .rpm.
+pub(crate) fn bootstrap_rpm() -> PathBuf {
+    make_bootstrap();
+    rpm_of("evenkeel-bootstrap", "0.1.0-1")
+}
+
+/// It is a program of another crate, of which cargo does not tell this test.
+fn make_bootstrap() {
+    let arguments = ["build", "-p", "evenkeel-bootstrap"];
+    cargo(target(), &arguments, &[]);
 }
 
 /// An .rpm of this version; each is made once.
 pub(crate) fn rpm(version: &str) -> PathBuf {
+    rpm_of("evenkeel", version)
+}
+
+fn rpm_of(program: &str, version: &str) -> PathBuf {
     let architecture = std::env::consts::ARCH;
-    pack(
-        "rpm",
-        version,
-        &format!("evenkeel-{version}.{architecture}.rpm"),
-    )
+    let file = format!("{program}-{version}.{architecture}.rpm");
+    pack("rpm", version, &[program], &file)
 }
 
 /// The tarball; made once. It needs no tool that may be missing.
 pub(crate) fn tarball() -> PathBuf {
     static_program();
+    static_program_of("evenkeel-bootstrap");
+    make_bootstrap();
     let version = env!("CARGO_PKG_VERSION");
     let architecture = std::env::consts::ARCH;
     let name = format!("evenkeel-{version}-{architecture}-unknown-linux-gnu-static.tar.gz");
-    pack("tarball", "0.1.0-1", &name)
+    pack(
+        "tarball",
+        "0.1.0-1",
+        &["evenkeel", "evenkeel-bootstrap"],
+        &name,
+    )
 }
 
-fn pack(kind: &str, version: &str, file: &str) -> PathBuf {
+/// Has a file of these programs made, if it is older than what it is made of.
+fn pack(kind: &str, version: &str, programs: &[&str], file: &str) -> PathBuf {
     let output = Path::new(ROOT).join("target/packaging/tested");
     std::fs::create_dir_all(&output).unwrap();
     // Tests run as threads and as processes of their own: whoever holds this file packs.
     let lock = File::create(output.join("lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let folder = Path::new(env!("CARGO_BIN_EXE_evenkeel")).parent().unwrap();
     let parcel = output.join(file);
     let packaging = Path::new(ROOT).join("packaging");
     let sources = [
@@ -93,13 +121,17 @@ fn pack(kind: &str, version: &str, file: &str) -> PathBuf {
     .into_iter()
     .flat_map(|folder| Path::new(ROOT).join(folder).read_dir().unwrap())
     .map(|file| file.unwrap().path())
-    .chain([program.to_owned(), Path::new(ROOT).join("Cargo.toml")]);
+    .chain(programs.iter().map(|program| folder.join(program)))
+    .chain(["Cargo.toml", "crates/bootstrap/Cargo.toml"].map(|file| Path::new(ROOT).join(file)));
     let made = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
     if sources.map(|path| made(&path)).max() > Some(made(&parcel)) {
-        let profile = program.parent().and_then(Path::file_name).unwrap();
-        let packed = Command::new(packaging.join("build"))
+        let mut build = Command::new(packaging.join("build"));
+        if let [only] = programs {
+            build.args(["--only", only]);
+        }
+        let packed = build
             .arg("--no-build")
-            .arg(profile)
+            .arg(folder.file_name().unwrap())
             .args(["--version", version, "--output"])
             .arg(&output)
             .arg(kind)

@@ -71,12 +71,20 @@ fn its_program_runs_alone_and_looks_names_up() {
         "docs/install.md",
         "man/evenkeel.8",
         "completions/evenkeel.bash",
+        "completions/evenkeel-bootstrap.fish",
+        "man/evenkeel-bootstrap.8",
         "systemd/evenkeel.service",
         "monitoring/alerts.yaml",
         "evenkeel.toml",
     ] {
         assert!(holds(&root.0, file), "no {file}");
     }
+    let bootstrap = Command::new("chroot")
+        .arg(&root.0)
+        .args(["/sbin/evenkeel-bootstrap", "--version"])
+        .output()
+        .unwrap();
+    assert!(bootstrap.status.success(), "{bootstrap:?}");
     // Nothing is there to look names up in: glibc's own two sources know `localhost` all the same, or not,
     // by its version; with /etc/hosts they have to.
     root.write(

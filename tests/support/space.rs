@@ -36,7 +36,16 @@ pub(crate) fn is_inside() -> bool {
 
 /// Runs the test called `name` again, inside; `way_in` are options of `unshare`.
 pub(crate) fn enter(name: &str, way_in: impl IntoIterator<Item = impl AsRef<OsStr>>) {
-    let mut child = Command::new("unshare")
+    enter_by(Command::new("unshare"), name, way_in);
+}
+
+/// The same by a command that becomes `unshare`.
+pub(crate) fn enter_by(
+    mut unshare: Command,
+    name: &str,
+    way_in: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) {
+    let mut child = unshare
         .args(way_in)
         .arg(env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
