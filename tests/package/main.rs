@@ -12,8 +12,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod behaviour;
-mod handed;
 mod bootstrap;
+mod handed;
 mod install;
 mod load;
 mod machine;
