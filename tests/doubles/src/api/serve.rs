@@ -411,15 +411,11 @@ fn prepared(kind: &Kind, mut object: Value, identity: &Identity) -> Value {
         "Deployment" if object["spec"]["strategy"].is_null() => {
             object["spec"]["strategy"] = json!({"type": "RollingUpdate"});
         }
-        "Event" => {
-            if object["lastTimestamp"].is_null() {
-                object["lastTimestamp"] = json!(faults::now().to_string());
-            }
+        "Event" if object["lastTimestamp"].is_null() => {
+            object["lastTimestamp"] = json!(faults::now().to_string());
         }
-        "Pod" => {
-            if object["status"]["phase"].is_null() {
-                object["status"] = json!({"phase": "Pending"});
-            }
+        "Pod" if object["status"]["phase"].is_null() => {
+            object["status"] = json!({"phase": "Pending"});
         }
         _ => {}
     }

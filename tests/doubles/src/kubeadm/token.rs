@@ -203,8 +203,8 @@ fn list(client: &Client, options: &Options) -> Result<(), Failure> {
     let is_json = options.value("output").or_else(|| options.value("o")) == Some("json");
     if !is_json {
         println!(
-            "{:<25} {:<11} {:<22} {:<24} {:<58} {}",
-            "TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"
+            "{:<25} {:<11} {:<22} {:<24} {:<58} EXTRA GROUPS",
+            "TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION"
         );
     }
     for secret in found["items"].as_array().into_iter().flatten() {
