@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_proxy::{Ownership, Snapshot};
@@ -16,15 +15,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::columns::View;
 use crate::desk::Desk;
 use crate::http::stats_page;
+use crate::places::{Places, Watched};
 use crate::vitals::{self, Verdict};
 
-/// Visitors at once: a few scrapers and probes; more wait in the kernel's queue.
+/// Visitors at once: a few scrapers and probes; for more, the most silent one goes (`places.rs`).
 const MOST_VISITORS: usize = 16;
 /// For the whole of a visit: a slow reader must not keep a place of the few.
 const LONGEST_VISIT: Duration = Duration::from_secs(10);
@@ -90,11 +89,13 @@ pub(crate) struct Admin {
     /// The same socket, for a process that follows this one.
     listener: std::net::TcpListener,
     task: JoinHandle<()>,
+    places: Places,
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
         self.task.abort();
+        self.places.clear();
     }
 }
 
@@ -106,10 +107,12 @@ impl Admin {
         let own = bound.listener.try_clone()?;
         let listener = TcpListener::from_std(bound.listener)?;
         let answers = Answers { desk };
+        let places = Places::new(MOST_VISITORS);
         Ok(Self {
             address: bound.address,
             listener: own,
-            task: tokio::spawn(accept(listener, answers)),
+            task: tokio::spawn(accept(listener, answers, places.clone())),
+            places,
         })
     }
 
@@ -129,22 +132,16 @@ impl Admin {
     }
 }
 
-async fn accept(listener: TcpListener, answers: Answers) {
-    let places = Arc::new(Semaphore::new(MOST_VISITORS));
-    let mut visits = JoinSet::new();
+async fn accept(listener: TcpListener, answers: Answers, places: Places) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        while visits.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answers = answers.clone();
-                visits.spawn(async move {
+                let visit = |stream| async move {
                     // A visitor that breaks off or dawdles is its own problem.
                     let _ = tokio::time::timeout(LONGEST_VISIT, visit(stream, answers)).await;
-                    drop(place);
-                });
+                };
+                places.receive(stream, visit).await;
             }
             Err(error) => {
                 tracing::debug!("cannot accept on the admin address: {error}");
@@ -154,7 +151,7 @@ async fn accept(listener: TcpListener, answers: Answers) {
     }
 }
 
-async fn visit(stream: TcpStream, answers: Answers) -> hyper::Result<()> {
+async fn visit(stream: Watched<TcpStream>, answers: Answers) -> hyper::Result<()> {
     let service = service_fn(move |request| {
         let answers = answers.clone();
         async move { Ok::<_, Infallible>(answers.answer(request).await) }

@@ -234,9 +234,11 @@ const FLAGS: &[Flag] = &[
         help: "load all the files that follow",
         effect: Effect::Files,
     },
-    set("-c", "check the files and exit: 0 good, 1 not", |o| {
-        o.check = true
-    }),
+    set(
+        "-c",
+        "check the files and exit: 0 good, 1 not, 2 good but nothing would listen",
+        |o| o.check = true,
+    ),
     Flag {
         name: "-cc",
         argument: "CONDITION",

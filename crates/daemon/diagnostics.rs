@@ -1,5 +1,5 @@
 //! What the process says on its standard error, and how: lines for a person at a terminal, lines
-//! with a priority for the journal, an object each for programs, nothing with `-q`.
+//! each with a priority for the journal, an object each for programs, nothing with `-q`.
 //!
 //! A process that serves never waits for whoever reads that, nor minds that nobody does: once
 //! threads may exist, a thread of its own writes what is said.
@@ -7,13 +7,13 @@
 mod json;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use evenkeel_config::Problem;
+use evenkeel_config::{Problem, Severity};
 use evenkeel_proxy::{Stream, stderr_is_the_journal};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
@@ -86,7 +86,7 @@ fn tell_of_panic(panic: &PanicHookInfo<'_>) {
     }
     match QUIET.get() {
         None => tracing::error!("{told}"),
-        Some(()) => put(&shaped(told.as_str(), json::of_line)),
+        Some(()) => put(&shaped(Severity::Error, told.as_str(), json::of_line)),
     }
     // The process may end of it.
     finish();
@@ -115,27 +115,58 @@ impl io::Write for StandardError {
     }
 }
 
-/// Prints a line for the operator as it is, unless `-q`: configuration problems have their own
+/// Prints an error for the operator as it is, unless `-q`: configuration problems have their own
 /// shape, which editors understand.
-pub(crate) fn say(line: impl fmt::Display) {
+pub(crate) fn say(error: impl fmt::Display) {
+    say_as(Severity::Error, error);
+}
+
+/// Like [`say`], of something that the operator should know and that stops nothing.
+pub(crate) fn caution(warning: impl fmt::Display) {
+    say_as(Severity::Warning, warning);
+}
+
+fn say_as(severity: Severity, said: impl fmt::Display) {
     if QUIET.get().is_none() {
-        put(&shaped(line.to_string().as_str(), json::of_line));
+        put(&shaped(severity, said.to_string().as_str(), json::of_line));
     }
 }
 
-/// Like [`say`], of a mistake in a file.
+/// Like [`say`], of a mistake in a file, or a warning of it.
 pub(crate) fn say_problem(problem: &Problem) {
     if QUIET.get().is_none() {
-        put(&shaped(problem, json::of_problem));
+        let object = |_, problem: &Problem| json::of_problem(problem);
+        put(&shaped(problem.severity, problem, object));
     }
 }
 
-/// As it is, or as an object if that is asked for; with the end of its line.
-fn shaped<T: fmt::Display + ?Sized>(said: &T, object: fn(&T) -> String) -> String {
-    match FORMAT.get() {
-        Some(LogFormat::Json) => object(said) + "\n",
-        Some(LogFormat::Text) | None => format!("{said}\n"),
-    }
+/// As it is, or as an object if that is asked for; ready to be written.
+fn shaped<T: fmt::Display + ?Sized>(
+    severity: Severity,
+    said: &T,
+    object: fn(Severity, &T) -> String,
+) -> String {
+    let text = match FORMAT.get() {
+        Some(LogFormat::Json) => object(severity, said),
+        Some(LogFormat::Text) | None => said.to_string(),
+    };
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARN,
+    };
+    lines(stderr_is_the_journal().then_some(level), &text)
+}
+
+/// With the end of the last line. Toward the journal each line has a priority, for it takes each as an
+/// entry of its own (sd-daemon(3)).
+fn lines(priority: Option<Level>, text: &str) -> String {
+    let Some(level) = priority else {
+        return format!("{text}\n");
+    };
+    let digit = digit(level);
+    text.lines()
+        .map(|line| format!("<{digit}>{line}\n"))
+        .collect()
 }
 
 /// Prints what was asked for on the standard output; a reader that left is no error.
@@ -161,27 +192,43 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let level = *event.metadata().level();
-        if self.journal {
-            // sd-daemon(3): the journal takes the priority from this prefix and knows the time.
-            write!(to, "<{}>", priority(level))?;
-        }
+        let mut text = String::new();
         if self.format == LogFormat::Json {
-            return writeln!(to, "{}", json::of_event(event));
+            text = json::of_event(event);
+        } else {
+            // The journal knows the time.
+            if !self.journal {
+                let now = jiff::Zoned::now();
+                write!(text, "{} {:<5} ", now.strftime(TIMESTAMP), level)?;
+            }
+            context.format_fields(Writer::new(&mut text), event)?;
         }
-        if !self.journal {
-            let now = jiff::Zoned::now();
-            write!(to, "{} {:<5} ", now.strftime(TIMESTAMP), level)?;
-        }
-        context.format_fields(to.by_ref(), event)?;
-        writeln!(to)
+        to.write_str(&lines(self.journal.then_some(level), &text))
     }
 }
 
-fn priority(level: Level) -> u8 {
+/// As syslog numbers them.
+fn digit(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
         Level::WARN => 4,
         Level::INFO => 6,
         _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_message_has_its_priority_in_the_journal() {
+        let text = "lb.cfg:1:1: no\nlb.cfg:2:1: neither";
+        assert_eq!(
+            lines(Some(Level::ERROR), text),
+            "<3>lb.cfg:1:1: no\n<3>lb.cfg:2:1: neither\n"
+        );
+        assert_eq!(lines(Some(Level::WARN), "odd\n"), "<4>odd\n");
+        assert_eq!(lines(None, text), format!("{text}\n"));
     }
 }

@@ -1,5 +1,6 @@
 //! Prints a [`View`] as Prometheus text (version 0.0.4), from the table of columns.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -126,7 +127,12 @@ fn bind_addresses(text: &mut String, labels: &Labels<'_>) {
     let (name, help) = BIND_ADDRESS_PRESENT;
     let mut metric = Metric::new("evenkeel", name, Kind::Gauge, help);
     for (labels, frontend) in &labels.frontends {
+        // The same address may be listened on once for each of several interfaces.
+        let mut told = BTreeSet::new();
         for bound in &frontend.addresses {
+            if !told.insert(bound.address) {
+                continue;
+            }
             let labels = format!("{labels},address=\"{}\"", bound.address);
             metric.line(text, &labels, Value::Count(bound.present.into()));
         }
@@ -307,10 +313,14 @@ pub(crate) mod tests {
             id: 2,
             name: "fe".to_owned(),
             status: FrontendStatus::Open,
-            addresses: vec![BoundAddress {
-                address: "10.0.1.10:6443".parse().unwrap(),
-                present: false,
-            }],
+            // On two interfaces.
+            addresses: vec![
+                BoundAddress {
+                    address: "10.0.1.10:6443".parse().unwrap(),
+                    present: false,
+                };
+                2
+            ],
             current_sessions: 1,
             max_sessions: 2,
             session_limit: 2000,
@@ -366,6 +376,11 @@ pub(crate) mod tests {
     #[track_caller]
     fn check(servers: Vec<ServerSnapshot>, expected: &[&str], absent: &[&str]) {
         let text = print(&view(servers));
+        let mut series = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, _) = line.rsplit_once(' ').unwrap();
+            assert!(series.insert(name), "{name} stands twice in\n{text}");
+        }
         for line in expected {
             assert!(
                 text.lines().any(|found| found == *line),
@@ -386,7 +401,7 @@ pub(crate) mod tests {
                 "# TYPE haproxy_process_nbthread gauge",
                 "haproxy_process_nbthread 2",
                 "evenkeel_node_info{node=\"lb1\",description=\"the \\\"first\\\"\"} 1",
-                "haproxy_process_jobs 2",
+                "haproxy_process_jobs 3",
                 "haproxy_frontend_status{proxy=\"fe\",state=\"UP\"} 1",
                 "haproxy_frontend_status{proxy=\"fe\",state=\"DOWN\"} 0",
                 "haproxy_backend_last_session_seconds{proxy=\"kube \\\"be\\\"\"} 2",

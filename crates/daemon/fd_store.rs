@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use evenkeel_proxy::Sockets;
-use socket2::SockRef;
+use socket2::{SockRef, Socket};
 
 use crate::notify;
+use crate::packets::MOST_DESCRIPTORS;
 
 /// What the socket of the admin address is called there.
 pub(crate) const ADMIN: &str = "evenkeel admin";
@@ -19,7 +20,7 @@ pub(crate) const ADMIN: &str = "evenkeel admin";
 pub(crate) struct FdStore {
     is_there: bool,
     /// By name, with what tells sockets apart.
-    kept: BTreeMap<String, BTreeSet<u64>>,
+    kept: BTreeMap<String, BTreeSet<Option<u64>>>,
     /// The same of the admin address: whoever asks there during a restart waits, too, for
     /// `evenkeel health` must tell a restart from an end.
     admin: Option<u64>,
@@ -59,17 +60,32 @@ impl FdStore {
             stays
         });
         for (name, sockets) in wanted {
-            let kept = self.kept.entry(name.clone()).or_default();
-            let is_new = |socket: &&&socket2::Socket| {
-                socket.cookie().map_or(true, |cookie| kept.insert(cookie))
-            };
-            let fresh: Vec<_> = sockets
-                .iter()
-                .filter(is_new)
-                .map(|socket| socket.as_fd())
-                .collect();
-            if !fresh.is_empty() {
-                notify::store(&name, &fresh);
+            self.send(&name, &sockets, notify::store);
+        }
+    }
+
+    /// Has those of `name` kept that are not yet; what is not taken is sent again the next time.
+    fn send(
+        &mut self,
+        name: &str,
+        sockets: &[&Socket],
+        mut store: impl FnMut(&str, &[BorrowedFd<'_>]) -> bool,
+    ) {
+        let is_kept = |cookie: Option<u64>| {
+            let kept = self.kept.get(name);
+            // One that cannot be told from others is sent each time: the service manager knows it.
+            cookie.is_some() && kept.is_some_and(|kept| kept.contains(&cookie))
+        };
+        let fresh: Vec<_> = sockets
+            .iter()
+            .map(|socket| (socket.cookie().ok(), socket.as_fd()))
+            .filter(|(cookie, _)| !is_kept(*cookie))
+            .collect();
+        for some in fresh.chunks(MOST_DESCRIPTORS) {
+            let descriptors: Vec<_> = some.iter().map(|(_, descriptor)| *descriptor).collect();
+            if store(name, &descriptors) {
+                let kept = self.kept.entry(name.to_owned()).or_default();
+                kept.extend(some.iter().map(|(cookie, _)| *cookie));
             }
         }
     }
@@ -82,10 +98,8 @@ impl FdStore {
         if self.admin.is_some() {
             notify::unstore(ADMIN);
         }
-        self.admin = cookie;
-        if let (Some(admin), Some(_)) = (admin, cookie) {
-            notify::store(ADMIN, &[admin.as_fd()]);
-        }
+        let is_kept = admin.is_some_and(|admin| notify::store(ADMIN, &[admin.as_fd()]));
+        self.admin = cookie.filter(|_| is_kept);
     }
 
     /// Whether whoever asks at the admin address waits for the next process once this one has ended.
@@ -96,5 +110,32 @@ impl FdStore {
     /// Whether the sockets of this name are kept.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.kept.contains_key(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Type};
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_is_sent_again() {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let mut store = FdStore {
+            is_there: true,
+            kept: BTreeMap::new(),
+            admin: None,
+        };
+        let mut sent = Vec::new();
+        for is_taken in [false, true, true] {
+            let mut count = 0;
+            store.send("front", &[&socket], |_, sockets| {
+                count += sockets.len();
+                is_taken
+            });
+            sent.push((count, store.has("front")));
+        }
+        assert_eq!(sent, [(1, false), (1, true), (0, true)]);
     }
 }

@@ -28,6 +28,7 @@ mod metrics_doc;
 mod notify;
 mod order;
 mod packets;
+mod places;
 mod port_owner;
 mod port_unit;
 mod prepare;

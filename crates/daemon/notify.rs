@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use sd_notify::NotifyState;
 
-use crate::packets::{self, MOST_DESCRIPTORS};
+use crate::packets;
 
 /// How long the service manager may keep us waiting, in all that must not be lost.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -108,19 +108,18 @@ pub(crate) fn keeps_descriptors() -> bool {
     is_asked() && most.and_then(|most| most.parse::<u32>().ok()) > Some(0)
 }
 
-/// Has it keep `sockets` under `name`; what it has already it knows.
-pub(crate) fn store(name: &str, sockets: &[BorrowedFd<'_>]) {
-    for some in sockets.chunks(MOST_DESCRIPTORS) {
-        // A socket that is paused looks like one that is gone: only we say when it is.
-        let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n");
-        tell_of_failure(send(&text, some, PATIENCE));
-    }
+/// Has it keep `sockets`, at most `MOST_DESCRIPTORS`, under `name`; what it has already it knows.
+/// Whether they were sent.
+pub(crate) fn store(name: &str, sockets: &[BorrowedFd<'_>]) -> bool {
+    // A socket that is paused looks like one that is gone: only we say when it is.
+    let text = format!("FDSTORE=1\nFDPOLL=0\nFDNAME={name}\n");
+    tell_of_failure(send(&text, sockets, PATIENCE))
 }
 
 /// Has it close what it keeps under `name`.
 pub(crate) fn unstore(name: &str) {
     let text = format!("FDSTOREREMOVE=1\nFDNAME={name}\n");
-    tell_of_failure(send(&text, &[], PATIENCE));
+    let _ = tell_of_failure(send(&text, &[], PATIENCE));
 }
 
 /// Waits until everything that was sent is done, but not for long.
@@ -131,7 +130,7 @@ pub(crate) fn settle() {
         drop(tell);
         wait_for(&hear, PollFlags::IN, Instant::now() + PATIENCE)
     });
-    tell_of_failure(settled);
+    let _ = tell_of_failure(settled);
 }
 
 /// Waits at most `patience` for room, and not at all once that was in vain: a service manager that
@@ -194,10 +193,12 @@ fn wait_for(descriptor: impl AsFd, what: PollFlags, deadline: Instant) -> io::Re
     }
 }
 
-fn tell_of_failure(sent: io::Result<()>) {
-    if let Err(error) = sent {
+/// Whether it did.
+fn tell_of_failure(sent: io::Result<()>) -> bool {
+    if let Err(error) = &sent {
         tracing::warn!("the service manager does not take descriptors: {error}");
     }
+    sent.is_ok()
 }
 
 /// The process answers. Where there is no room, the service manager has older signs of life to read.

@@ -13,7 +13,7 @@ use crate::admin::Bound;
 use crate::background::Pidfile;
 use crate::bind_report::Moment;
 use crate::cli::{Farewell, Options, Replaces};
-use crate::diagnostics::{say, say_problem};
+use crate::diagnostics::{caution, say_problem};
 use crate::handover::Heir;
 use crate::limits::Limits;
 use crate::rights::Rights;
@@ -144,7 +144,10 @@ pub(crate) fn open(
                 .map(|error| bind_report::refused(error, moment));
             refused.collect::<Vec<_>>()
         })?;
-    absent.iter().map(bind_report::absent).for_each(say);
+    absent
+        .iter()
+        .map(bind_report::absent)
+        .for_each(|warning| say_problem(&warning));
     let admin = config
         .global
         .admin
@@ -209,7 +212,7 @@ fn adopt_kept(
             }
             Ok(one) => handed.push(one),
             Err(why) => {
-                say(format!(
+                caution(format!(
                     "what the service manager hands over as '{name}' is of no use: {why}"
                 ));
                 useless.insert(name);
@@ -217,7 +220,7 @@ fn adopt_kept(
         }
     }
     for one in sockets.adopt(handed, config) {
-        say(format!(
+        caution(format!(
             "{one}, which the service manager hands over, is neither a 'bind' nor the admin address \
              of any file: closed"
         ));

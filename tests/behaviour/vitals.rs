@@ -1,6 +1,8 @@
 //! `evenkeel health`: whether the process itself serves. It says yes with every server down, and no
 //! when the process drains, hangs or is gone.
 
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use crate::support::balancer::{Launch, temporary_directory};
@@ -51,6 +53,21 @@ fn health_is_about_the_process_and_never_about_its_servers() {
     let mut lb = lab.launch(&text, &launch);
     lb.says("none/s is DOWN");
     assert_eq!(health(&lb, &sockets), ("serving".to_owned(), 0));
+
+    // Some who say nothing keep nobody out: less than the 5 s that an HTTP client may take for its head.
+    let idle = (0..20).map(|_| TcpStream::connect(lb.admin()).unwrap());
+    let _idle: Vec<_> = idle.collect();
+    let idle_at = |socket: &str| -> Vec<_> {
+        let visits = (0..20).map(|_| UnixStream::connect(socket).unwrap());
+        visits.collect()
+    };
+    let _idle_visitors = sockets.map(idle_at);
+    let admin = lb.admin().to_string();
+    for door in [["--admin", &admin], ["-S", sockets[0]], ["-S", sockets[1]]] {
+        let asked = ["health", "--timeout", "3s"].into_iter().chain(door);
+        let asked = Program::Evenkeel.run(asked);
+        assert_eq!(asked.code(), 0, "{asked:?}");
+    }
 
     lb.signal(Signal::STOP);
     let start = Instant::now();

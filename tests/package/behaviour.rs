@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 
 use crate::machine::with_machine;
-use crate::parcel::{CONFIG, FRONT, install, install_configured};
+use crate::parcel::{CONFIG, FRONT, deb, install, install_configured};
 use crate::support::until;
 
 #[test]
@@ -31,6 +31,9 @@ fn it_runs_with_the_rights_that_are_promised() {
             for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
                 assert_eq!(field(set), "0000000000000400", "{set}");
             }
+            // Where the manual has a stats socket, its user may make one.
+            machine.sh("evenkeel health -S /run/evenkeel/stats.sock");
+
             assert_eq!(field("NoNewPrivs"), "1");
             assert_eq!(field("Seccomp"), "2");
 
@@ -93,9 +96,30 @@ fn a_reload_with_a_mistake_fails_and_says_why() {
             assert!(journal.contains("evenkeel.toml:4:"), "{journal}");
             assert_eq!(machine.main_pid(), before);
             assert!(machine.is_active());
+
+            // Nor does a new version of the package end the one that serves for one that would not start.
+            machine.copy_in(&deb("0.1.0-2"), "/root/newer.deb");
+            let said = machine.sh("dpkg -i --force-confold /root/newer.deb 2>&1");
+            assert!(
+                said.contains("evenkeel.toml:4:") && said.contains("serves on"),
+                "{said}"
+            );
+            assert_eq!(machine.main_pid(), before);
+            assert!(machine.is_active());
+
             machine.write("/etc/evenkeel/evenkeel.toml", CONFIG);
             machine.sh("systemctl reload evenkeel");
             assert_eq!(machine.main_pid(), before);
+
+            // One that cannot give way (here: nobody can tell it to) is restarted if its file is good.
+            machine.write(
+                "/etc/default/evenkeel",
+                "EVENKEEL_OPTIONS=-dM0 --log-format text\n",
+            );
+            machine.sh("rm /run/evenkeel/master.sock");
+            machine.sh("dpkg -i --force-confold /root/newer.deb");
+            assert_ne!(machine.main_pid(), before);
+            assert!(machine.is_active());
         },
     );
 }
@@ -228,6 +252,12 @@ fn debians_own_haproxy_cfg_is_served() {
         assert_eq!(ours.trim(), "/var/lib/haproxy");
         machine.sh("test -S /run/haproxy/admin.sock");
         assert!(TcpStream::connect(FRONT).is_ok());
+        // As keepalived's script asks, whose user is no more than that.
+        let user = "setpriv --reuid evenkeel --regid evenkeel --clear-groups";
+        machine.sh(&format!("{user} /usr/sbin/evenkeel health"));
+        machine.sh(
+            "! setpriv --reuid nobody --regid nogroup --clear-groups /usr/sbin/evenkeel health",
+        );
         machine.sh("systemctl reload evenkeel");
         assert_eq!(machine.main_pid(), pid);
     });

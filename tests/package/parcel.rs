@@ -25,6 +25,7 @@ master2 = "127.0.0.12:6443"
 
 [admin]
 listen = "127.0.0.1:9101"
+socket = "/run/evenkeel/stats.sock"
 "#;
 
 /// Why there can be no package, if so.

@@ -23,10 +23,6 @@ pub(super) fn of_event(event: &Event<'_>) -> String {
 
 /// A mistake in a file, and where.
 pub(super) fn of_problem(problem: &Problem) -> String {
-    let level = match problem.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
     let place = &problem.place;
     let mut others = Map::new();
     others.insert("file".to_owned(), (*place.file).into());
@@ -36,12 +32,19 @@ pub(super) fn of_problem(problem: &Problem) -> String {
             others.insert(name.to_owned(), number.into());
         }
     }
-    object(level, &problem.message, others)
+    object(level(problem.severity), &problem.message, others)
 }
 
 /// A line without a shape of its own.
-pub(super) fn of_line(line: &str) -> String {
-    object("error", line.trim_end(), Map::new())
+pub(super) fn of_line(severity: Severity, line: &str) -> String {
+    object(level(severity), line.trim_end(), Map::new())
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
 }
 
 fn object(level: &str, message: &str, others: Map<String, Value>) -> String {
@@ -132,7 +135,7 @@ mod tests {
             serde_json::json!({"level": "error", "message": "no", "file": "a \"b\".cfg", "line": 12, "column": 9}),
         );
         check(
-            &of_line("cannot start\n"),
+            &of_line(Severity::Error, "cannot start\n"),
             serde_json::json!({"level": "error", "message": "cannot start"}),
         );
     }

@@ -10,7 +10,7 @@ use evenkeel_proxy::Handed;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::{Document, PATIENCE, VERSION, Word};
-use crate::diagnostics::say;
+use crate::diagnostics::{caution, say};
 use crate::inherit;
 use crate::packets::{receive, send};
 
@@ -62,7 +62,7 @@ impl Heir {
                     for descriptor in descriptors {
                         match Handed::new(name.clone(), descriptor) {
                             Ok(handed) => self.sockets.push(handed.from_process()),
-                            Err(why) => say(format!("{name} is not taken over: {why}")),
+                            Err(why) => caution(format!("{name} is not taken over: {why}")),
                         }
                     }
                     self.offered.insert(name);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::visit::{Terms, visit};
 use crate::runtime::{Ask, Sockets};
 
-/// Visitors at once, as HAProxy's master has them; more wait in the kernel's queue.
+/// Visitors at once, as HAProxy's master has them; for more, the most silent one goes (`places.rs`).
 const MOST_VISITORS: usize = 10;
 
 /// Serves `listeners`, each with its level, on the current runtime, for a process that `started`

@@ -12,8 +12,8 @@ use super::target::{Target, commands, exists, prefix, target, words};
 use super::{Ask, Outcome, State};
 use crate::runtime::{self, LONGEST_BYTES, Line, Over, Talk, table, timed_prompt};
 
-/// An operator may think between two commands; one that is gone without a word must not keep a
-/// place of the few for ever.
+/// An operator may think between two commands, but not for ever. Where places are short, whoever is
+/// silent for longest goes sooner.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// What a worker's answer is passed on through.
 const PIECE_BYTES: usize = 16_384;

@@ -1,18 +1,18 @@
 //! The sockets that take commands: accepts visitors on every one of them, so many at once.
 
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use evenkeel_config::{AccessLevel, Runtime};
 use socket2::{Domain, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Ask;
 use super::visit::{Terms, visit};
+use crate::places::{Places, Watched};
 
 /// How long to wait after an accept that failed (no descriptor left).
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -52,7 +52,7 @@ impl Sockets {
         })
     }
 
-    /// Takes visitors on `listeners`, at most `most` at once in all; more wait in the kernel's queue.
+    /// Takes visitors on `listeners`, at most `most` at once in all; for more, the most silent one goes.
     /// `host` makes, for a level, what serves one visitor after the other.
     ///
     /// # Errors
@@ -63,10 +63,10 @@ impl Sockets {
         host: impl Fn(AccessLevel) -> H,
     ) -> io::Result<Self>
     where
-        H: Fn(Box<dyn Stream>) -> V + Send + 'static,
+        H: Fn(Watched<Box<dyn Stream>>) -> V + Send + Sync + 'static,
         V: Future<Output = ()> + Send + 'static,
     {
-        let places = Arc::new(Semaphore::new(most));
+        let places = Places::new(most);
         let mut accepting = Vec::new();
         for (listener, level) in listeners {
             let listener = Listener::new(listener)?;
@@ -106,23 +106,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for S {}
 
 async fn accept<V>(
     listener: Listener,
-    places: Arc<Semaphore>,
-    visit: impl Fn(Box<dyn Stream>) -> V + Send,
+    places: Places,
+    visit: impl Fn(Watched<Box<dyn Stream>>) -> V + Send + Sync,
 ) where
     V: Future<Output = ()> + Send + 'static,
 {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
-            Ok(stream) => {
-                let visit = visit(stream);
-                drop(tokio::spawn(async move {
-                    visit.await;
-                    drop(place);
-                }));
-            }
+            Ok(stream) => places.receive(stream, &visit).await,
             Err(error) => {
                 tracing::debug!("cannot accept a visitor: {error}");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;

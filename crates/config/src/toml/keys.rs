@@ -104,7 +104,7 @@ pub(super) static ADMIN: Section = Section {
 
 pub(super) static STATS_SOCKET: Section = Section {
     path: "admin.socket",
-    about: "One socket with options, as in `socket = [{ address = \"/run/evenkeel.sock\", level = \"admin\" }]`.",
+    about: "One socket with options, as in `socket = [{ address = \"/run/evenkeel/stats.sock\", level = \"admin\" }]`.",
     keys: &[
         key("address", "address", "required", "As above."),
         key(
