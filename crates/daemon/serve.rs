@@ -404,6 +404,7 @@ impl Control {
     async fn stop(mut self, signal: i32) -> Exit {
         notify::stopping("Stopping.");
         tracing::info!("stopping");
+        self.give_up_upgrade();
         self.proxy.kill();
         self.end(LAST_WORDS).await;
         Exit::Signal(signal)
@@ -446,13 +447,7 @@ impl Control {
             return;
         }
         notify::stopping("Draining.");
-        if let Some((_, answer)) = self.upgrade.take() {
-            drop(answer.send(self.reloads.of_upgrade(Err(DRAINS))));
-            self.told = None;
-            if let Some(keeper) = &self.keeper {
-                keeper.recall();
-            }
-        }
+        self.give_up_upgrade();
         let store = std::mem::replace(&mut self.store, FdStore::new());
         self.drain(|name| store.has(name), limit);
         self.store = store;

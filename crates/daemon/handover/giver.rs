@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Child;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Document, PATIENCE, Program, Word};
@@ -47,9 +50,13 @@ pub(crate) enum Step {
     Failed(String),
 }
 
-/// An upgrade under way.
+/// An upgrade under way. Dropped before the successor serves, it ends that one: it would go on as a
+/// service that was told to end.
 pub(crate) struct Giver {
     steps: mpsc::Receiver<Step>,
+    /// The line, until somebody serves at its other end, and the thread that talks over it, if that ends once
+    /// the line does: it may wait for the keeper instead, which ends what it has started by itself.
+    talk: Option<(OwnedFd, Option<JoinHandle<()>>)>,
 }
 
 impl Giver {
@@ -76,16 +83,41 @@ impl Giver {
         set_socket_timeout(&ours, Timeout::Recv, Some(patience))?;
         set_socket_timeout(&ours, Timeout::Send, Some(patience))?;
         let (tell, steps) = mpsc::channel(1);
-        std::thread::Builder::new()
+        let line = ours.try_clone()?;
+        let is_own = matches!(launch, Launch::Own(_));
+        let thread = std::thread::Builder::new()
             .name("upgrade".into())
             .spawn(move || run(launch, ours, theirs, &offer, &tell))?;
-        Ok(Self { steps })
+        let talk = Some((line, is_own.then_some(thread)));
+        Ok(Self { steps, talk })
     }
 
     /// The next step. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Step {
         let gone = || Step::Failed("the thread that talks to the successor has ended".to_owned());
-        self.steps.recv().await.unwrap_or_else(gone)
+        let step = self.steps.recv().await.unwrap_or_else(gone);
+        if !matches!(step, Step::Prepared(_)) {
+            self.talk = None;
+        }
+        step
+    }
+}
+
+impl Drop for Giver {
+    fn drop(&mut self) {
+        let Some((line, thread)) = self.talk.take() else {
+            return;
+        };
+        self.steps.close();
+        if let Ok(Step::Serving { pid, .. }) = self.steps.try_recv() {
+            // It came to serve at this very moment. Its thread waits for it, so that the number is still its own.
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        // Whatever the thread waits for, it ends, and with it what it has started.
+        let _ = shutdown(&line, Shutdown::Both);
+        let _ = thread.map(JoinHandle::join);
     }
 }
 

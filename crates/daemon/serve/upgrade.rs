@@ -112,6 +112,20 @@ impl Control {
         }
     }
 
+    /// Nobody is to follow: this process ends, and with it what it has started.
+    pub(super) fn give_up_upgrade(&mut self) {
+        let Some((giver, answer)) = self.upgrade.take() else {
+            return;
+        };
+        // The keeper first: what it started, the thread that talks to it cannot end.
+        if let Some(keeper) = &self.keeper {
+            keeper.recall();
+        }
+        drop(giver);
+        drop(answer.send(self.reloads.of_upgrade(Err(DRAINS))));
+        self.told = None;
+    }
+
     /// Whether another process knows already how everything is here, or takes over.
     pub(super) fn hands_over(&self) -> bool {
         self.told.is_some() || self.is_followed

@@ -134,3 +134,38 @@ fn a_disabled_frontend_refuses_after_an_upgrade_that_failed() {
     line.ask("enable frontend api");
     assert!(!visit(front).is_empty());
 }
+
+/// Its operator stops the service while another process is being started to follow.
+#[test]
+fn a_service_that_is_told_to_end_takes_along_what_was_to_follow_it() {
+    for signal in [Signal::USR1, Signal::TERM] {
+        let lab = Lab::of(Program::Evenkeel);
+        let [a, b] = lab.origins(["a", "b"]);
+        let echo = lab.echo();
+        let (front, streams) = (lab.address(), lab.address());
+        let installed = Installed::new();
+        let launch = Launch {
+            path: Some(installed.0.clone()),
+            ..Launch::default()
+        };
+        let servers = [a.address(), b.address(), echo.address()];
+        let mut line = Line::launch(&lab, &config(&lab, front, streams, servers), launch);
+        // It hears nothing, says nothing and does not end by itself.
+        let note = installed.0.with_extension("pid");
+        let hangs = format!(
+            "#!/bin/sh\necho $$ >{0}.new && mv {0}.new {0}\nexec sleep 300\n",
+            note.display()
+        );
+        installed.put(hangs.as_bytes(), 0o755);
+        let master = line.master.display().to_string();
+        let asked = std::thread::spawn(move || Program::Evenkeel.run(["upgrade", "-S", &master]));
+        let child: u32 = until("it to be started", || {
+            std::fs::read_to_string(&note).ok()?.trim().parse().ok()
+        });
+        assert!(lives(child));
+        line.first.signal(signal);
+        line.first.exit();
+        assert!(!lives(child), "{signal:?}: it was left behind");
+        assert_ne!(asked.join().unwrap().code(), 0);
+    }
+}
