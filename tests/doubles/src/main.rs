@@ -1,7 +1,7 @@
 //! Stand-ins for kubeadm, kubelet, containerd and the parts of a control plane, so that whole clusters
 //! can be made and broken on one machine in seconds. They are honest: what they print, and with which
-//! code they exit, is what the real kubeadm 1.36.2 does (see `transcripts/`), they check what it
-//! checks, they write real files, and the API that they serve is the one that the real kubectl uses.
+//! code they exit, is what the real kubeadm 1.36.2 does, they check what it checks, they write real
+//! files, and the API that they serve is the one that the real kubectl uses.
 //!
 //! One program, called by many names. What it does not do is run containers: a pod that has been
 //! given to a kubelet is said to run.
