@@ -1,5 +1,5 @@
 //! Whether hosts are fit for what is wanted: findings, each with a way out. Changes nothing; what has to be
-//! tried from host to host is tried in [`reach`], everything else is judged from facts alone.
+//! tried from host to host is tried in `reach`, everything else is judged from facts alone.
 
 mod print;
 mod reach;

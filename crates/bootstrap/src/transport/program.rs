@@ -14,7 +14,7 @@ use super::Failure;
 pub struct Outcome {
     /// Exit status; 128 and the signal's number if one ended it.
     pub status: i32,
-    /// What it wrote, up to [`MOST_OUTPUT_BYTES`].
+    /// What it wrote, 4 MiB of it at most.
     pub stdout: String,
     /// Likewise.
     pub stderr: String,
