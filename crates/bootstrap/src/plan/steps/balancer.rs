@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::join;
+use super::step;
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
@@ -63,24 +64,6 @@ pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str
         step
     });
     steps.collect()
-}
-
-fn step(
-    node: &Node,
-    what: &str,
-    title: String,
-    brings: Vec<Fact>,
-    actions: Vec<Action>,
-    advice: &str,
-) -> Step {
-    Step {
-        id: format!("{}/{what}", node.name),
-        host: node.name.clone(),
-        title,
-        brings,
-        actions,
-        advice: advice.to_owned(),
-    }
 }
 
 fn any_evenkeel() -> Fact {

@@ -15,6 +15,9 @@ pub mod manifest;
 pub(crate) mod shell;
 pub mod software;
 
+use super::{Action, Fact, Step};
+use crate::inventory::Node;
+
 /// Files that steps write or judge by, whose text facts must have; the last is a pattern of the shell.
 pub const FILES: [&str; 12] = [
     "/etc/hosts",
@@ -69,3 +72,22 @@ pub const SYSCTLS: [&str; 4] = [
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
 ];
+
+/// A step of `node`, which is known by its host and `what`.
+fn step(
+    node: &Node,
+    what: &str,
+    title: String,
+    brings: Vec<Fact>,
+    actions: Vec<Action>,
+    advice: &str,
+) -> Step {
+    Step {
+        id: format!("{}/{what}", node.name),
+        host: node.name.clone(),
+        title,
+        brings,
+        actions,
+        advice: advice.to_owned(),
+    }
+}

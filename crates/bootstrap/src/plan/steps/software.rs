@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::PACKAGES;
+use super::step;
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Version};
 use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
@@ -71,24 +72,6 @@ fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
             version: version.to_string(),
         })
         .collect()
-}
-
-fn step(
-    node: &Node,
-    what: &str,
-    title: String,
-    brings: Vec<Fact>,
-    actions: Vec<Action>,
-    advice: &str,
-) -> Step {
-    Step {
-        id: format!("{}/{what}", node.name),
-        host: node.name.clone(),
-        title,
-        brings,
-        actions,
-        advice: advice.to_owned(),
-    }
 }
 
 /// Package files of the inventory. They are installed together, so that they may depend on each other.
