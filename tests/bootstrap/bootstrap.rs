@@ -17,6 +17,7 @@ mod lab;
 mod node;
 #[path = "../support/notice.rs"]
 mod notice;
+mod operator;
 mod parcels;
 #[path = "../support/space.rs"]
 mod space;
