@@ -192,6 +192,13 @@ fn samples_of_the_container_load() {
             "{probe}: {line}"
         );
     }
+    // A hung process hears no signal: the kubelet is not to wait for the drain that it was asked for.
+    let (_, liveness) = pod.split_once("livenessProbe:\n").unwrap();
+    let (liveness, _) = liveness.split_once("readinessProbe:\n").unwrap();
+    assert!(
+        liveness.contains("\n        terminationGracePeriodSeconds: 1\n"),
+        "{liveness}"
+    );
     // What compose.yaml mounts is there.
     let compose = text("docker/compose.yaml");
     let mounted: Vec<_> = compose
