@@ -8,6 +8,7 @@ pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod facts;
+pub mod files;
 pub mod inventory;
 pub mod manifests;
 pub mod operations;

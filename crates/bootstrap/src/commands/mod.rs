@@ -63,7 +63,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
             operate::kubeconfig(&file, &connect, output, current).await
         }
         Command::Token { control_plane } => token::token(&file, &connect, control_plane).await,
-        Command::Add(new) => operate::add(&file, &new),
+        Command::Add(new) => files::add(&file, &new),
         Command::Remove {
             node,
             no_drain,

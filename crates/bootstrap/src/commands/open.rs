@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use evenkeel_config::Problem;
+
 use super::Stop;
 use crate::cli::Connect;
 use crate::inventory::{self, Inventory};
@@ -11,19 +13,17 @@ use crate::transport::Options;
 
 /// The inventory, its warnings printed.
 pub(super) fn inventory(file: &Path) -> Result<Inventory, Stop> {
-    let loaded = inventory::load(file).map_err(|problems| {
-        Stop::Mistake(
-            problems
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("\n"),
-        )
-    })?;
+    let loaded = inventory::load(file).map_err(|problems| Stop::Mistake(complaint(&problems)))?;
     for warning in &loaded.warnings {
         tell(&warning.to_string());
     }
     Ok(loaded.inventory)
+}
+
+/// All that is wrong with a file, a line each.
+pub(super) fn complaint(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// A session with every host that answers.

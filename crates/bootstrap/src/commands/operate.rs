@@ -8,9 +8,10 @@ use base64::Engine as _;
 
 use super::Stop;
 use super::apply::{agreed, lock, print, run};
-use super::files::{read, replace};
+use super::files::{edited, read, replace};
 use super::open::{session, tell};
-use crate::cli::{Connect, NewNode};
+use crate::cli::Connect;
+use crate::files::Readers;
 use crate::inventory::{Inventory, Node};
 use crate::operations::remove::{Entry, Pods};
 use crate::operations::{backup, kubeconfig, nodes, remove, reset, upgrade};
@@ -88,27 +89,13 @@ pub(super) async fn remove(
     let leaving = node(&session.inventory, name)?;
     let pods = if no_drain { Pods::End } else { Pods::Leave };
     // Before anything is done: what cannot be taken out of the file would join again.
-    let text =
-        nodes::remove(&read(file)?, name).map_err(|error| Stop::Mistake(error.to_string()))?;
+    let text = edited(file, |text| nodes::remove(text, name))?;
     let plan = remove::plan(&session.inventory, &facts, leaving, Entry::Goes, pods)
         .map_err(Stop::Failed)?;
     carry_out(&session, &facts, &plan, yes, &interrupt).await?;
-    replace(file, &text, 0o644)?;
+    replace(file, text.as_bytes(), Readers::All)?;
     drop(lock);
     tell(&format!("{name} is no longer in {}", file.display()));
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Writes a node into the file; `apply` has it join.
-pub(super) fn add(file: &Path, new: &NewNode) -> Result<ExitCode, Stop> {
-    let text = nodes::add(&read(file)?, &new.name, new.role.into(), new.address)
-        .map_err(|error| Stop::Mistake(error.to_string()))?;
-    replace(file, &text, 0o644)?;
-    tell(&format!(
-        "{} is in {}; `evenkeel-bootstrap apply` has it join",
-        new.name,
-        file.display()
-    ));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -150,7 +137,7 @@ pub(super) async fn backup(
         let time = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
         format!("{}-{time}.tar.gz", session.inventory.name).into()
     });
-    super::files::replace_bytes(&output, &bytes, 0o600)?;
+    replace(&output, &bytes, Readers::Owner)?;
     tell(&format!("{} ({} bytes)", output.display(), bytes.len()));
     Ok(ExitCode::SUCCESS)
 }
@@ -181,13 +168,13 @@ pub(super) async fn kubeconfig(
     if let Some(own) = own.filter(|own| *own != text) {
         let mut kept = path.clone().into_os_string();
         kept.push(format!(".{}", jiff::Zoned::now().strftime("%Y%m%d-%H%M%S")));
-        replace(Path::new(&kept), &own, 0o600)?;
+        replace(Path::new(&kept), own.as_bytes(), Readers::Owner)?;
         tell(&format!(
             "what was there is kept in {}",
             Path::new(&kept).display()
         ));
     }
-    replace(&path, &text, 0o600)?;
+    replace(&path, text.as_bytes(), Readers::Owner)?;
     tell(&format!(
         "{}: kubectl --context {} speaks to {}",
         path.display(),

@@ -13,7 +13,7 @@ pub use model::{
     Artefacts, Balancer, Cni, Endpoint, Image, Inventory, KubeadmPatches, Node, Role, Runtime,
     Source, Ssh, Transport, Version, Vrrp,
 };
-pub use read::{Loaded, Surroundings, load, read};
+pub use read::{Loaded, Surroundings, load, load_text, read};
 
 /// The minor releases of Kubernetes 1 whose kubeadm reads what is written for it: `v1beta4` came with
 /// 1.31, and 1.37 is the newest that was tried.

@@ -10,11 +10,12 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use evenkeel_config::{Problem, Severity, Source as Text};
+use evenkeel_config::{Problem, Severity};
 use thiserror::Error;
 
 use self::sketch::Sketch;
-use super::{Endpoint, Role, Surroundings, read};
+use super::{Endpoint, Role, load_text};
+use crate::files::{self, Readers};
 
 /// What `init` is told.
 #[derive(Clone, Debug, Default, Args)]
@@ -191,15 +192,6 @@ fn endpoint(text: &str, port: u16) -> Option<Endpoint> {
 /// yet, so mistakes are told without their place.
 fn sound(sketch: &Sketch, path: &Path) -> Result<(String, Vec<String>), InitError> {
     let text = sketch.text();
-    let source = Text {
-        name: path.to_string_lossy().into_owned(),
-        text: text.clone().into_bytes(),
-    };
-    let around = Surroundings {
-        folder: path.parent().unwrap_or(Path::new("")),
-        home: None,
-        is_file: &|path| path.is_file(),
-    };
     let words = |problems: Vec<Problem>, severity| {
         problems
             .into_iter()
@@ -207,7 +199,7 @@ fn sound(sketch: &Sketch, path: &Path) -> Result<(String, Vec<String>), InitErro
             .map(|problem| problem.message)
             .collect::<Vec<_>>()
     };
-    match read(&source, &around) {
+    match load_text(path, text.clone().into_bytes()) {
         Ok(loaded) => Ok((text, words(loaded.warnings, Severity::Warning))),
         Err(problems) => Err(InitError::Mistakes {
             mistakes: words(problems, Severity::Error),
@@ -217,24 +209,20 @@ fn sound(sketch: &Sketch, path: &Path) -> Result<(String, Vec<String>), InitErro
 
 /// Puts the text there whole or not at all.
 fn write(path: &Path, text: &str, force: bool) -> Result<(), InitError> {
-    let failed = || InitError::io(format!("write {}", path.display()));
     if !force {
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(path);
-        let mut file = file.map_err(|cause| match cause.kind() {
+        // Whoever else writes one at this moment keeps theirs.
+        std::fs::File::create_new(path).map_err(|cause| match cause.kind() {
             std::io::ErrorKind::AlreadyExists => InitError::Exists {
                 path: path.to_owned(),
             },
-            _ => failed()(cause),
+            _ => InitError::io(format!("write {}", path.display()))(cause),
         })?;
-        return file.write_all(text.as_bytes()).map_err(failed());
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, text).map_err(failed())?;
-    std::fs::rename(&beside, path).map_err(failed())
+    let written = files::replace(path, text.as_bytes(), Readers::All);
+    if written.is_err() && !force {
+        let _ = std::fs::remove_file(path);
+    }
+    written.map_err(InitError::io(format!("write {}", path.display())))
 }
 
 fn report(sketch: &Sketch, path: &Path, notes: &[String]) -> String {

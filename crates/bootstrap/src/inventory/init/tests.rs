@@ -204,6 +204,22 @@ fn a_file_that_is_there_stays_unless_forced() {
     (args.print, args.force) = (false, true);
     run_init(&args, &path).unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    // A link leads to the file still.
+    let link = folder.0.join("link.toml");
+    std::os::unix::fs::symlink("real.toml", &link).unwrap();
+    let real = folder.file("real.toml", "old");
+    run_init(&args, &link).unwrap();
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    assert_eq!(std::fs::read_to_string(&real).unwrap(), text);
+    // What is no file is neither replaced nor given a companion.
+    let inner = folder.0.join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    let error = run_init(&args, &inner).unwrap_err();
+    assert!(matches!(error, InitError::Io { .. }), "{error}");
+    assert!(inner.is_dir() && !folder.0.join("inner.evenkeel-new").exists());
+    args.force = false;
+    let error = run_init(&args, &folder.0.join("absent/cluster.toml")).unwrap_err();
+    assert!(matches!(error, InitError::Io { .. }), "{error}");
 }
 
 #[test]

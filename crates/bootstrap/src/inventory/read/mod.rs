@@ -56,6 +56,15 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
         };
         vec![Problem::error(Place::whole_file(&name), message)]
     })?;
+    load_text(path, text)
+}
+
+/// Reads `text` as what `path` is to have; nothing needs to be there yet.
+///
+/// # Errors
+/// Every mistake, in the order of the text.
+pub fn load_text(path: &Path, text: Vec<u8>) -> Result<Loaded, Vec<Problem>> {
+    let name = path.to_string_lossy().into_owned();
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let around = Surroundings {
         folder: path.parent().unwrap_or(Path::new("")),
