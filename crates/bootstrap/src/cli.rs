@@ -54,6 +54,10 @@ pub struct Connect {
     /// Take the key of a host that was never seen as it is (ssh's StrictHostKeyChecking=accept-new)
     #[arg(long, global = true)]
     pub accept_new_host_keys: bool,
+    /// Go on without a host that is down; may be given more than once. What it has joined, serves or keeps
+    /// stays as it is
+    #[arg(long, global = true, value_name = "NAME")]
+    pub without: Vec<String>,
 }
 
 /// What to do.
@@ -81,6 +85,9 @@ pub enum Command {
         /// Neither look for findings first nor stop at those that are errors
         #[arg(long)]
         skip_preflight: bool,
+        /// Leave something out of what is verified at the end; may be given more than once
+        #[arg(long, value_name = "TOPIC")]
+        skip: Vec<Topic>,
     },
     /// Ask until the cluster is what the file says, and report: nodes, API servers, the balancer, etcd, the
     /// network, DNS, certificates

@@ -1,11 +1,10 @@
 //! What every command that goes to the hosts does first: read the inventory, connect to all of them at the
 //! same time, ask them what they are like.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use crate::apply::Log;
 use crate::facts::{Facts, gather};
@@ -19,14 +18,19 @@ pub struct Session {
     pub inventory: Inventory,
     /// Those that answered, by name.
     pub machines: BTreeMap<String, Machine>,
+    /// Those that answered and that the operator goes on without: nothing but the lock is theirs.
+    pub aside: BTreeMap<String, Machine>,
     /// Those that did not, and why.
     pub silent: BTreeMap<String, String>,
+    /// Those that the operator goes on without.
+    pub without: BTreeSet<String>,
     /// The record of this run.
     pub log: Log,
 }
 
 impl Session {
-    /// Connects to every host of the inventory.
+    /// Connects to every host of the inventory. Those of `without` are treated as if they did not answer,
+    /// whether they do or not.
     ///
     /// # Errors
     ///
@@ -34,6 +38,7 @@ impl Session {
     pub async fn open(
         inventory: Inventory,
         options: &Options,
+        without: BTreeSet<String>,
         command: &str,
     ) -> std::io::Result<Self> {
         let log = Log::open(&inventory.name, command)?;
@@ -42,7 +47,9 @@ impl Session {
         }
         let mut session = Self {
             machines: BTreeMap::new(),
+            aside: BTreeMap::new(),
             silent: BTreeMap::new(),
+            without,
             log,
             inventory,
         };
@@ -55,6 +62,9 @@ impl Session {
             async |node: &Node| (node.name.clone(), Machine::connect(node, options).await);
         for (name, outcome) in join_all(self.inventory.nodes.iter().map(connect)).await {
             match outcome {
+                Ok(machine) if self.without.contains(&name) => {
+                    self.aside.insert(name, machine);
+                }
                 Ok(machine) => {
                     self.machines.insert(name, machine);
                 }
@@ -72,35 +82,46 @@ impl Session {
         for (name, why) in &self.silent {
             facts.hosts.insert(name.clone(), Err(why.clone()));
         }
+        for name in self.aside.keys() {
+            let why = "is left out as you asked, though it answers".to_owned();
+            facts.hosts.insert(name.clone(), Err(why));
+        }
+        facts.without.clone_from(&self.without);
         facts
     }
 }
 
 /// How often the operator asked to stop: once lets what has begun end, twice ends at once.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
+#[derive(Clone, Debug)]
+pub struct Interrupt(watch::Receiver<bool>);
 
 impl Interrupt {
     /// Listens from now on.
     #[must_use]
     pub fn listen() -> Self {
-        let interrupt = Self::default();
-        let told = interrupt.clone();
+        let (told, interrupt) = watch::channel(false);
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
-                if told.0.fetch_add(1, Ordering::Relaxed) > 0 {
+                if told.send_replace(true) {
                     std::process::exit(130);
                 }
                 say("stopping after the steps that have begun; once more to leave them");
             }
         });
-        interrupt
+        Self(interrupt)
     }
 
     /// Whether nothing new shall begin.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
+        *self.0.borrow()
+    }
+
+    /// Comes back when that is so; never, if nobody listens for it any more.
+    pub async fn asked(&mut self) {
+        if self.0.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod progress;
 mod runner;
 
 pub use credentials::Credentials;
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, voters};
 pub use log::Log;
 pub use progress::Progress;
 pub use runner::{Failed, Known, Reason, Run, Summary};

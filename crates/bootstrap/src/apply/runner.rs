@@ -29,6 +29,8 @@ pub struct Run<'a> {
     pub hash_ca: &'a dyn Fn(&str) -> Result<String, String>,
     /// Set when the operator wants no further step.
     pub stop: &'a dyn Fn() -> bool,
+    /// Whether nobody else may change the cluster meanwhile.
+    pub held: &'a dyn Fn() -> bool,
     /// The host whose CA is asked for.
     pub ca_host: &'a str,
     /// What is known by now.
@@ -124,6 +126,11 @@ pub enum Reason {
     /// The operator stopped it.
     #[error("stopped as you asked; run the same command again to go on")]
     Stopped,
+    /// Somebody else may be at work by now.
+    #[error(
+        "the lock on the cluster was lost: too many of the hosts that hold it were out of reach for too long, or restarted; run the same command again to go on"
+    )]
+    LockLost,
 }
 
 /// For the question whether a step is done.
@@ -234,6 +241,9 @@ impl Run<'_> {
     async fn bring(&self, step: &Step) -> Result<bool, Reason> {
         if (self.stop)() {
             return Err(Reason::Stopped);
+        }
+        if !(self.held)() {
+            return Err(Reason::LockLost);
         }
         let machine = self.machines.get(&step.host).ok_or_else(|| Reason::Here {
             doing: format!("find the host {}", step.host),

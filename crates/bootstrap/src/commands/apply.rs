@@ -1,11 +1,12 @@
 //! `plan` and `apply`: the same plan, shown or run.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use super::Stop;
+use super::consent::{agreed, lock};
 use super::open::{session, tell};
 use crate::apply::{Known, Lock, Progress, Run};
 use crate::cli::Connect;
@@ -13,7 +14,7 @@ use crate::facts::Facts;
 use crate::manifests;
 use crate::plan::{self, Plan, steps};
 use crate::session::{Interrupt, Session};
-use crate::verify;
+use crate::verify::{self, Topic};
 
 /// Prints what would be done.
 pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<ExitCode, Stop> {
@@ -33,24 +34,30 @@ pub(super) async fn apply(
     file: &Path,
     connect: &Connect,
     yes: bool,
-    skip: bool,
+    skip_preflight: bool,
+    skip_verify: Vec<Topic>,
 ) -> Result<ExitCode, Stop> {
     let interrupt = Interrupt::listen();
     let session = session(file, connect, "apply").await?;
     // Before the facts: nobody shall change what the plan is made of.
     let lock = lock(&session).await?;
     let facts = facts(&session).await?;
-    if !skip {
+    if !skip_preflight {
         super::preflight::stop_at_errors(&session, &facts).await?;
     }
     let plan = make(&session, &facts)?;
     print(&plan.to_string())?;
-    if !plan.is_empty() && !yes && !agreed(&session)? {
+    if !plan.is_empty() && !yes && !agreed(&plan, &interrupt).await? {
         return Err(Stop::Failed("nothing was changed".to_owned()));
     }
-    run(&session, &facts, &plan, &interrupt).await?;
+    run(&session, &lock, &facts, &plan, &interrupt).await?;
     drop(lock);
-    let report = super::verify::wait(&session, &verify::Options::default()).await;
+    let options = verify::Options {
+        skip: skip_verify,
+        without: session.without.clone(),
+        ..verify::Options::default()
+    };
+    let report = super::verify::wait(&session, &options).await;
     print(&report.to_string())?;
     Ok(if report.is_met() {
         ExitCode::SUCCESS
@@ -59,29 +66,10 @@ pub(super) async fn apply(
     })
 }
 
-/// One operator at a time, on the first control plane.
-pub(super) async fn lock(session: &Session) -> Result<Lock, Stop> {
-    let first = &session.inventory.first_master().name;
-    let machine = session.machines.get(first).ok_or_else(|| {
-        let why = session.silent.get(first).map_or("", String::as_str);
-        Stop::Failed(format!("{first}: {why}"))
-    })?;
-    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let time = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S %Z");
-    let who = format!(
-        "{user} on {} since {time}, process {}",
-        host.trim(),
-        std::process::id()
-    );
-    Lock::take(machine, &who)
-        .await
-        .map_err(|error| Stop::Failed(with_causes(&error)))
-}
-
 /// Runs a plan on the session's hosts and says how it went.
 pub(super) async fn run(
     session: &Session,
+    lock: &Lock,
     facts: &Facts,
     plan: &Plan,
     interrupt: &Interrupt,
@@ -95,6 +83,7 @@ pub(super) async fn run(
         announce: &|| steps::join::announcement(inventory, facts),
         hash_ca: &|pem| steps::ca_hash::of_pem(pem).map_err(|error| error.to_string()),
         stop: &|| interrupt.is_asked(),
+        held: &|| lock.is_held(),
         ca_host: &steps::join::live_master(inventory, facts).name,
         known: Mutex::new(Known::default()),
     };
@@ -129,20 +118,6 @@ pub(super) async fn facts(session: &Session) -> Result<Facts, Stop> {
 fn make(session: &Session, facts: &Facts) -> Result<Plan, Stop> {
     plan::plan(&session.inventory, facts)
         .map_err(|problems| Stop::Failed(format!("no plan can be made:\n{}", problems.join("\n"))))
-}
-
-pub(super) fn agreed(session: &Session) -> Result<bool, Stop> {
-    let stdin = io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Stop::Mistake(
-            "nobody is here to be asked; pass --yes to go on without".to_owned(),
-        ));
-    }
-    let hosts = session.inventory.nodes.len();
-    print(&format!("Do this on {hosts} hosts? [y/N] "))?;
-    let mut answer = String::new();
-    let _ = stdin.lock().read_line(&mut answer);
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 pub(super) fn print(text: &str) -> Result<(), Stop> {

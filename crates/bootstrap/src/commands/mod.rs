@@ -1,6 +1,7 @@
 //! What each command of the command line does, from its arguments to its exit status.
 
 mod apply;
+mod consent;
 mod files;
 mod open;
 mod operate;
@@ -53,7 +54,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
         Command::Apply {
             yes,
             skip_preflight,
-        } => apply::apply(&file, &connect, yes, skip_preflight).await,
+            skip,
+        } => apply::apply(&file, &connect, yes, skip_preflight, skip).await,
         Command::Kubeconfig { output, current } => {
             let current = if current {
                 Current::This

@@ -1,5 +1,6 @@
 //! From the command line to a session: the inventory's mistakes, the password, the hosts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use evenkeel_config::Problem;
@@ -33,13 +34,28 @@ pub(super) async fn session(
     command: &str,
 ) -> Result<Session, Stop> {
     let inventory = inventory(file)?;
+    let without = without(&inventory, connect)?;
     let options = Options {
         sudo_password: password(connect)?,
         accept_new_host_keys: connect.accept_new_host_keys,
     };
-    Session::open(inventory, &options, command)
+    Session::open(inventory, &options, without, command)
         .await
         .map_err(|cause| Stop::Failed(format!("cannot write a record of this run: {cause}")))
+}
+
+/// Hosts that the operator goes on without, each of the file.
+fn without(inventory: &Inventory, connect: &Connect) -> Result<BTreeSet<String>, Stop> {
+    let unknown: Vec<_> = connect
+        .without
+        .iter()
+        .filter(|name| inventory.node(name).is_none())
+        .map(|name| format!("--without {name}: there is no node {name} in the file"))
+        .collect();
+    match unknown.is_empty() {
+        true => Ok(connect.without.iter().cloned().collect()),
+        false => Err(Stop::Mistake(unknown.join("\n"))),
+    }
 }
 
 fn password(connect: &Connect) -> Result<Option<Secret>, Stop> {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use base64::Engine as _;
 
 use super::Stop;
-use super::apply::{agreed, lock, print, run};
+use super::apply::{print, run};
+use super::consent::{agreed, lock};
 use super::files::{edited, read, replace};
 use super::open::{session, tell};
+use crate::apply::Lock;
 use crate::cli::Connect;
 use crate::files::Readers;
 use crate::inventory::{Inventory, Node};
@@ -33,16 +35,17 @@ fn node<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a Node, Stop> {
 /// Shows a plan, asks, and runs it.
 async fn carry_out(
     session: &Session,
+    lock: &Lock,
     facts: &crate::facts::Facts,
     plan: &Plan,
     yes: bool,
     interrupt: &Interrupt,
 ) -> Result<(), Stop> {
     print(&plan.to_string())?;
-    if !plan.is_empty() && !yes && !agreed(session)? {
+    if !plan.is_empty() && !yes && !agreed(plan, interrupt).await? {
         return Err(Stop::Failed("nothing was changed".to_owned()));
     }
-    run(session, facts, plan, interrupt).await
+    run(session, lock, facts, plan, interrupt).await
 }
 
 /// Takes away the cluster, one node's part in it, or what is on one machine alone.
@@ -69,7 +72,7 @@ pub(super) async fn reset(
                 .map_err(Stop::Failed)?
         }
     };
-    carry_out(&session, &facts, &plan, yes, &interrupt).await?;
+    carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
     drop(lock);
     Ok(ExitCode::SUCCESS)
 }
@@ -92,7 +95,7 @@ pub(super) async fn remove(
     let text = edited(file, |text| nodes::remove(text, name))?;
     let plan = remove::plan(&session.inventory, &facts, leaving, Entry::Goes, pods)
         .map_err(Stop::Failed)?;
-    carry_out(&session, &facts, &plan, yes, &interrupt).await?;
+    carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
     replace(file, text.as_bytes(), Readers::All)?;
     drop(lock);
     tell(&format!("{name} is no longer in {}", file.display()));
@@ -107,7 +110,7 @@ pub(super) async fn upgrade(file: &Path, connect: &Connect, yes: bool) -> Result
     let facts = session.facts().await;
     let plan = upgrade::plan(&session.inventory, &facts)
         .map_err(|problems| Stop::Failed(problems.join("\n")))?;
-    carry_out(&session, &facts, &plan, yes, &interrupt).await?;
+    carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
     drop(lock);
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +126,7 @@ pub(super) async fn backup(
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let plan = backup::plan(&session.inventory, &facts).map_err(Stop::Failed)?;
-    carry_out(&session, &facts, &plan, true, &interrupt).await?;
+    carry_out(&session, &lock, &facts, &plan, true, &interrupt).await?;
     let live = live_master(&session.inventory, &facts);
     let bytes = fetch(&session, &live.name, &backup::archive()).await?;
     let _ = say(

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use super::Stop;
-use super::apply::{lock, print};
+use super::apply::print;
+use super::consent::lock;
 use super::open::session;
 use crate::apply::{Known, Progress, Run};
 use crate::cli::Connect;
@@ -19,7 +20,7 @@ pub(super) async fn token(
     control_plane: bool,
 ) -> Result<ExitCode, Stop> {
     let session = session(file, connect, "token").await?;
-    let _lock = lock(&session).await?;
+    let lock = lock(&session).await?;
     let facts = session.facts().await;
     let inventory = &session.inventory;
     if facts.cluster.is_none() {
@@ -44,6 +45,7 @@ pub(super) async fn token(
         announce: &|| join::announcement(inventory, &facts),
         hash_ca: &|pem| ca_hash::of_pem(pem).map_err(|error| error.to_string()),
         stop: &|| false,
+        held: &|| lock.is_held(),
         ca_host: &live.name,
         known: Mutex::new(Known::default()),
     };

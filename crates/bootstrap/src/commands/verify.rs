@@ -24,6 +24,7 @@ pub(super) async fn verify(
     let options = Options {
         limit,
         skip,
+        without: session.without.clone(),
         ..Options::default()
     };
     let report = wait(&session, &options).await;

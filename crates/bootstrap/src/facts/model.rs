@@ -16,6 +16,8 @@ pub struct Facts {
     pub cluster: Option<ClusterFacts>,
     /// What is to be applied to the cluster, read on this machine and rendered for its networks, in order.
     pub manifests: Vec<Manifest>,
+    /// Hosts that the operator goes on without. What is in `hosts` for them says why.
+    pub without: BTreeSet<String>,
 }
 
 impl Facts {

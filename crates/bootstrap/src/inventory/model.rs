@@ -56,6 +56,27 @@ impl Inventory {
             .expect("an inventory without a control plane is refused when it is read")
     }
 
+    /// What an even number of control planes means; `None` if it is odd.
+    #[must_use]
+    pub fn even_voters(&self) -> Option<String> {
+        let masters = self.of(Role::ControlPlane).count();
+        match masters {
+            2 => Some(
+                "two control planes are two etcd voters, and both are needed: the API stops when either \
+                 is lost"
+                    .to_owned(),
+            ),
+            _ => masters.is_multiple_of(2).then(|| {
+                format!(
+                    "{masters} control planes are {masters} etcd voters, which survive the loss of no more \
+                     than {} do: {}",
+                    masters - 1,
+                    (masters - 1) / 2
+                )
+            }),
+        }
+    }
+
     /// The host of a name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {

@@ -1,9 +1,9 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
 use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, software};
-use super::{Order, Plan, Refusal, Stage, unmet};
+use super::{Order, Plan, Refusal, Stage, absent, unmet};
 use crate::facts::Facts;
-use crate::inventory::{Inventory, Role};
+use crate::inventory::{Inventory, Node, Role};
 
 /// How many hosts are changed beside each other.
 const MOST_AT_ONCE: usize = 16;
@@ -12,17 +12,10 @@ const MOST_AT_ONCE: usize = 16;
 ///
 /// # Errors
 ///
-/// Why no plan can be made: each host that did not answer, or whose state is not for a program to judge.
+/// Why no plan can be made: each host that did not answer and that the operator does not go on without, or
+/// whose state is not for a program to judge.
 pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
-    let silent: Vec<_> = inventory
-        .nodes
-        .iter()
-        .filter_map(|node| match facts.hosts.get(&node.name) {
-            Some(Ok(_)) => None,
-            Some(Err(why)) => Some(format!("{}: {why}", node.name)),
-            None => Some(format!("{}: was not asked", node.name)),
-        })
-        .collect();
+    let silent = absent::problems(inventory, facts);
     if !silent.is_empty() {
         return Err(silent);
     }
@@ -30,7 +23,8 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     if !old.is_empty() {
         return Err(old);
     }
-    let everybody = || inventory.nodes.iter();
+    let answers = |node: &&Node| facts.host(&node.name).is_some();
+    let everybody = || inventory.nodes.iter().filter(answers);
     let nodes = || everybody().filter(|node| node.role != Role::Balancer);
     let masters = balancer::masters_in(inventory, facts);
     let mut stages = vec![
@@ -64,7 +58,9 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
                 .collect(),
         ),
     ];
-    stages.extend(cluster(inventory, facts, masters).map_err(|refusals| {
+    let mut notes = absent::notes(inventory, facts);
+    let cluster = cluster(inventory, facts, masters, &mut notes);
+    stages.extend(cluster.map_err(|refusals| {
         let refusals = refusals.iter();
         refusals.map(ToString::to_string).collect::<Vec<_>>()
     })?);
@@ -73,7 +69,7 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             .into_iter()
             .filter(|stage| !stage.steps.is_empty())
             .collect(),
-        notes: Vec::new(),
+        notes,
     })
 }
 
@@ -101,6 +97,7 @@ fn cluster<'a>(
     inventory: &'a Inventory,
     facts: &Facts,
     mut masters: Vec<&'a str>,
+    notes: &mut Vec<String>,
 ) -> Result<Vec<Stage>, Vec<Refusal>> {
     let first = inventory.first_master();
     let (first_steps, first_is_new) = match init::start(inventory, facts) {
@@ -110,8 +107,18 @@ fn cluster<'a>(
     };
     let mut refusals = Vec::new();
     let mut others = Vec::new();
-    for node in inventory.of(Role::ControlPlane) {
+    let answers = |node: &&Node| facts.host(&node.name).is_some();
+    let lost_voter = absent::lost_voter(inventory, facts);
+    for node in inventory.of(Role::ControlPlane).filter(answers) {
         if first_is_new && node.name == first.name {
+            continue;
+        }
+        if let Some(lost) = lost_voter.filter(|_| join::is_outside(facts, node)) {
+            notes.push(format!(
+                "{} does not join: {} does not answer, and its etcd member counts. Bring it back, or remove it \
+                 first (`evenkeel-bootstrap remove {1}`)",
+                node.name, lost.name
+            ));
             continue;
         }
         match join::control_plane(inventory, facts, node) {
@@ -130,7 +137,7 @@ fn cluster<'a>(
         }
     }
     let (mut before, mut workers) = (Vec::new(), Vec::new());
-    for node in inventory.of(Role::Worker) {
+    for node in inventory.of(Role::Worker).filter(answers) {
         match join::worker(inventory, facts, node) {
             Ok((steps, join)) => {
                 before.extend(steps);

@@ -1,6 +1,7 @@
 //! What is to be done, as a value: [`Plan`]. Made from an inventory and facts alone, shown as it is
 //! run and run as it is shown.
 
+mod absent;
 mod build;
 mod fact;
 mod print;
@@ -8,6 +9,7 @@ mod step;
 pub mod steps;
 mod text;
 
+pub(crate) use absent::way_out;
 pub use build::plan;
 pub use fact::{BEGUN, Fact, quote};
 pub use step::{Action, Order, Plan, Refusal, Stage, Step};

@@ -87,7 +87,7 @@ pub(super) async fn reach(
         let Some(machine) = machines.get(&node.name) else {
             return Vec::new();
         };
-        connect(machine, &wanted(inventory, node)).await
+        connect(machine, &wanted(inventory, facts, node)).await
     }));
     let adverts = join_all(listeners(inventory, facts).map(async |node| {
         let machine = machines.get(&node.name)?;
@@ -100,8 +100,8 @@ pub(super) async fn reach(
     }
 }
 
-/// What `node` has to reach, once each.
-fn wanted(inventory: &Inventory, node: &Node) -> Vec<(IpAddr, u16, String)> {
+/// What `node` has to reach, once each. Nobody reaches a host that is down, which is another finding.
+fn wanted(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<(IpAddr, u16, String)> {
     let mut wanted: Vec<(IpAddr, u16, String)> = Vec::new();
     let mut want = |address: IpAddr, port: u16, whose: &str| {
         let is_known = wanted
@@ -111,8 +111,13 @@ fn wanted(inventory: &Inventory, node: &Node) -> Vec<(IpAddr, u16, String)> {
             wanted.push((address, port, whose.to_owned()));
         }
     };
-    let masters = || inventory.of(Role::ControlPlane);
-    if node.role != Role::Balancer {
+    let answers = |node: &&Node| facts.host(&node.name).is_some();
+    let masters = || inventory.of(Role::ControlPlane).filter(answers);
+    let members = || {
+        let nodes = inventory.nodes.iter().filter(answers);
+        nodes.filter(|other| other.role != Role::Balancer)
+    };
+    if node.role != Role::Balancer && inventory.of(Role::Balancer).any(|node| answers(&node)) {
         want(inventory.endpoint.vip, inventory.endpoint.port, "the VIP");
     }
     for master in masters() {
@@ -124,20 +129,12 @@ fn wanted(inventory: &Inventory, node: &Node) -> Vec<(IpAddr, u16, String)> {
                 want(master.address, port, &master.name);
             }
         }
-        for other in inventory
-            .nodes
-            .iter()
-            .filter(|other| other.role != Role::Balancer)
-        {
+        for other in members() {
             want(other.address, KUBELET, &other.name);
         }
     }
     if matches!(inventory.cni, Cni::Calico { .. }) && node.role != Role::Balancer {
-        for other in inventory
-            .nodes
-            .iter()
-            .filter(|other| other.role != Role::Balancer)
-        {
+        for other in members() {
             want(other.address, BGP, &other.name);
         }
     }

@@ -1,5 +1,7 @@
 //! What has to be so, judged from what was seen.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::dns;
@@ -37,28 +39,32 @@ pub struct Condition {
     pub lacks: Option<String>,
 }
 
-/// Every condition, met or not.
-pub(super) fn conditions(inventory: &Inventory, seen: &Seen) -> Vec<Condition> {
-    let mut all = Vec::new();
-    for node in inventory
+/// Every condition, met or not, but those of hosts `without` which it is to be well.
+pub(super) fn conditions(
+    inventory: &Inventory,
+    without: &BTreeSet<String>,
+    seen: &Seen,
+) -> Vec<Condition> {
+    let is_asked = |node: &&Node| !without.contains(&node.name);
+    let of = |role| inventory.of(role).filter(is_asked);
+    let members: Vec<_> = inventory
         .nodes
         .iter()
         .filter(|node| node.role != Role::Balancer)
-    {
+        .filter(is_asked)
+        .collect();
+    let mut all = Vec::new();
+    for node in &members {
         all.push(is_node(inventory, seen, node));
     }
-    for node in inventory.of(Role::ControlPlane) {
+    for node in of(Role::ControlPlane) {
         all.push(condition(
             Topic::Api,
             format!("the API server of {} is ready", node.name),
             says_ok(seen, node, "own"),
         ));
     }
-    for node in inventory
-        .nodes
-        .iter()
-        .filter(|node| node.role != Role::Balancer)
-    {
+    for node in &members {
         all.push(condition(
             Topic::Api,
             format!(
@@ -68,21 +74,17 @@ pub(super) fn conditions(inventory: &Inventory, seen: &Seen) -> Vec<Condition> {
             says_ok(seen, node, "vip"),
         ));
     }
-    for balancer in inventory.of(Role::Balancer) {
-        for master in inventory.of(Role::ControlPlane) {
+    for balancer in of(Role::Balancer) {
+        for master in of(Role::ControlPlane) {
             all.push(in_balancer(seen, balancer, master));
         }
     }
-    all.push(etcd(inventory, seen));
-    all.push(daemons(inventory, seen));
+    all.push(etcd(inventory, without, seen));
+    all.push(daemons(inventory, without, seen));
     if inventory.cni != Cni::None {
-        all.extend(names(inventory, seen));
+        all.extend(names(inventory, &members, seen));
     }
-    for node in inventory
-        .nodes
-        .iter()
-        .filter(|node| node.role != Role::Balancer)
-    {
+    for node in &members {
         all.push(condition(
             Topic::Certificates,
             format!("the kubelet of {} has its certificate", node.name),
@@ -169,7 +171,7 @@ fn in_balancer(seen: &Seen, balancer: &Node, master: &Node) -> Condition {
     condition(Topic::Balancer, what, lacks)
 }
 
-fn etcd(inventory: &Inventory, seen: &Seen) -> Condition {
+fn etcd(inventory: &Inventory, without: &BTreeSet<String>, seen: &Seen) -> Condition {
     let wanted: Vec<_> = inventory
         .of(Role::ControlPlane)
         .map(|node| node.name.as_str())
@@ -180,7 +182,7 @@ fn etcd(inventory: &Inventory, seen: &Seen) -> Condition {
         Some(cluster) => {
             let missing = wanted
                 .iter()
-                .filter(|name| !cluster.etcd_members.contains(**name));
+                .filter(|name| !cluster.etcd_members.contains(**name) && !without.contains(**name));
             let missing: Vec<_> = missing.map(|name| format!("{name} is missing")).collect();
             let foreign = cluster
                 .etcd_members
@@ -198,7 +200,7 @@ fn etcd(inventory: &Inventory, seen: &Seen) -> Condition {
 }
 
 /// Daemons of the cluster itself, those of the network plugin among them.
-fn daemons(inventory: &Inventory, seen: &Seen) -> Condition {
+fn daemons(inventory: &Inventory, without: &BTreeSet<String>, seen: &Seen) -> Condition {
     let sets = seen.live.iter().filter(|(word, _)| word == "set");
     let sets: Vec<_> = sets
         .filter_map(|(_, value)| {
@@ -212,7 +214,16 @@ fn daemons(inventory: &Inventory, seen: &Seen) -> Condition {
         Cni::Manifest(_) | Cni::None => None,
     };
     let absent = plugin.filter(|plugin| !sets.iter().any(|(name, ..)| name == plugin));
-    let late = sets.iter().filter(|(_, ready, wanted)| ready != wanted);
+    // Those of a node that is down are wanted and not ready.
+    let down = seen.cluster.iter().flat_map(|cluster| &cluster.nodes);
+    let down = down.filter(|node| !node.ready && without.contains(&node.name));
+    let down = down.count();
+    let late = sets.iter().filter(|(_, ready, wanted)| {
+        match (ready.parse::<usize>(), wanted.parse::<usize>()) {
+            (Ok(ready), Ok(wanted)) => ready + down < wanted,
+            _ => true,
+        }
+    });
     let late =
         late.map(|(name, ready, wanted)| format!("{name} runs on {ready} of {wanted} nodes"));
     let all: Vec<_> = absent
@@ -229,16 +240,13 @@ fn daemons(inventory: &Inventory, seen: &Seen) -> Condition {
     condition(Topic::Network, what, lacks)
 }
 
-fn names(inventory: &Inventory, seen: &Seen) -> Vec<Condition> {
+fn names(inventory: &Inventory, nodes: &[&Node], seen: &Seen) -> Vec<Condition> {
     let Some(network) = inventory.service_cidrs.first() else {
         return Vec::new();
     };
     let expected = dns::service(network);
-    let nodes = inventory
-        .nodes
-        .iter()
-        .filter(|node| node.role != Role::Balancer);
     nodes
+        .iter()
         .map(|node| {
             let lacks = match seen.hosts.get(&node.name) {
                 Some(Ok(lines)) => dns::lacks(said(lines, "dns").unwrap_or_default(), expected),
@@ -313,7 +321,12 @@ mod tests {
     }
 
     fn lacking(seen: &Seen) -> Vec<String> {
-        conditions(&inventory(), seen)
+        lacking_without(seen, &[])
+    }
+
+    fn lacking_without(seen: &Seen, without: &[&str]) -> Vec<String> {
+        let without = without.iter().map(|name| (*name).to_owned()).collect();
+        conditions(&inventory(), &without, seen)
             .into_iter()
             .filter_map(|condition| Some(format!("{}: {}", condition.what, condition.lacks?)))
             .collect()
@@ -322,7 +335,10 @@ mod tests {
     #[test]
     fn a_cluster_that_is_well_lacks_nothing() {
         assert_eq!(lacking(&well()), Vec::<String>::new());
-        assert_eq!(conditions(&inventory(), &well()).len(), 23);
+        assert_eq!(
+            conditions(&inventory(), &BTreeSet::new(), &well()).len(),
+            23
+        );
     }
 
     #[test]
@@ -388,6 +404,28 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_asked_of_a_host_that_is_left_out() {
+        for name in ["worker2", "master2", "lb"] {
+            let mut seen = well();
+            seen.hosts.insert(name.to_owned(), Err("is off".to_owned()));
+            let cluster = seen.cluster.as_mut().unwrap();
+            if let Some(node) = cluster.nodes.iter_mut().find(|node| node.name == name) {
+                node.ready = false;
+                seen.live[0].1 = "kube-flannel-ds 3 4".to_owned();
+                seen.live[1].1 = "kube-proxy 3 4".to_owned();
+            }
+            assert_ne!(lacking(&seen), Vec::<String>::new(), "{name}");
+            assert_eq!(lacking_without(&seen, &[name]), Vec::<String>::new());
+            seen.live[0].1 = "kube-flannel-ds 1 4".to_owned();
+            assert_eq!(
+                lacking_without(&seen, &[name]).len(),
+                1,
+                "others' pods count"
+            );
+        }
+    }
+
+    #[test]
     fn without_a_network_plugin_nodes_need_not_be_ready() {
         let mut inventory = inventory();
         inventory.cni = Cni::None;
@@ -395,7 +433,7 @@ mod tests {
         seen.cluster.as_mut().unwrap().nodes[0].ready = false;
         seen.live.remove(0);
         assert!(
-            conditions(&inventory, &seen)
+            conditions(&inventory, &BTreeSet::new(), &seen)
                 .iter()
                 .all(|condition| condition.lacks.is_none())
         );

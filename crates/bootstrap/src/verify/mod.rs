@@ -6,7 +6,7 @@ mod dns;
 mod look;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 pub use conditions::{Condition, Topic};
@@ -24,6 +24,8 @@ pub struct Options {
     pub every: Duration,
     /// What is not asked for.
     pub skip: Vec<Topic>,
+    /// Hosts of which nothing is asked, since they are down.
+    pub without: BTreeSet<String>,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
             limit: Duration::from_secs(300),
             every: Duration::from_secs(3),
             skip: Vec::new(),
+            without: BTreeSet::new(),
         }
     }
 }
@@ -47,12 +50,13 @@ pub async fn verify(
     let began = Instant::now();
     loop {
         let seen = look::look(inventory, machines).await;
-        let conditions = conditions::conditions(inventory, &seen)
+        let conditions = conditions::conditions(inventory, &options.without, &seen)
             .into_iter()
             .filter(|condition| !options.skip.contains(&condition.topic))
             .collect();
         let report = Report {
             conditions,
+            without: options.without.clone(),
             table: seen.table,
         };
         watch(&report);

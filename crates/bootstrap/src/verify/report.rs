@@ -1,5 +1,6 @@
 //! What was found, for eyes and for programs.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
@@ -11,6 +12,8 @@ use super::Condition;
 pub struct Report {
     /// Each with its outcome.
     pub conditions: Vec<Condition>,
+    /// Hosts of which nothing was asked.
+    pub without: BTreeSet<String>,
     /// What `kubectl get nodes` prints; empty if no API server answered.
     pub table: String,
 }
@@ -40,6 +43,9 @@ impl fmt::Display for Report {
                 None => writeln!(out, "ok    {}", condition.what)?,
                 Some(lacks) => writeln!(out, "NOT   {}: {lacks}", condition.what)?,
             }
+        }
+        for name in &self.without {
+            writeln!(out, "left  {name}: nothing was asked of it, as you wanted")?;
         }
         if !self.table.is_empty() {
             out.write_char('\n')?;

@@ -8,6 +8,7 @@ struct Scene {
     folder: PathBuf,
     log: Log,
     machines: BTreeMap<String, Machine>,
+    held: std::cell::Cell<bool>,
 }
 
 impl Scene {
@@ -23,6 +24,7 @@ impl Scene {
             folder,
             log,
             machines,
+            held: std::cell::Cell::new(true),
         }
     }
 
@@ -47,6 +49,7 @@ impl Scene {
             announce: &|| vec![script(&format!("echo known >>{announced}"))],
             hash_ca: &|_| Ok("sha256:0".to_owned()),
             stop,
+            held: &|| self.held.get(),
             ca_host: "a",
             known: Mutex::default(),
         };
@@ -94,6 +97,18 @@ fn line(path: &str) -> Vec<Fact> {
         path: path.to_owned(),
         line: "done".to_owned(),
     }]
+}
+
+#[tokio::test]
+async fn no_step_begins_once_the_lock_is_lost() {
+    let scene = Scene::new("lost");
+    let file = scene.path("file");
+    let acts = vec![script(&format!("echo done >>{file}"))];
+    let plan = stage(Order::InTurn, vec![step("a", "write", line(&file), acts)]);
+    scene.held.set(false);
+    let failed = scene.run(&plan).await.expect_err("the lock is lost");
+    assert!(matches!(failed.reason, Reason::LockLost), "{failed}");
+    assert_eq!(scene.text("file"), "");
 }
 
 #[tokio::test]

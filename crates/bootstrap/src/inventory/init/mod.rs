@@ -200,7 +200,11 @@ fn sound(sketch: &Sketch, path: &Path) -> Result<(String, Vec<String>), InitErro
             .collect::<Vec<_>>()
     };
     match load_text(path, text.clone().into_bytes()) {
-        Ok(loaded) => Ok((text, words(loaded.warnings, Severity::Warning))),
+        Ok(loaded) => {
+            let mut notes = words(loaded.warnings, Severity::Warning);
+            notes.extend(loaded.inventory.even_voters());
+            Ok((text, notes))
+        }
         Err(problems) => Err(InitError::Mistakes {
             mistakes: words(problems, Severity::Error),
         }),

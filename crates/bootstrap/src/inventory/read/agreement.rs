@@ -63,29 +63,9 @@ fn roles(file: &File<'_>, nodes: &[NodeDraft]) {
                        its own";
         file.error(start.clone(), message.to_owned());
     }
-    let masters: Vec<_> = of(Role::ControlPlane).collect();
-    let Some(last) = masters.last().map(|node| node.place.clone()) else {
+    if of(Role::ControlPlane).next().is_none() {
         let message = "no node has the role \"control-plane\"; 'kubeadm init' needs one";
         file.error(start, message.to_owned());
-        return;
-    };
-    match masters.len() {
-        2 => file.warning(
-            last,
-            "two control planes are two etcd voters: the API stops when either is lost, which is \
-             more often than with one; a third one makes the loss of one harmless"
-                .to_owned(),
-        ),
-        count if count % 2 == 0 => file.warning(
-            last,
-            format!(
-                "{count} control planes are {count} etcd voters, which survive the loss of as many \
-                 as {} do: {}; add one, or leave one out",
-                count - 1,
-                (count - 1) / 2,
-            ),
-        ),
-        _ => {}
     }
 }
 

@@ -38,8 +38,15 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]
 #[must_use]
 pub fn masters_in<'a>(inventory: &'a Inventory, facts: &Facts) -> Vec<&'a str> {
     let first = &inventory.first_master().name;
-    // Not one whose join is not seen to its end: it has not proved itself.
-    let is_in = |name: &str| join::joined(name, Role::ControlPlane).holds(facts, name);
+    // Not one whose join is not seen to its end: it has not proved itself. One that does not answer us may
+    // answer everybody else: what the cluster has as a control plane stays in, and the balancer's checks
+    // judge it.
+    let is_in = |name: &str| match facts.host(name) {
+        Some(_) => join::joined(name, Role::ControlPlane).holds(facts, name),
+        None => facts
+            .member(name)
+            .is_some_and(|member| member.control_plane),
+    };
     // A first master that was lost is no way into a cluster that others carry.
     let cluster_without_first = !is_in(first)
         && facts
@@ -53,11 +60,13 @@ pub fn masters_in<'a>(inventory: &'a Inventory, facts: &Facts) -> Vec<&'a str> {
         .collect()
 }
 
-/// Has every balancer send clients to `masters` and no others.
+/// Has every balancer that answers send clients to `masters` and no others.
 #[must_use]
 pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str) -> Vec<Step> {
     // What the file says at the moment does not count: an earlier step may write another one.
-    let steps = inventory.of(Role::Balancer).map(|node| {
+    let balancers = inventory.of(Role::Balancer);
+    let here = balancers.filter(|node| facts.host(&node.name).is_some());
+    let steps = here.map(|node| {
         let mut step = settings(inventory, facts, node, masters);
         step.id = format!("{}/{what}", node.name);
         step.title = format!("have {} send clients to {}", node.name, masters.join(", "));

@@ -110,6 +110,12 @@ pub fn worker(
     })
 }
 
+/// Whether a host that answers would be joined, after what is left of it has been taken away.
+#[must_use]
+pub fn is_outside(facts: &Facts, node: &Node) -> bool {
+    matches!(standing(facts, node), Ok(Standing::Outside { .. }))
+}
+
 /// Has a token and key that are good for the next join.
 #[must_use]
 pub fn announce(inventory: &Inventory, live: &Node, node: &Node) -> Step {

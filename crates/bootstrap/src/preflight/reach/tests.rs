@@ -23,10 +23,36 @@ fn inventory(text: &str) -> Inventory {
 }
 
 fn shown(inventory: &Inventory, name: &str) -> Vec<String> {
-    wanted(inventory, inventory.node(name).unwrap())
+    shown_beside(inventory, &everybody(inventory), name)
+}
+
+fn everybody(inventory: &Inventory) -> Facts {
+    let mut facts = Facts::default();
+    for node in &inventory.nodes {
+        let host = crate::facts::HostFacts::default();
+        facts.hosts.insert(node.name.clone(), Ok(host));
+    }
+    facts
+}
+
+fn shown_beside(inventory: &Inventory, facts: &Facts, name: &str) -> Vec<String> {
+    wanted(inventory, facts, inventory.node(name).unwrap())
         .iter()
         .map(|(address, port, _)| format!("{address}:{port}"))
         .collect()
+}
+
+#[test]
+fn nobody_tries_to_reach_a_host_that_is_down() {
+    let inventory = inventory(TEXT);
+    let mut facts = everybody(&inventory);
+    for name in ["lb", "m2"] {
+        facts
+            .hosts
+            .insert(name.to_owned(), Err("is off".to_owned()));
+    }
+    assert_eq!(shown_beside(&inventory, &facts, "m1"), ["10.0.1.13:10250"]);
+    assert_eq!(shown_beside(&inventory, &facts, "w1"), ["10.0.1.11:6443"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::{Findings, Scene};
 use crate::inventory::Role;
+use crate::plan::way_out;
 use crate::preflight::{Outcome, Severity};
 
 /// What kubeadm's check Mem wants of a control plane, in its MB.
@@ -17,12 +18,23 @@ pub(super) fn answers(scene: &Scene<'_>, findings: &mut Findings) {
     for node in &scene.inventory.nodes {
         match scene.facts.hosts.get(&node.name) {
             Some(Ok(_)) => {}
-            Some(Err(why)) => {
+            found => {
                 // A failure says what to do after a semicolon.
-                let (what, fix) = why.split_once("; ").unwrap_or((why, ""));
-                findings.error(node, what.to_owned(), fix);
+                let (what, fix) = match found {
+                    Some(Err(why)) => why.split_once("; ").unwrap_or((why, "")),
+                    _ => ("was not asked", ""),
+                };
+                let way_out = way_out(scene.inventory, scene.facts, node);
+                let fix = match fix {
+                    "" => way_out,
+                    fix => format!("{fix}\n{way_out}"),
+                };
+                let severity = match scene.facts.without.contains(&node.name) {
+                    true => Severity::Warning,
+                    false => Severity::Error,
+                };
+                findings.add(severity, &node.name, what.to_owned(), fix);
             }
-            None => findings.error(node, "was not asked".to_owned(), "connect to it first"),
         }
     }
 }

@@ -107,25 +107,8 @@ pub(super) fn versions(scene: &Scene<'_>, findings: &mut Findings) {
 }
 
 pub(super) fn voters(scene: &Scene<'_>, findings: &mut Findings) {
-    let masters = scene.inventory.of(Role::ControlPlane).count();
-    if masters.is_multiple_of(2) {
-        let (what, fix) = match masters {
-            2 => (
-                "two control planes are two etcd voters, and both are needed: the API stops when either \
-                 is lost"
-                    .to_owned(),
-                "add a third control plane, and the loss of one is harmless",
-            ),
-            _ => (
-                format!(
-                    "{masters} control planes are {masters} etcd voters, which survive the loss of no more \
-                     than {} do: {}",
-                    masters - 1,
-                    (masters - 1) / 2
-                ),
-                "add one, or leave one out",
-            ),
-        };
+    if let Some(what) = scene.inventory.even_voters() {
+        let fix = "add a control plane, and one more may be lost";
         findings.add(Severity::Warning, "", what, fix);
     }
 }

@@ -33,7 +33,7 @@ static RULES: [Rule; 28] = [
     rule(
         "answers",
         hosts::answers,
-        "Each host lets evenkeel-bootstrap in by ssh, and lets it become root.",
+        "Each host lets evenkeel-bootstrap in by ssh, and lets it become root. One that `--without` leaves out is a warning.",
     ),
     rule(
         "system",
@@ -118,7 +118,7 @@ static RULES: [Rule; 28] = [
     rule(
         "reach",
         network::reach,
-        "Hosts reach each other where they need to, by real connections: nodes to the VIP; everybody to 6443 of control planes; control planes to 2379 and 2380 of each other and to 10250 of all nodes; with calico, nodes to 179 of each other. Refused counts as reached. UDP (flannel's 8472, calico's 4789) cannot be tried without somebody who listens.",
+        "Hosts that answer reach each other where they need to, by real connections: nodes to the VIP; everybody to 6443 of control planes; control planes to 2379 and 2380 of each other and to 10250 of all nodes; with calico, nodes to 179 of each other. Refused counts as reached. UDP (flannel's 8472, calico's 4789) cannot be tried without somebody who listens.",
     ),
     rule("route", network::route, "Each host has a route to the VIP."),
     rule(

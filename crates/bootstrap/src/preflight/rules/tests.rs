@@ -184,6 +184,14 @@ static CASES: &[Case] = &[
         ],
     ),
     (
+        |world| {
+            let why = "cannot be reached: timed out; is it on?".to_owned();
+            world.facts.hosts.insert("w1".to_owned(), Err(why));
+            world.facts.without.insert("w1".to_owned());
+        },
+        &["warning w1 answers: cannot be reached: timed out"],
+    ),
+    (
         |world| world.host("lb").systemd = false,
         &["error lb system: systemd is not"],
     ),
