@@ -13,6 +13,7 @@
 
 mod by_hand;
 mod from_nothing;
+mod killed;
 mod lab;
 mod node;
 #[path = "../support/notice.rs"]

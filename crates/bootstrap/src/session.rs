@@ -2,13 +2,16 @@
 //! same time, ask them what they are like.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::apply::Log;
 use crate::facts::{Facts, gather};
 use crate::inventory::{Inventory, Node};
+use crate::plan::steps;
 use crate::transport::{Machine, Options};
 
 /// Hosts that were connected to.
@@ -27,6 +30,9 @@ pub struct Session {
     /// The record of this run.
     pub log: Log,
 }
+
+/// For the removal of a few files.
+const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Session {
     /// Connects to every host of the inventory. Those of `without` are treated as if they did not answer,
@@ -73,6 +79,45 @@ impl Session {
                     self.silent.insert(name, failure.to_string());
                 }
             }
+        }
+    }
+
+    /// Waits until no host runs a script of an earlier run any more, whose program died, and removes what
+    /// such a run left for one step alone: secrets and copies of packages. What is found out afterwards is
+    /// not of the middle of a step. `tell` hears of whom we wait for.
+    ///
+    /// # Errors
+    ///
+    /// Each host that is still busy, or failed, and why.
+    pub async fn settle(&self, tell: &dyn Fn(&str)) -> Result<(), Vec<String>> {
+        /// Then it is no longer a matter of the way there.
+        const SILENCE: Duration = Duration::from_secs(5);
+        let asked = self.machines.iter().map(async |(name, machine)| {
+            let script = steps::shell::leftovers();
+            let settled = machine.run_alone(&script, SETTLE_LIMIT);
+            tokio::pin!(settled);
+            let outcome = match timeout(SILENCE, &mut settled).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    tell(&format!(
+                        "{name}: waiting for a command of an earlier run to end there"
+                    ));
+                    settled.await
+                }
+            };
+            let why = match outcome {
+                Ok(outcome) if outcome.status == 0 => return None,
+                Ok(outcome) => outcome.words(),
+                Err(failure) => failure.to_string(),
+            };
+            self.log.write(name, &why);
+            Some(format!("{name}: {why}"))
+        });
+        let failed: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
         }
     }
 

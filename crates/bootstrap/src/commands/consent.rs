@@ -7,11 +7,12 @@ use tokio::sync::oneshot;
 
 use super::Stop;
 use super::apply::{print, with_causes};
+use super::open::tell;
 use crate::apply::{Lock, voters};
 use crate::plan::Plan;
 use crate::session::{Interrupt, Session};
 
-/// One operator at a time, whichever hosts are down.
+/// One operator at a time, whichever hosts are down, and nothing that an earlier one left running.
 pub(super) async fn lock(session: &Session) -> Result<Lock, Stop> {
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -42,9 +43,14 @@ pub(super) async fn lock(session: &Session) -> Result<Lock, Stop> {
         let why = session.silent.get(&node.name)?;
         Some(format!("{}: {why}", node.name))
     });
-    Lock::take(&machines, counted().count(), silent.collect(), &who)
+    let lock = Lock::take(&machines, counted().count(), silent.collect(), &who)
         .await
-        .map_err(|error| Stop::Failed(with_causes(&error)))
+        .map_err(|error| Stop::Failed(with_causes(&error)))?;
+    session
+        .settle(&tell)
+        .await
+        .map_err(|busy| Stop::Failed(busy.join("\n")))?;
+    Ok(lock)
 }
 
 /// Whether the operator says yes to a plan that was shown; Ctrl-C is a no. The lock is kept meanwhile.

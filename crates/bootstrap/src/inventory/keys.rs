@@ -329,6 +329,13 @@ pub(super) static KUBEADM: Section = Section {
             "none",
             "Checks of kubeadm that are passed over, such as `SystemVerification`.",
         ),
+        key(
+            "pull-timeout",
+            "time",
+            "`15m`",
+            "What `kubeadm init` and `kubeadm join` may take beyond the sum of their own `timeouts`: for \
+             pulling images most of all. After that they are ended.",
+        ),
     ],
 };
 

@@ -290,7 +290,7 @@ pub struct Vrrp {
 
 /// Extra settings, merged into the documents that are made for kubeadm (objects key by key, lists of
 /// `name`/`value` by name, other lists replaced).
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KubeadmPatches {
     /// Into `InitConfiguration`.
     pub init: serde_json::Map<String, serde_json::Value>,
@@ -304,6 +304,23 @@ pub struct KubeadmPatches {
     pub kube_proxy: serde_json::Map<String, serde_json::Value>,
     /// Preflight errors of kubeadm that are passed over, such as `SystemVerification`.
     pub ignore_preflight_errors: Vec<String>,
+    /// For what kubeadm does besides waiting, pulling images most of all.
+    pub pull_timeout: Duration,
+}
+
+impl Default for KubeadmPatches {
+    /// Nothing more; images over a slow line.
+    fn default() -> Self {
+        Self {
+            init: serde_json::Map::new(),
+            cluster: serde_json::Map::new(),
+            join: serde_json::Map::new(),
+            kubelet: serde_json::Map::new(),
+            kube_proxy: serde_json::Map::new(),
+            ignore_preflight_errors: Vec::new(),
+            pull_timeout: Duration::from_secs(15 * 60),
+        }
+    }
 }
 
 /// What is copied to the hosts of a site without a network.

@@ -57,6 +57,8 @@ const GREETING_LIMIT: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(10);
 /// Held on a host while a script changes it.
 const HOST_LOCK: &str = "/run/evenkeel-bootstrap.turn";
+/// Where a host has the words of such a script until it has ended; they are as many as it says in its time.
+const WORDS: &str = "/run/evenkeel-bootstrap-words.XXXXXX";
 /// For a script of an earlier run to end: `kubeadm` gives up after about as long.
 const TURN_LIMIT: Duration = Duration::from_secs(300);
 /// What flock(1) shall end with if it does not; no script of ours ends so.
@@ -132,23 +134,28 @@ impl Machine {
     ///
     /// If the host cannot be reached, or the limit has passed. A script that fails is an [`Outcome`].
     pub async fn run(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
-        self.script("", script, limit, limit).await
+        let command = format!("exec {}", timed(limit));
+        self.script(&command, script, limit, limit).await
     }
 
-    /// Runs a script that changes the host. Where one of an earlier run still goes on, since its operator's
-    /// program died, waits for its end.
+    /// Runs a script that changes the host, to its end even if this program dies meanwhile. Where one of an
+    /// earlier run still goes on for that reason, waits for its end.
     ///
     /// # Errors
     ///
     /// As [`Machine::run`], and if the earlier one does not end.
     pub async fn run_alone(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
-        // -o: what the script starts and leaves running shall not hold the lock.
-        let before = format!(
-            "flock -o -w {} -E {BUSY} {HOST_LOCK} ",
-            TURN_LIMIT.as_secs()
+        // -o: what the script starts and leaves running shall not hold the lock. Its words go to files: a
+        // pipe that nobody reads any more would end kubeadm or dpkg at their next word.
+        let command = format!(
+            "d=$(umask 077; mktemp -d {WORDS}) || exit 1; s=0; \
+             flock -o -w {} -E {BUSY} {HOST_LOCK} {} >$d/out 2>$d/err || s=$?; \
+             cat $d/out; cat $d/err >&2; rm -rf $d; exit $s",
+            TURN_LIMIT.as_secs(),
+            timed(limit)
         );
         let outcome = self
-            .script(&before, script, limit, limit + TURN_LIMIT)
+            .script(&command, script, limit, limit + TURN_LIMIT)
             .await?;
         if outcome.status == BUSY {
             Err(Failure::Busy { waited: TURN_LIMIT })
@@ -159,19 +166,16 @@ impl Machine {
 
     async fn script(
         &self,
-        before: &str,
+        command: &str,
         script: &str,
         limit: Duration,
         whole: Duration,
     ) -> Result<Outcome, Failure> {
-        let seconds = limit.as_secs_f64();
         // The script is read from descriptor 3 through a pipe: sshd may hand over a socket, which cannot be
         // opened by name, and the standard input has to be empty for whatever the script starts.
-        let shell = format!(
-            "cat | {{ exec 3<&0 </dev/null; exec {before}timeout -k 5 {seconds} sh -eu /dev/fd/3; }}"
-        );
+        let shell = format!("cat | {{ exec 3<&0 </dev/null; {command}; }}");
         let outcome = self
-            .as_root(&shell, script.as_bytes(), whole + GRACE)
+            .as_root(&shell, in_one_piece(script).as_bytes(), whole + GRACE)
             .await?;
         match outcome.status {
             // What `timeout` says, and what a process ended by its second signal leaves.
@@ -281,6 +285,17 @@ impl Machine {
             Line::Local => vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()],
         }
     }
+}
+
+/// The shell that reads a script from descriptor 3 and is ended after `limit`.
+fn timed(limit: Duration) -> String {
+    format!("timeout -k 5 {} sh -eu /dev/fd/3", limit.as_secs_f64())
+}
+
+/// A shell begins with what is inside of the braces only once it has read the last of them: of a script that
+/// arrived in part, since we died or the connection did, it runs nothing.
+fn in_one_piece(script: &str) -> String {
+    format!("{{ :\n{script}\n}}\n")
 }
 
 /// The arguments of ssh(1) up to the command. Whatever the inventory leaves open is `ssh_config`'s.

@@ -33,6 +33,24 @@ async fn a_script_stops_at_its_first_failure() {
 }
 
 #[tokio::test]
+async fn a_script_that_arrives_in_part_does_nothing() {
+    let script = in_one_piece("echo first\necho second");
+    for length in 0..script.len() - 2 {
+        let part = &script[..length];
+        let outcome = local()
+            .as_root("sh -eu", part.as_bytes(), LIMIT)
+            .await
+            .expect("runs");
+        assert_eq!(outcome.stdout, "", "{part:?}");
+    }
+    let outcome = local()
+        .as_root("sh -eu", script.as_bytes(), LIMIT)
+        .await
+        .expect("runs");
+    assert_eq!(outcome.stdout, "first\nsecond\n");
+}
+
+#[tokio::test]
 async fn no_list_of_processes_shows_a_script() {
     let script = ": hidden-word; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '";
     let outcome = local().run(script, LIMIT).await.expect("runs");

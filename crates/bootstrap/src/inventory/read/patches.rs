@@ -1,12 +1,12 @@
 //! `[kubeadm]`: what is merged into kubeadm's documents. kubeadm refuses fields that it does not know
 //! in the middle of a run; the fields of v1beta4 are known here, so that they are refused before.
 
-use evenkeel_config::tables::{Fields, File, did_you_mean, must_be, text};
+use evenkeel_config::tables::{Fields, File, did_you_mean, must_be, text, time};
 use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{parts, section};
+use super::{parts, said, section};
 use crate::inventory::{KubeadmPatches, keys};
 
 /// A document of kubeadm: its key, its kind, its fields, and those that other keys say.
@@ -140,6 +140,8 @@ pub(super) fn kubeadm(file: &File<'_>, fields: &mut Fields<'_, '_>) -> KubeadmPa
                 "ignore-preflight-errors",
                 check_name,
             ),
+            pull_timeout: said(fields.take("pull-timeout", time))
+                .unwrap_or(KubeadmPatches::default().pull_timeout),
         }
     })
 }

@@ -135,7 +135,7 @@ fn every_key_is_heard() {
          [runtime]\nmanaged = false\nsocket = 'unix:///run/crio/crio.sock'\n\
          [balancer]\nbinary = 'evenkeel'\nadmin = '127.0.0.1:9000'\n\
          [vrrp]\nrouter-id = 7\ninterface = 'eth1'\n\
-         [kubeadm]\nignore-preflight-errors = ['NumCPU']\n\
+         [kubeadm]\nignore-preflight-errors = ['NumCPU']\npull-timeout = '40m'\n\
          [kubeadm.cluster.apiServer]\nextraArgs = [{ name = 'v', value = '4' }]\n\
          [kubeadm.init.nodeRegistration]\nimagePullSerial = false\n\
          [kubeadm.join]\nskipPhases = ['preflight']\n\
@@ -170,6 +170,7 @@ fn every_key_is_heard() {
     );
     let kubeadm = &inventory.kubeadm;
     assert_eq!(kubeadm.ignore_preflight_errors, ["NumCPU"]);
+    assert_eq!(kubeadm.pull_timeout, Duration::from_secs(40 * 60));
     assert_eq!(
         json!([
             kubeadm.init,

@@ -35,9 +35,6 @@ const TIMEOUTS: [(&str, &str); 6] = [
     ("tlsBootstrap", "5m0s"),
 ];
 
-/// For what kubeadm does besides waiting: pulling images over a slow line most of all.
-const PULL_LIMIT: Duration = Duration::from_secs(15 * 60);
-
 /// What `kubeadm init --config` reads.
 #[must_use]
 pub fn init(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Text {
@@ -62,13 +59,13 @@ pub fn join(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Te
 /// How long `kubeadm init` may take, by the limits that it is given.
 #[must_use]
 pub fn init_limit(inventory: &Inventory) -> Duration {
-    limit(&merged_timeouts(&inventory.kubeadm.init))
+    limit(&merged_timeouts(&inventory.kubeadm.init)) + inventory.kubeadm.pull_timeout
 }
 
 /// How long `kubeadm join` may take, by the limits that it is given.
 #[must_use]
 pub fn join_limit(inventory: &Inventory) -> Duration {
-    limit(&merged_timeouts(&inventory.kubeadm.join))
+    limit(&merged_timeouts(&inventory.kubeadm.join)) + inventory.kubeadm.pull_timeout
 }
 
 fn init_document(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Value {
@@ -278,8 +275,7 @@ fn limit(timeouts: &Value) -> Duration {
     let waits = timeouts.as_object().into_iter().flatten();
     waits
         .filter_map(|(_, value)| go_duration(value.as_str()?))
-        .sum::<Duration>()
-        + PULL_LIMIT
+        .sum()
 }
 
 /// A duration as Go writes it: `4m0s`, `1h`, `1.5s`, `300ms`.

@@ -286,17 +286,17 @@ fn limits_follow_those_of_kubeadm() {
     let mut inventory = example::inventory();
     assert_eq!(
         join_limit(&inventory),
-        Duration::from_secs(21 * 60) + PULL_LIMIT
+        Duration::from_secs(21 * 60) + inventory.kubeadm.pull_timeout
     );
     inventory.kubeadm.join =
         map(json!({"timeouts": {"discovery": "20s", "upgradeManifests": "1m"}}));
     assert_eq!(
         join_limit(&inventory),
-        Duration::from_secs(17 * 60 + 20) + PULL_LIMIT
+        Duration::from_secs(17 * 60 + 20) + inventory.kubeadm.pull_timeout
     );
     assert_eq!(
         init_limit(&inventory),
-        Duration::from_secs(21 * 60) + PULL_LIMIT
+        Duration::from_secs(21 * 60) + inventory.kubeadm.pull_timeout
     );
 }
 

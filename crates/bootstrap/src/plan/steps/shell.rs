@@ -10,6 +10,17 @@ use crate::plan::{Action, BEGUN, quote};
 /// Our files on nodes that are only there while a step runs.
 pub(crate) const FOLDER: &str = "/root/.evenkeel-bootstrap";
 
+/// Where packages and images are copied to before they are installed.
+pub(crate) const FILES: &str = "/var/lib/evenkeel-bootstrap/files";
+
+/// Removes what is there only while a step runs, of a run that was cut off: nobody else knows of it.
+pub(crate) fn leftovers() -> String {
+    format!(
+        "rm -rf {FOLDER}\n\
+         [ ! -d {FILES} ] || find {FILES} -type f ! -name '*.imported' -delete\n"
+    )
+}
+
 /// Between two questions to something that is coming up.
 const EVERY: Duration = Duration::from_secs(1);
 

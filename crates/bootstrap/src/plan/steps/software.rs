@@ -12,7 +12,7 @@ use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
 const CONTAINERD: &str = "/etc/containerd/config.toml";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 /// Where files are copied to before they are installed.
-const FOLDER: &str = "/var/lib/evenkeel-bootstrap/files";
+const FOLDER: &str = super::shell::FILES;
 /// A settings file that is there stays as it is. dpkg asks when its package brings another, even of a shell
 /// that nobody types into, and fails without an answer.
 const KEEP: &str = "-o DPkg::Options::=--force-confold";
