@@ -97,14 +97,22 @@ fn fact(facts: &mut HostFacts, word: &str, value: &str) -> Option<()> {
             };
             mode.clone_into(&mut facts.selinux);
         }
-        "link" => link(facts, value)?,
-        "address" => address(facts, value)?,
+        "link" | "address" | "listener" | "bound" => {
+            let read = match word {
+                "link" => link(facts, value),
+                "address" => address(facts, value),
+                "listener" => listeners::of_ss(value).map(|found| facts.listeners.push(found)),
+                _ => listeners::of_proc(value).map(|found| facts.listeners.push(found)),
+            };
+            // What other programs print may change: one such line is not worth the whole host.
+            if read.is_none() {
+                facts.not_understood.push(value.to_owned());
+            }
+        }
         "route" => facts.route_to_vip = after(value, "src").and_then(|word| word.parse().ok()),
         "default-route" => {
             facts.default_interface = after(value, "dev").unwrap_or_default().to_owned();
         }
-        "listener" => facts.listeners.push(listeners::of_ss(value)?),
-        "bound" => facts.listeners.push(listeners::of_proc(value)?),
         "package-manager" => {
             facts.package_manager = match value {
                 "apt" => Some(PackageManager::Apt),

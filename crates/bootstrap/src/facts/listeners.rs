@@ -9,8 +9,9 @@ pub(super) fn of_ss(line: &str) -> Option<Listener> {
     let mut words = line.split_whitespace();
     let (address, port) = words.nth(3)?.rsplit_once(':')?;
     let port = port.parse().ok()?;
-    let address = address.trim_start_matches('[').trim_end_matches(']');
+    // A link-local one carries its interface: `[fe80::1]%eth0`, or inside of the brackets.
     let address = address.split('%').next()?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
     let address = match address {
         // Both families.
         "*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -75,6 +76,12 @@ mod tests {
             53,
             "",
         );
+        for line in [
+            "LISTEN 0 10 [fe80::1]%eth0:53 [::]:* users:((\"named\",pid=1,fd=2))",
+            "LISTEN 0 10 [fe80::1%eth0]:53 [::]:* users:((\"named\",pid=1,fd=2))",
+        ] {
+            check(of_ss(line), "fe80::1", 53, "named");
+        }
         assert_eq!(of_ss("LISTEN 0"), None);
     }
 

@@ -99,6 +99,8 @@ pub struct HostFacts {
     pub selinux: String,
     /// How far kubeadm has come here.
     pub kube: Kube,
+    /// Lines of `ss` and `ip` that were not understood: a socket or an address that nothing is known of.
+    pub not_understood: Vec<String>,
 }
 
 impl HostFacts {
@@ -106,6 +108,15 @@ impl HostFacts {
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path)?.text.as_deref()
+    }
+
+    /// What is known of a file's text. One that exists and whose text is unknown is not an empty one.
+    #[must_use]
+    pub fn content(&self, path: &str) -> Content<'_> {
+        match self.files.get(path) {
+            None => Content::Missing,
+            Some(file) => file.text.as_deref().map_or(Content::Unknown, Content::Text),
+        }
     }
 
     /// Kubernetes' version of a program, such as `kubeadm`.
@@ -195,8 +206,19 @@ pub struct FileFacts {
     pub mode: u32,
     /// SHA-256 in hexadecimal digits.
     pub sha256: String,
-    /// Its text; `None` if it is secret, not UTF-8 or larger than 64 KiB.
+    /// Its text; `None` if it is secret, not UTF-8 or larger than 1 MiB.
     pub text: Option<String>,
+}
+
+/// What is known of a file's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// There is no such file.
+    Missing,
+    /// All of it.
+    Text(&'a str),
+    /// The file exists, and its text was not brought: it is secret, not UTF-8 or too large.
+    Unknown,
 }
 
 /// A listening TCP socket.

@@ -37,8 +37,8 @@ const MOUNTS: [&str; 4] = [
     "/var/lib/kubelet",
 ];
 
-/// The longest file whose text is brought.
-pub(super) const LONGEST_TEXT_BYTES: u64 = 64 << 10;
+/// The longest file whose text is brought: lists of blocked names in /etc/hosts have tens of thousands of lines.
+pub(super) const LONGEST_TEXT_BYTES: u64 = 1 << 20;
 
 /// The script for all hosts of a cluster.
 pub(super) fn script(inventory: &Inventory) -> String {

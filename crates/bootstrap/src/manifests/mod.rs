@@ -3,7 +3,7 @@
 
 mod render;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -97,10 +97,11 @@ pub async fn load(inventory: &Inventory) -> Result<Vec<Manifest>, Vec<ManifestEr
             Err(error) => errors.push(error),
         }
     }
-    for path in &inventory.artefacts.manifests {
+    let paths = &inventory.artefacts.manifests;
+    for (path, name) in paths.iter().zip(keys(paths)) {
         match read(path) {
             Ok(text) => manifests.push(Manifest {
-                name: key(path),
+                name,
                 source: path.display().to_string(),
                 text,
             }),
@@ -130,13 +131,35 @@ fn name(source: &Source) -> String {
     }
 }
 
-/// A key for a `ConfigMap` that stands alone in a path of kubectl's: `manifest-metrics-server`.
-fn key(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let plain = stem
-        .to_lowercase()
-        .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
-    format!("manifest-{plain}")
+/// A key of a `ConfigMap` for each, that stands alone in a path of kubectl's: `manifest-metrics-server`. Files of
+/// one name are told apart by as many of their folders as it takes: `manifest-shop-app`; one that is named
+/// twice, by its number.
+fn keys(paths: &[PathBuf]) -> Vec<String> {
+    let key = |path: &Path, folders: usize| {
+        let mut words: Vec<_> = path.parent().into_iter().flat_map(Path::iter).collect();
+        words.drain(..words.len().saturating_sub(folders));
+        words.extend(path.file_stem());
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let plain = words.join("-").to_lowercase();
+        let plain = plain.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        format!("manifest-{plain}")
+    };
+    let alone = |path: &PathBuf, folders: usize| {
+        let mut same = paths
+            .iter()
+            .filter(|other| key(other, folders) == key(path, folders));
+        same.nth(1).is_none()
+    };
+    let deepest = |path: &PathBuf| path.iter().count();
+    let mut all: Vec<String> = Vec::new();
+    for path in paths {
+        let folders = (0..deepest(path)).find(|folders| alone(path, *folders));
+        all.push(match folders {
+            Some(folders) => key(path, folders),
+            None => format!("{}-{}", key(path, 0), all.len() + 1),
+        });
+    }
+    all
 }
 
 async fn text(source: &Source) -> Result<String, ManifestError> {
@@ -209,9 +232,25 @@ mod tests {
 
     #[test]
     fn keys_stand_alone_in_a_path() {
-        assert_eq!(
-            key(Path::new("/a/Metrics_Server.v1.yaml")),
-            "manifest-metrics-server-v1"
+        let check = |paths: &[&str], expected: &[&str]| {
+            let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
+            assert_eq!(keys(&paths), expected);
+        };
+        check(
+            &["/a/Metrics_Server.v1.yaml"],
+            &["manifest-metrics-server-v1"],
+        );
+        check(
+            &["a/app.yaml", "b/app.yaml", "b/web.yaml"],
+            &["manifest-a-app", "manifest-b-app", "manifest-web"],
+        );
+        check(
+            &["/a/x/app.yaml", "/b/x/app.yaml"],
+            &["manifest-a-x-app", "manifest-b-x-app"],
+        );
+        check(
+            &["app.yaml", "app.yaml"],
+            &["manifest-app-1", "manifest-app-2"],
         );
     }
 

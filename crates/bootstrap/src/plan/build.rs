@@ -1,6 +1,6 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
-use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, software};
+use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, refusals, software};
 use super::{Order, Plan, Refusal, Stage, absent, unmet};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
@@ -22,6 +22,10 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     let old = other_versions(inventory, facts);
     if !old.is_empty() {
         return Err(old);
+    }
+    let refused = refusals::refusals(inventory, facts);
+    if !refused.is_empty() {
+        return Err(refused.iter().map(ToString::to_string).collect());
     }
     let answers = |node: &&Node| facts.host(&node.name).is_some();
     let everybody = || inventory.nodes.iter().filter(answers);

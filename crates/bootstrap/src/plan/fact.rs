@@ -201,7 +201,7 @@ impl Fact {
                     ":".to_owned()
                 };
                 format!(
-                    "v=$(dpkg-query -W -f '${{db:Status-Abbrev}}${{Version}}' {name} 2>/dev/null | sed -n 's/^.i //p' || rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name}); [ -n \"$v\" ] && case \"$v\" in {version}) ;; *) false ;; esac && {held}"
+                    "v=$(if command -v dpkg-query >/dev/null; then dpkg-query -W -f '${{db:Status-Abbrev}}${{Version}}' {name} 2>/dev/null | sed -n 's/^.i //p'; else rpm -q --qf '%{{VERSION}}-%{{RELEASE}}' {name}; fi); [ -n \"$v\" ] && case \"$v\" in {version}) ;; *) false ;; esac && {held}"
                 )
             }
             Self::Program { name, version } => format!(

@@ -169,6 +169,17 @@ fn an_answer_that_was_cut_or_is_another_is_none() {
             last: String::new()
         })
     );
+    // What ss and ip print is theirs to change.
+    for odd in [
+        "listener\tLISTEN 0 nowhere",
+        "address\t1: x inet6 fe80:::",
+        "bound\tzz:1",
+    ] {
+        let answer = format!("{FIRST}\n{odd}\n{LAST}\n");
+        let facts = read(&answer, ASKED).unwrap();
+        let (_, said) = odd.split_once('\t').unwrap();
+        assert_eq!(facts.not_understood, [said]);
+    }
     for odd in ["cpus\tmany", "nonsense\tx", "no tab", "file\tabc"] {
         let answer = format!("{FIRST}\n{odd}\n{LAST}\n");
         assert_eq!(

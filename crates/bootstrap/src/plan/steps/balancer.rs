@@ -4,15 +4,21 @@ use std::fmt::Write;
 
 use super::join;
 use super::step;
-use crate::facts::{Facts, HostFacts, PackageManager};
-use crate::inventory::{Inventory, Node, Role};
-use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
+use crate::facts::{Content, Facts, HostFacts, PackageManager};
+use crate::inventory::{Balancer, Inventory, Node, Role};
+use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 
 /// What the service runs.
 pub const FILE: &str = "/etc/evenkeel/evenkeel.toml";
+/// Where the service's file and options may be said otherwise.
+pub(super) const DEFAULTS: &str = "/etc/default/evenkeel";
 const CANDIDATE: &str = "/etc/evenkeel/candidate.toml";
 const UNIT: &str = include_str!("../../../../../packaging/evenkeel.service");
 const SYSUSERS: &str = include_str!("../../../../../packaging/evenkeel.sysusers");
+
+/// `evenkeel reload` waits 150 s for the names of servers. Cut before its end, the file would be new and the
+/// balancer old.
+const SWAP_SECONDS: u64 = 180;
 
 /// What a balancer still lacks, with `masters` let in.
 #[must_use]
@@ -31,6 +37,95 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]
             .into_iter()
             .chain([settings(inventory, facts, node, masters)]),
     )
+}
+
+/// A balancer that is not ours alone, or that nothing brings.
+pub(super) fn refusals(inventory: &Inventory, node: &Node, host: &HostFacts) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    let mut refuse = |what: String, fix: String| {
+        all.push(Refusal {
+            host: node.name.clone(),
+            what,
+            fix,
+        });
+    };
+    let text = match host.content(FILE) {
+        Content::Missing => None,
+        Content::Text(text) => Some(text),
+        Content::Unknown => Some(""),
+    };
+    match text.map(owner) {
+        None | Some(Owner::Nobody) => {}
+        Some(Owner::Cluster(name)) if name == inventory.name => {}
+        Some(Owner::Cluster(name)) => refuse(
+            format!("its {FILE} is that of the cluster {name}, which would lose its balancer"),
+            format!(
+                "give this cluster a balancer of its own; if {name} is gone, or this very cluster under its \
+                 old name, remove the file"
+            ),
+        ),
+        Some(Owner::Operator) => refuse(
+            format!("its {FILE} is somebody else's, and would be replaced"),
+            format!(
+                "what else this balancer serves goes into a file of its own: \
+                 `mv {FILE} /etc/evenkeel/own.toml`, leave in it what is yours, say \
+                 EVENKEEL_OPTIONS=\"-f /etc/evenkeel/own.toml\" in {DEFAULTS}, and apply again. If nothing of \
+                 it is needed, remove it"
+            ),
+        ),
+    }
+    if let Some(file) = setting(host, "EVENKEEL_CONFIG").filter(|file| *file != FILE) {
+        refuse(
+            format!("{DEFAULTS} has evenkeel.service run {file} in place of {FILE}"),
+            format!(
+                "take EVENKEEL_CONFIG out of {DEFAULTS}; what else this balancer serves stays with \
+                 EVENKEEL_OPTIONS=\"-f {file}\" there"
+            ),
+        );
+    }
+    let Balancer {
+        package, binary, ..
+    } = &inventory.balancer;
+    if inventory.artefacts.offline
+        && package.is_none()
+        && binary.is_none()
+        && !host.programs.contains_key("evenkeel")
+    {
+        refuse(
+            "evenkeel is not installed, and the site is offline".to_owned(),
+            "name its package as 'package' in [balancer], or a static program as 'binary'"
+                .to_owned(),
+        );
+    }
+    all
+}
+
+/// Whose a file of the balancer is.
+enum Owner<'a> {
+    /// Ours, for a cluster of this name.
+    Cluster(&'a str),
+    /// The package's sample, as it came: it serves nobody.
+    Nobody,
+    Operator,
+}
+
+fn owner(text: &str) -> Owner<'_> {
+    let cluster = text
+        .strip_prefix(WRITTEN_FOR)
+        .and_then(|rest| rest.split_once(';'));
+    match cluster {
+        Some((name, _)) => Owner::Cluster(name),
+        // Addresses that belong to no machine in the world (RFC 5737).
+        None if text.contains("192.0.2.11:6443") => Owner::Nobody,
+        None => Owner::Operator,
+    }
+}
+
+/// A variable of [`DEFAULTS`].
+fn setting<'a>(host: &'a HostFacts, name: &str) -> Option<&'a str> {
+    let mut lines = host.text(DEFAULTS)?.lines().rev();
+    let value = lines.find_map(|line| line.trim_start().strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']))
 }
 
 /// The masters that may be sent clients by now: the first, whose `kubeadm init` may already want the
@@ -201,11 +296,18 @@ fn settings(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str])
     let content = configuration(inventory, masters);
     // One script, which goes on at the host if this program dies: there is no moment in which the file is
     // new and the balancer does not know it. A host that dies in it starts with the new file.
+    // Files that the operator adds are read with it, by a process that was started with them.
     let swap = format!(
-        "evenkeel -c -q -f {CANDIDATE}\n\
+        "options=$(sed -n 's/^EVENKEEL_OPTIONS=//p' {DEFAULTS} 2>/dev/null | tail -n 1 | tr -d \"\\\"'\")\n\
+         evenkeel -c -q -f {CANDIDATE} $options\n\
          [ ! -e {FILE} ] || cp -p {FILE} {FILE}.before\n\
          mv {CANDIDATE} {FILE}\n\
-         if systemctl -q is-active evenkeel.service; then\n\
+         pid=$(systemctl show -p MainPID evenkeel.service | cut -d= -f2)\n\
+         knows=yes\n\
+         for word in $options; do\n\
+         \x20 tr '\\0' '\\n' <\"/proc/$pid/cmdline\" 2>/dev/null | grep -qxF -e \"$word\" || knows=no\n\
+         done\n\
+         if [ $knows = yes ] && systemctl -q is-active evenkeel.service; then\n\
          \x20 evenkeel reload -S /run/evenkeel/master.sock || {{ cp -p {FILE}.before {FILE}; exit 1; }}\n\
          else\n\
          \x20 systemctl enable evenkeel.service\n\
@@ -245,18 +347,21 @@ fn settings(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str])
             },
             Action::Run {
                 script: swap.into(),
-                limit: seconds(120),
+                limit: seconds(SWAP_SECONDS),
             },
         ],
         "see journalctl -u evenkeel on the host; the port may be taken there by something else",
     )
 }
 
+/// By which we know a file of ours.
+const WRITTEN_FOR: &str = "# Written by evenkeel-bootstrap for the cluster ";
+
 /// The whole of `evenkeel.toml`. Checks ask each API server itself, over TLS: one that hangs still
 /// accepts connections.
 fn configuration(inventory: &Inventory, masters: &[&str]) -> String {
     let mut text = format!(
-        "# Written by evenkeel-bootstrap for the cluster {name}; its next apply writes it again.\n\
+        "{WRITTEN_FOR}{name}; its next apply writes it again.\n\
          \n\
          [frontend.kubernetes]\n\
          bind = \"{endpoint}\"\n\

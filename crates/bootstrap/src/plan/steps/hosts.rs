@@ -1,8 +1,9 @@
 //! Names: each host's own, and everybody's in `/etc/hosts`.
 
-use crate::facts::Facts;
+use super::{KEPT, keep, refusals};
+use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node};
-use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
+use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 
 const HOSTS: &str = "/etc/hosts";
 const BEGIN: &str = "# BEGIN evenkeel-bootstrap";
@@ -36,18 +37,29 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
             sha256: hash(&after),
             mode: 0o644,
         }],
-        actions: vec![Action::Write {
-            path: HOSTS.to_owned(),
-            content: after.into(),
-            mode: 0o644,
-            before: before.map(str::to_owned),
-            temporary: false,
-        }],
-        advice: String::new(),
+        actions: vec![
+            Action::Run {
+                script: keep(HOSTS).into(),
+                limit: seconds(30),
+            },
+            Action::Write {
+                path: HOSTS.to_owned(),
+                content: after.into(),
+                mode: 0o644,
+                before: before.map(str::to_owned),
+                temporary: false,
+            },
+        ],
+        advice: format!("what was there before the first change is kept as {HOSTS}{KEPT}"),
     };
     // The list first: sudo looks its own host up, and where no list and no name server knows the new name,
     // every command waits for an answer that does not come.
     unmet(facts, [names, hostname])
+}
+
+/// All lines but ours are somebody else's, and have to be known.
+pub(super) fn refusal(node: &Node, host: &HostFacts) -> Option<Refusal> {
+    refusals::unknown(node, host, HOSTS)
 }
 
 /// The lines between the markers: address, full name, short name, as in the order of the inventory.

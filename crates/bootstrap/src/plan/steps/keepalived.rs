@@ -1,10 +1,14 @@
 //! Two balancers that share the VIP: keepalived, whose configuration evenkeel itself prints.
 
-use crate::facts::{Facts, HostFacts, PackageManager};
+use super::keep;
+use crate::facts::{Content, Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Role};
-use crate::plan::{Action, Fact, Step, quote, seconds, unmet};
+use crate::plan::{Action, Fact, Refusal, Step, quote, seconds, unmet};
 
-const FILE: &str = "/etc/keepalived/keepalived.conf";
+pub(super) const FILE: &str = "/etc/keepalived/keepalived.conf";
+
+/// By which we know a file of ours; the command that printed it follows.
+const STAMP: &str = "# evenkeel-bootstrap: ";
 
 /// What a balancer still lacks to take part; nothing where the VIP does not move.
 #[must_use]
@@ -19,16 +23,24 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     if !host.programs.contains_key("keepalived") && !inventory.artefacts.offline {
         steps.push(program(node, host));
     }
-    let stamp = format!("# evenkeel-bootstrap: {command}");
+    let stamp = format!("{STAMP}{command}");
     let script = format!(
         "umask 022\n\
          mkdir -p /etc/keepalived\n\
-         {{ echo {stamp}; {command}; }} >{FILE}.new\n\
+         {{\n\
+         \x20 echo {stamp}\n\
+         \x20 {command}\n\
+         \x20 for file in {OTHERS}; do\n\
+         \x20   [ ! -e \"$file\" ] || {{ echo 'include {OTHERS}'; break; }}\n\
+         \x20 done\n\
+         }} >{FILE}.new\n\
          keepalived -t -f {FILE}.new\n\
+         {keep}\
          mv {FILE}.new {FILE}\n\
          systemctl enable keepalived.service\n\
          systemctl reload-or-restart keepalived.service\n",
         stamp = quote(&stamp),
+        keep = keep(FILE),
     );
     steps.push(Step {
         id: format!("{}/keepalived", node.name),
@@ -43,6 +55,49 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
             .to_owned(),
     });
     unmet(facts, steps)
+}
+
+/// Where instances that are not ours have their files, which ours reads too.
+const OTHERS: &str = "/etc/keepalived/conf.d/*.conf";
+
+/// Addresses that keepalived carries for others go down with a file that does not name them.
+pub(super) fn refusal(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Refusal> {
+    inventory.vrrp.as_ref()?;
+    let refuse = |what: String, fix: String| {
+        Some(Refusal {
+            host: node.name.clone(),
+            what,
+            fix,
+        })
+    };
+    if command(inventory, node, host).is_none() {
+        return refuse(
+            format!(
+                "its address {} is on none of its interfaces, so that keepalived cannot be told one",
+                node.address
+            ),
+            "set 'interface' in [vrrp], or correct the address".to_owned(),
+        );
+    }
+    let is_replaceable = match host.content(FILE) {
+        Content::Missing => true,
+        // The sample of the package, which carries addresses of nobody's.
+        Content::Text(text) => {
+            text.starts_with(STAMP)
+                || (text.contains("acassen@firewall.loc") && text.contains("192.168.200.16"))
+        }
+        Content::Unknown => false,
+    };
+    if is_replaceable {
+        return None;
+    }
+    refuse(
+        format!("its {FILE} is somebody else's, and addresses that it carries would go down"),
+        format!(
+            "move its vrrp_instance sections to a file in /etc/keepalived/conf.d, which the file of apply \
+             includes ({OTHERS}), and the rest of it away; apply then reloads keepalived once"
+        ),
+    )
 }
 
 fn command(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<String> {
@@ -61,7 +116,7 @@ fn command(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Strin
         format!("--address {}", node.address),
         format!("--vip {}", inventory.endpoint.vip),
         format!("--router-id {}", vrrp.router_id),
-        format!("--priority {}", 200 - place * 50),
+        format!("--priority {}", priority(place)),
         format!("--admin {}", inventory.balancer.admin),
     ];
     for peer in inventory
@@ -71,6 +126,14 @@ fn command(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Strin
         words.push(format!("--peer {}", peer.address));
     }
     Some(words.join(" "))
+}
+
+/// 200 for the first and less for each further one, within the 1 to 254 of VRRP: 50 less for the first few, as
+/// `evenkeel keepalived` itself does, then by one, so that the first fifty differ.
+fn priority(place: usize) -> u8 {
+    const STEPS: [u8; 4] = [200, 150, 100, 50];
+    let further = || u8::try_from(place).map_or(1, |place| 53_u8.saturating_sub(place).max(1));
+    STEPS.get(place).copied().unwrap_or_else(further)
 }
 
 fn program(node: &Node, host: &HostFacts) -> Step {
@@ -93,5 +156,18 @@ fn program(node: &Node, host: &HostFacts) -> Step {
             limit: seconds(600),
         }],
         advice: "the host's repositories must have it".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn priorities_fall_and_stay_within_what_vrrp_has() {
+        let all: Vec<_> = (0..50).map(priority).collect();
+        assert_eq!(all[..5], [200, 150, 100, 50, 49]);
+        assert!(all.windows(2).all(|pair| pair[0] > pair[1]), "{all:?}");
+        assert_eq!((priority(52), priority(1000)), (1, 1));
     }
 }

@@ -1,9 +1,10 @@
 //! What kubelet and pods need of the kernel: modules, settings, no swap. Persisted, since a node that comes
 //! back after a reboot without them has pods that reach nobody, and kubeadm no longer looks.
 
-use crate::facts::Facts;
+use super::refusals;
+use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node};
-use crate::plan::{Action, Fact, Step, hash, seconds, unmet};
+use crate::plan::{Action, Fact, Refusal, Step, hash, seconds, unmet};
 
 use super::MODULES;
 const MODULES_FILE: &str = "/etc/modules-load.d/90-evenkeel-bootstrap.conf";
@@ -14,12 +15,19 @@ const FSTAB: &str = "/etc/fstab";
 #[must_use]
 pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     let mut steps = vec![modules(facts, node), settings(inventory, facts, node)];
-    let allowed =
-        inventory.kubeadm.kubelet.get("failSwapOn") == Some(&serde_json::Value::Bool(false));
-    if !allowed {
+    if !is_swap_allowed(inventory) {
         steps.push(swap(facts, node));
     }
     unmet(facts, steps)
+}
+
+/// Lines of fstab that are not known may bring swap back at boot.
+pub(super) fn refusal(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Refusal> {
+    refusals::unknown(node, host, FSTAB).filter(|_| !is_swap_allowed(inventory))
+}
+
+fn is_swap_allowed(inventory: &Inventory) -> bool {
+    inventory.kubeadm.kubelet.get("failSwapOn") == Some(&serde_json::Value::Bool(false))
 }
 
 fn modules(facts: &Facts, node: &Node) -> Step {

@@ -223,23 +223,20 @@ fn other_family(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -
 }
 
 /// Sizes of the nodes' shares of the pod networks, where the controller manager's own (24 and 64) would not
-/// fit: a share has to be smaller than the network, by 16 bits at most.
+/// fit: kubeadm lets a share be smaller than its network by 16 bits at most. One that is as large as the network
+/// is for a single node; networks without room for all nodes are refused with the inventory.
 fn node_masks(networks: &[ipnet::IpNet]) -> Vec<Value> {
     networks
         .iter()
         .filter_map(|network| {
-            let (usual, family, longest) = match network {
-                ipnet::IpNet::V4(_) => (24, "ipv4", 30),
-                ipnet::IpNet::V6(_) => (64, "ipv6", 126),
+            let (usual, family) = match network {
+                ipnet::IpNet::V4(_) => (24, "ipv4"),
+                ipnet::IpNet::V6(_) => (64, "ipv6"),
             };
-            let length = network.prefix_len();
-            let share = if length + 16 < usual {
-                length + 16
-            } else if length + 4 > usual {
-                (length + 4).min(longest)
-            } else {
+            let share = network.prefix_len() + 16;
+            if share >= usual {
                 return None;
-            };
+            }
             let name = match networks {
                 [_] => "node-cidr-mask-size".to_owned(),
                 _ => format!("node-cidr-mask-size-{family}"),
@@ -318,9 +315,18 @@ fn merge(into: &mut Value, patch: &Value) {
     match (into, patch) {
         (into @ Value::Object(_), Value::Object(patch)) => merge_map(into, patch),
         (Value::Array(into), Value::Array(patch)) if are_named(into) && are_named(patch) => {
+            // A name may repeat (two service-account-issuers while one takes the other's place), so that only
+            // what was there before gives way, once.
+            let before = into.len();
+            let mut replaced = vec![false; before];
             for item in patch {
-                match into.iter_mut().find(|there| there["name"] == item["name"]) {
-                    Some(there) => merge(there, item),
+                let same = (0..before)
+                    .find(|place| !replaced[*place] && into[*place]["name"] == item["name"]);
+                match same {
+                    Some(place) => {
+                        replaced[place] = true;
+                        merge(&mut into[place], item);
+                    }
                     None => into.push(item.clone()),
                 }
             }

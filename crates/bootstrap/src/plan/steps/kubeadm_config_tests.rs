@@ -270,14 +270,15 @@ fn shares_of_nodes_fit_into_the_pod_network() {
     };
     check(&["10.244.0.0/16"], &[]);
     check(&["10.244.0.0/20"], &[]);
-    check(&["10.244.0.0/24"], &[("node-cidr-mask-size", "28")]);
+    check(&["10.244.0.0/22"], &[]);
+    check(&["10.244.0.0/24"], &[]);
     check(&["10.0.0.0/7"], &[("node-cidr-mask-size", "23")]);
     check(&["fd00::/48"], &[]);
     check(&["fd00::/40"], &[("node-cidr-mask-size", "56")]);
-    check(&["fd00::/64"], &[("node-cidr-mask-size", "68")]);
+    check(&["fd00::/64"], &[]);
     check(
-        &["10.244.0.0/16", "fd00::/64"],
-        &[("node-cidr-mask-size-ipv6", "68")],
+        &["10.244.0.0/16", "fd00::/40"],
+        &[("node-cidr-mask-size-ipv6", "56")],
     );
 }
 
@@ -316,4 +317,26 @@ fn durations_are_read_as_go_reads_them() {
     check("", None);
     check("5", None);
     check("5d", None);
+}
+
+/// Two issuers while one takes the other's place: the first signs, both are believed.
+#[test]
+fn an_argument_may_be_given_twice() {
+    let mut into =
+        json!([{"name": "v", "value": "2"}, {"name": "service-account-issuer", "value": "own"}]);
+    let patch = json!([
+        {"name": "service-account-issuer", "value": "https://new"},
+        {"name": "service-account-issuer", "value": "https://old"},
+        {"name": "goaway-chance", "value": "0"},
+    ]);
+    merge(&mut into, &patch);
+    assert_eq!(
+        into,
+        json!([
+            {"name": "v", "value": "2"},
+            {"name": "service-account-issuer", "value": "https://new"},
+            {"name": "service-account-issuer", "value": "https://old"},
+            {"name": "goaway-chance", "value": "0"},
+        ])
+    );
 }

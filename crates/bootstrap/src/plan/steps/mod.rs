@@ -12,6 +12,7 @@ pub mod keepalived;
 pub mod kernel;
 pub mod kubeadm_config;
 pub mod manifest;
+pub mod refusals;
 pub(crate) mod shell;
 pub mod software;
 
@@ -19,7 +20,7 @@ use super::{Action, Fact, Step};
 use crate::inventory::Node;
 
 /// Files that steps write or judge by, whose text facts must have; the last is a pattern of the shell.
-pub const FILES: [&str; 12] = [
+pub const FILES: [&str; 13] = [
     "/etc/hosts",
     "/etc/fstab",
     "/etc/modules-load.d/90-evenkeel-bootstrap.conf",
@@ -28,6 +29,7 @@ pub const FILES: [&str; 12] = [
     "/etc/apt/sources.list.d/kubernetes.list",
     "/etc/yum.repos.d/kubernetes.repo",
     "/etc/evenkeel/evenkeel.toml",
+    "/etc/default/evenkeel",
     "/etc/systemd/system/evenkeel.service",
     "/etc/sysusers.d/evenkeel.conf",
     "/etc/keepalived/keepalived.conf",
@@ -72,6 +74,14 @@ pub const SYSCTLS: [&str; 4] = [
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
 ];
+
+/// What is added to the name of a file that was there before we changed it for the first time.
+const KEPT: &str = ".before-evenkeel";
+
+/// Keeps a copy of a file that we are about to change for the first time.
+fn keep(path: &str) -> String {
+    format!("if [ -e {path} ] && [ ! -e {path}{KEPT} ]; then cp -p {path} {path}{KEPT}; fi\n")
+}
 
 /// A step of `node`, which is known by its host and `what`.
 fn step(

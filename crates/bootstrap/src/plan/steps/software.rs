@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 
 use super::PACKAGES;
-use super::step;
+use super::{keep, refusals, step};
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Version};
-use crate::plan::{Action, Fact, Step, hash, quote, seconds, unmet};
+use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 
 const CONTAINERD: &str = "/etc/containerd/config.toml";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
@@ -62,6 +62,15 @@ pub fn programs_of(
     } else {
         vec![kubernetes(inventory.kubernetes, node, host, names)]
     }
+}
+
+/// What of its own makes a node's software nobody's to change.
+pub(super) fn refusals(inventory: &Inventory, node: &Node, host: &HostFacts) -> Vec<Refusal> {
+    let settings = refusals::unknown(node, host, CONTAINERD);
+    settings
+        .filter(|_| inventory.runtime.managed)
+        .into_iter()
+        .collect()
 }
 
 fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
@@ -200,13 +209,14 @@ fn runtime_settings(inventory: &Inventory, node: &Node, host: &HostFacts) -> Opt
         node,
         "runtime-settings",
         "have containerd leave cgroups to systemd, as kubelet does".to_owned(),
-        vec![Fact::File { path: CONTAINERD.to_owned(), sha256: hash(&content), mode: 0o644 }],
+        vec![Fact::File {
+            path: CONTAINERD.to_owned(),
+            sha256: hash(&content),
+            mode: 0o644,
+        }],
         vec![
             Action::Run {
-                script: format!(
-                    "if [ -e {CONTAINERD} ] && [ ! -e {CONTAINERD}.before-evenkeel ]; then cp -p {CONTAINERD} {CONTAINERD}.before-evenkeel; fi\n"
-                )
-                .into(),
+                script: keep(CONTAINERD).into(),
                 limit: seconds(30),
             },
             Action::Write {
@@ -216,7 +226,10 @@ fn runtime_settings(inventory: &Inventory, node: &Node, host: &HostFacts) -> Opt
                 before: before.map(str::to_owned),
                 temporary: false,
             },
-            Action::Run { script: script.into(), limit: seconds(120) },
+            Action::Run {
+                script: script.into(),
+                limit: seconds(120),
+            },
         ],
         "see journalctl -u containerd on the host; what was there before is kept as config.toml.before-evenkeel",
     ))

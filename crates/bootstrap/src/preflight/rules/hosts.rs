@@ -2,6 +2,7 @@
 
 use super::{Findings, Scene};
 use crate::inventory::Role;
+use crate::plan::steps::refusals::refusals;
 use crate::plan::way_out;
 use crate::preflight::{Outcome, Severity};
 
@@ -39,7 +40,23 @@ pub(super) fn answers(scene: &Scene<'_>, findings: &mut Findings) {
     }
 }
 
+/// What makes the plan refuse, said before there is one.
+pub(super) fn files(scene: &Scene<'_>, findings: &mut Findings) {
+    for refusal in refusals(scene.inventory, scene.facts) {
+        findings.add(Severity::Error, &refusal.host, refusal.what, refusal.fix);
+    }
+}
+
 pub(super) fn system(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, host) in scene.hosts() {
+        for line in &host.not_understood {
+            findings.note(
+                node,
+                format!("a line of ss or ip is not understood: {line}"),
+                "see for yourself whether it is a port or an address that the cluster needs",
+            );
+        }
+    }
     const FAMILIES: [&str; 11] = [
         "debian",
         "ubuntu",

@@ -29,7 +29,7 @@ const fn rule(
     Rule { name, about, find }
 }
 
-static RULES: [Rule; 28] = [
+static RULES: [Rule; 29] = [
     rule(
         "answers",
         hosts::answers,
@@ -79,6 +79,11 @@ static RULES: [Rule; 28] = [
         "names",
         identity::names,
         "/etc/hosts has no line that gives a host of the cluster another address.",
+    ),
+    rule(
+        "files",
+        hosts::files,
+        "Nothing that apply writes is somebody else's: a balancer or keepalived that serves others too, an /etc/hosts or fstab whose lines cannot be read.",
     ),
     rule(
         "swap",

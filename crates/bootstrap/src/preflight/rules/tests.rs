@@ -323,6 +323,19 @@ static CASES: &[Case] = &[
     ),
     (
         |world| {
+            let file = crate::facts::FileFacts::default();
+            world.host("w1").files.insert("/etc/hosts".to_owned(), file);
+        },
+        &["error w1 files: its /etc/hosts is not UTF-8, or larger than 1 MiB"],
+    ),
+    (
+        |world| {
+            world.host("lb").not_understood.push("LISTEN x".to_owned());
+        },
+        &["note lb system: a line of ss or ip is not understood: LISTEN x"],
+    ),
+    (
+        |world| {
             world.host("lb").swaps.push("/dev/sda2".to_owned());
             world.host("w1").swaps.push("/dev/sda2".to_owned());
         },
@@ -457,6 +470,7 @@ static CASES: &[Case] = &[
             world.host("w1").programs.clear();
         },
         &[
+            "error lb files: evenkeel is not installed, and the site is offline",
             "error w1 programs: kubeadm v1.36.2 is not installed, and the site is offline",
             "error w1 programs: kubelet v1.36.2 is not installed",
             "error w1 programs: kubectl v1.36.2 is not installed",
