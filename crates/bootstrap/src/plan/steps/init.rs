@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::balancer::API_PORT;
 use super::kubeadm_config::{self, init_limit};
-use super::shell::{FOLDER, RESET_LIMIT, await_api, await_vip, remembered, reset};
+use super::shell::{FOLDER, JUDGED, RESET_LIMIT, await_api, await_vip, judge, remembered, reset};
 use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node, Role};
-use crate::plan::{Action, BEGUN, Fact, Refusal, Step};
+use crate::plan::{Action, BEGUN, Fact, Refusal, Step, Text};
 
 /// The balancer was started by a step before: it takes connections at once, or never.
 const VIP_LIMIT: Duration = Duration::from_secs(30);
@@ -167,34 +167,56 @@ fn init(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Step {
     let command = format!(
         "kubeadm init --config {path} --upload-certs --skip-token-print --skip-certificate-key-print"
     );
+    let mut actions = vec![
+        await_vip(&inventory.endpoint, VIP_LIMIT),
+        write(path.clone(), kubeadm_config::init(inventory, node, found)),
+    ];
+    // Those of the joins too: a mistake that is found after an init leaves half a cluster.
+    let mut documents = vec![path];
+    for other in joining(inventory, node) {
+        let path = format!("{FOLDER}/join-{}.yaml", other.role.word());
+        let content = kubeadm_config::join_to_judge(inventory, other, None);
+        actions.push(write(path.clone(), content));
+        documents.push(path);
+    }
+    actions.push(judge(&documents));
+    actions.push(Action::Run {
+        script: format!("{}rm -f {BEGUN}\n", remembered("init", &command)).into(),
+        limit: init_limit(inventory),
+    });
+    actions.push(await_api(&inventory.endpoint, API_LIMIT));
     Step {
         id: format!("{}/init", node.name),
         host: node.name.clone(),
         title: format!("make {} the first control plane", node.name),
         brings: vec![Fact::Initialised],
-        actions: vec![
-            await_vip(&inventory.endpoint, VIP_LIMIT),
-            Action::Write {
-                path,
-                content: kubeadm_config::init(inventory, node, found),
-                mode: 0o600,
-                before: None,
-                temporary: true,
-            },
-            Action::Run {
-                script: format!("{}rm -f {BEGUN}\n", remembered("init", &command)).into(),
-                limit: init_limit(inventory),
-            },
-            await_api(&inventory.endpoint, API_LIMIT),
-        ],
+        actions,
         advice: format!(
-            "kubeadm's own words are above. If the API server or etcd did not come up, `crictl ps -a` and \
+            "kubeadm's own words are above. {JUDGED}. If the API server or etcd did not come up, `crictl ps -a` and \
              `journalctl -u kubelet` on {} say why. If only the API through {} did not answer, look at the \
              balancer: `evenkeel check`, its log, and its path to {}. Then run apply again: it takes away \
              what is half done, or goes on",
             node.name, inventory.endpoint, node.address
         ),
     }
+}
+
+fn write(path: String, content: Text) -> Action {
+    Action::Write {
+        path,
+        content,
+        mode: 0o600,
+        before: None,
+        temporary: true,
+    }
+}
+
+/// One node of each role that will join.
+fn joining<'a>(inventory: &'a Inventory, first: &Node) -> impl Iterator<Item = &'a Node> {
+    let first = first.name.clone();
+    [Role::ControlPlane, Role::Worker]
+        .into_iter()
+        .filter_map(move |role| inventory.of(role).find(|node| node.name != first))
 }
 
 /// The phases that come after the API server answers. All of them may be run again.
@@ -217,13 +239,7 @@ fn complete(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> St
         title: format!("complete the init of {} that was cut off", node.name),
         brings: vec![Fact::Initialised],
         actions: vec![
-            Action::Write {
-                path: path.clone(),
-                content: kubeadm_config::init(inventory, node, found),
-                mode: 0o600,
-                before: None,
-                temporary: true,
-            },
+            write(path.clone(), kubeadm_config::init(inventory, node, found)),
             Action::Run {
                 script: format!("{phases}rm -f {BEGUN}\n").into(),
                 limit: PHASES_LIMIT,

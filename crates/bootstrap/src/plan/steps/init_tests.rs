@@ -20,11 +20,8 @@ fn bare_hosts_are_initialised() {
     assert_eq!(ids(&steps), ["master1/init"]);
     let [
         vip,
-        Action::Write {
-            mode: 0o600,
-            temporary: true,
-            ..
-        },
+        written @ ..,
+        Action::Run { script: judged, .. },
         Action::Run { script, .. },
         api,
     ] = &steps[0].actions[..]
@@ -32,6 +29,24 @@ fn bare_hosts_are_initialised() {
         panic!("{:?}", steps[0].actions);
     };
     assert!(matches!(vip, Action::Await { times: 1, .. }));
+    assert!(
+        written.len() == 3
+            && written.iter().all(|action| matches!(
+                action,
+                Action::Write {
+                    mode: 0o600,
+                    temporary: true,
+                    ..
+                }
+            )),
+        "{written:?}"
+    );
+    let folder = "/root/.evenkeel-bootstrap";
+    let expected: String = ["init", "join-control-plane", "join-worker"]
+        .iter()
+        .map(|name| format!("kubeadm config validate --config {folder}/{name}.yaml >/dev/null\n"))
+        .collect();
+    assert_eq!(judged.to_string(), expected);
     assert!(matches!(api, Action::Await { times: 3, .. }));
     assert_eq!(
         script.to_string(),

@@ -7,7 +7,8 @@ use super::credentials;
 use super::init::remains;
 use super::kubeadm_config::{self, join_limit};
 use super::shell::{
-    FOLDER, RESET_LIMIT, await_own_api, await_vip, kubectl_at, remembered, remove_member, reset,
+    FOLDER, JUDGED, RESET_LIMIT, await_own_api, await_vip, judge, kubectl_at, remembered,
+    remove_member, reset,
 };
 use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node, Role};
@@ -268,12 +269,13 @@ fn join(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Step {
     let mut actions = vec![
         await_vip(&inventory.endpoint, VIP_LIMIT),
         Action::Write {
-            path,
+            path: path.clone(),
             content: kubeadm_config::join(inventory, node, found),
             mode: 0o600,
             before: None,
             temporary: true,
         },
+        judge(&[path]),
         Action::Run {
             script: remembered("join", &command).into(),
             limit: join_limit(inventory),
@@ -291,7 +293,7 @@ fn join(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Step {
         brings: vec![joined(&node.name, node.role)],
         actions,
         advice: format!(
-            "kubeadm's own words are above. A connection that is refused or times out: the way from {} to {}. \
+            "kubeadm's own words are above. {JUDGED}. A connection that is refused or times out: the way from {} to {}. \
              A kubelet that does not come up: `journalctl -u kubelet` there. Then run apply again: what is \
              half done is taken away first",
             node.name, inventory.endpoint

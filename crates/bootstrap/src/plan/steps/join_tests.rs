@@ -31,6 +31,20 @@ fn a_bare_control_plane_gets_credentials_and_joins() {
             3
         )
     );
+    // Before anything is begun kubeadm says whether it takes what it is given.
+    let scripts: Vec<_> = steps[1]
+        .actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Run { script, .. } => Some(script.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        scripts[0].starts_with("kubeadm config validate --config")
+            && scripts[1].contains("kubeadm join --config"),
+        "{scripts:?}"
+    );
     // That it had begun is forgotten last of all.
     let Some(Action::Run { script, .. }) = steps[1].actions.last() else {
         panic!("{:?}", steps[1].actions);

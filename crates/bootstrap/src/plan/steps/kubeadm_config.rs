@@ -56,6 +56,16 @@ pub fn join(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Te
     render(&[join_document(inventory, node, found)])
 }
 
+/// A document like that of a join, to be judged before there is a cluster, when the hash of its CA is not
+/// known.
+#[must_use]
+pub fn join_to_judge(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Text {
+    let mut document = join_document(inventory, node, found);
+    let hash = format!("sha256:{}", "0".repeat(64));
+    document["discovery"]["bootstrapToken"]["caCertHashes"] = json!([hash]);
+    render(&[document])
+}
+
 /// How long `kubeadm init` may take, by the limits that it is given.
 #[must_use]
 pub fn init_limit(inventory: &Inventory) -> Duration {

@@ -75,6 +75,19 @@ networking:
 }
 
 #[test]
+fn a_join_is_judged_as_it_will_be_but_for_the_hash() {
+    let inventory = example::inventory();
+    let master2 = inventory.node("master2").expect("it is there");
+    let judged = shown(&join_to_judge(&inventory, master2, None));
+    let hash = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(
+        judged.replace(&hash, "\"<ca-hash>\""),
+        shown(&join(&inventory, master2, None))
+    );
+    assert!(judged.contains(&hash), "{judged}");
+}
+
+#[test]
 fn joining_nodes_get_this() {
     let inventory = example::inventory();
     let master2 = inventory.node("master2").expect("it is there");

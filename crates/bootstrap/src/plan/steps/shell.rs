@@ -126,6 +126,26 @@ fn await_readyz(what: &str, server: &str, limit: Duration) -> Action {
     }
 }
 
+/// Has kubeadm judge what it will be given, before anything is begun: of what `cluster.toml` merges into its
+/// documents only the outermost keys are known here.
+pub(crate) fn judge(paths: &[String]) -> Action {
+    let script: String = paths
+        .iter()
+        .map(|path| format!("kubeadm config validate --config {path} >/dev/null\n"))
+        .collect();
+    Action::Run {
+        script: script.into(),
+        limit: JUDGE_LIMIT,
+    }
+}
+
+/// For a few files.
+const JUDGE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What to do when a document of kubeadm is refused.
+pub(crate) const JUDGED: &str =
+    "If kubeadm refuses a field, it stands under [kubeadm] in cluster.toml";
+
 /// Runs `command` after the host has been told that it has begun. A run that is cut off leaves that word;
 /// whoever has seen that all went well removes it.
 pub(crate) fn remembered(what: &str, command: &str) -> String {
