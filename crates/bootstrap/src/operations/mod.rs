@@ -15,6 +15,8 @@ use crate::plan::{Action, Fact, Order, Stage, Step, seconds};
 
 /// For pods to leave a node by themselves.
 const DRAIN_SECONDS: u64 = 300;
+/// After which it is asked whether the node still lives.
+const LOOK_SECONDS: u64 = 20;
 
 fn in_turn(title: &str, steps: Vec<Step>) -> Stage {
     Stage {
@@ -46,7 +48,8 @@ fn script(
     }
 }
 
-/// Has the pods of a node leave it, asked on `live`.
+/// Has the pods of a node leave it, asked on `live`. The cluster needs 40 s to see that a kubelet is silent;
+/// pods of one that died in that time would be waited for in vain.
 fn drain(live: &Node, node: &Node) -> Step {
     let kubectl = kubectl_at(live.address);
     script(
@@ -55,10 +58,15 @@ fn drain(live: &Node, node: &Node) -> Step {
         format!("drain {}", node.name),
         format!(
             "{kubectl} cordon {name}\n\
-             {kubectl} drain {name} --ignore-daemonsets --delete-emptydir-data --timeout={DRAIN_SECONDS}s\n",
+             began=$(date +%s)\n\
+             until {kubectl} drain {name} --ignore-daemonsets --delete-emptydir-data --timeout={LOOK_SECONDS}s; do\n\
+             \x20 ready=$({kubectl} get node {name} -o 'jsonpath={{.status.conditions[?(@.type==\"Ready\")].status}}' || :)\n\
+             \x20 if [ \"$ready\" = Unknown ]; then echo 'its kubelet is silent: pods cannot leave it'; break; fi\n\
+             \x20 [ $(($(date +%s) - began)) -lt {DRAIN_SECONDS} ] || exit 1\n\
+             done\n",
             name = node.name
         ),
-        DRAIN_SECONDS + 30,
+        DRAIN_SECONDS + 2 * LOOK_SECONDS,
         "a PodDisruptionBudget may hold a pod where it is: `kubectl get pdb -A`; pods without a controller \
          have to be deleted by hand; --no-drain goes on without",
     )
@@ -88,4 +96,64 @@ fn other_live<'a>(inventory: &'a Inventory, facts: &Facts, node: &Node) -> Optio
     others
         .filter(|other| cluster.answering.contains(&other.name))
         .find(|other| facts.host(&other.name).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Output};
+
+    use super::*;
+    use crate::plan::steps::example::inventory;
+
+    /// The script of a drain whose pods never leave, on a clock that goes a minute with each look.
+    fn drained(name: &str, ready: &str) -> Output {
+        let inventory = inventory();
+        let step = drain(inventory.first_master(), inventory.node("worker1").unwrap());
+        let Some(Action::Run { script, .. }) = step.actions.first() else {
+            panic!("{step:?}")
+        };
+        let folder =
+            std::env::temp_dir().join(format!("evenkeel-drain-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = |program: &str, text: &str| {
+            let path = folder.join(program);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        program(
+            "kubectl",
+            &format!(
+                "case \" $* \" in *' drain '*) exit 1 ;; *jsonpath*conditions*) printf {ready} ;; esac"
+            ),
+        );
+        program(
+            "date",
+            &format!(
+                "echo x >>{0}/minutes; echo $(($(wc -l <{0}/minutes) * 60))",
+                folder.display()
+            ),
+        );
+        let path = format!("{}:/usr/bin:/bin", folder.display());
+        let output = Command::new("/bin/sh")
+            .env("PATH", path)
+            .args(["-euc", &script.to_string()])
+            .output()
+            .unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        output
+    }
+
+    #[test]
+    fn pods_of_a_machine_that_died_just_now_are_not_waited_for() {
+        let output = drained("dead", "Unknown");
+        assert!(output.status.success(), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("its kubelet is silent"));
+    }
+
+    #[test]
+    fn pods_of_a_machine_that_lives_have_to_leave() {
+        let output = drained("alive", "True");
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+    }
 }
