@@ -268,6 +268,26 @@ pub fn crictl(arguments: &[String]) -> ExitCode {
             add_images([(*image).to_owned()]).unwrap();
             println!("Image is up to date for {image}");
         }
+        ["ps", "--quiet", "--state", "Running", "--name", pattern] => {
+            // A pattern of one name, as operators write it.
+            let wanted = pattern.trim_start_matches('^').trim_end_matches('$');
+            for name in pods::running().iter().filter(|name| *name == wanted) {
+                println!("{}", pods::id(name));
+            }
+        }
+        ["stop", "--timeout", _, id] => {
+            let Some(name) = pods::running()
+                .into_iter()
+                .find(|name| pods::id(name) == *id)
+            else {
+                eprintln!("E stopping the container \"{id}\": rpc error: code = NotFound");
+                return ExitCode::FAILURE;
+            };
+            if !pods::end(&name) {
+                return ExitCode::FAILURE;
+            }
+            println!("{id}");
+        }
         ["ps" | "pods", ..] => {
             println!("CONTAINER STATE NAME");
             for name in pods::running() {

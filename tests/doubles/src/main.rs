@@ -21,6 +21,8 @@ mod api;
 mod containerd;
 mod controllers;
 mod dns;
+mod etcd;
+mod etcdctl;
 mod faults;
 mod http;
 mod kubeadm;
@@ -56,7 +58,9 @@ fn run(name: &str, mut arguments: Vec<String>) -> ExitCode {
         "ctr" => containerd::ctr(&arguments),
         "crictl" => containerd::crictl(&arguments),
         "kube-apiserver" => api::run(&arguments),
-        "etcd" => store::run(&arguments),
+        "etcd" => etcd::run(&arguments),
+        "etcdctl" => etcdctl::etcdctl(&arguments),
+        "curl" => etcdctl::curl(&arguments),
         "kube-controller-manager" => controllers::run(&arguments, 10257),
         "kube-scheduler" => controllers::run_scheduler(&arguments, 10259),
         _ if !arguments.is_empty() => {

@@ -177,6 +177,13 @@ pub fn subject(der: &[u8]) -> (String, Vec<String>) {
     (common_name.unwrap_or_default(), organisations)
 }
 
+/// When a certificate in PEM ends.
+pub fn ends(pem: &str) -> Option<jiff::Timestamp> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+}
+
 /// `sha256:` and the digest of the public key of a certificate, as `--discovery-token-ca-cert-hash`.
 pub fn hash(pem: &str) -> String {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();

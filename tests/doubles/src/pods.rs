@@ -45,6 +45,24 @@ pub fn is_running(name: &str) -> bool {
     systemctl(&["is-active", "-q", &unit(name)])
 }
 
+/// Another one each time that it is started, as a container has; empty if it does not run.
+pub fn id(name: &str) -> String {
+    let output = Command::new("systemctl")
+        .args(["show", "--property=InvocationID", "--value", &unit(name)])
+        .output();
+    let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+    if is_running(name) {
+        String::from_utf8_lossy(&text).trim().to_owned()
+    } else {
+        String::new()
+    }
+}
+
+/// Ends the process of a pod; what looks after it starts it again.
+pub fn end(name: &str) -> bool {
+    systemctl(&["kill", "--kill-who=main", "--signal=TERM", &unit(name)])
+}
+
 /// Starts what a manifest says; the first word of its command names a double.
 pub fn start(name: &str, manifest: &Value) -> bool {
     let _ = systemctl(&["reset-failed", &unit(name)]);

@@ -4,11 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use ring::digest;
 use rustix::fs::{FlockOperation, flock};
@@ -133,7 +129,7 @@ impl Store {
         })
     }
 
-    fn create(&self) -> io::Result<()> {
+    pub fn create(&self) -> io::Result<()> {
         fs::create_dir_all(self.folder.join("members"))
     }
 
@@ -143,13 +139,36 @@ impl Store {
         fs::write(self.folder.join("learners").join(name), "")
     }
 
+    /// The file that the member of this name locks while it runs.
+    pub fn life(&self, name: &str) -> PathBuf {
+        self.folder.join("members").join(name)
+    }
+
+    /// Whether a member of this name has been announced; it is so no longer.
+    pub fn take_announcement(&self, name: &str) -> bool {
+        fs::remove_file(self.folder.join("learners").join(name)).is_ok()
+    }
+
+    /// Changes the members, whether or not a majority of them runs: the first one could not begin otherwise.
+    pub fn change_members<T>(&self, change: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> T {
+        let _lock = self.lock();
+        let mut state = self.load();
+        let before = state.members.clone();
+        let result = change(&mut state.members);
+        if state.members != before {
+            self.save(&state);
+        }
+        result
+    }
+
     fn lock(&self) -> File {
         let lock = File::create(self.folder.join("lock")).unwrap();
         flock(&lock, FlockOperation::LockExclusive).unwrap();
         lock
     }
 
-    fn load(&self) -> State {
+    /// Everything, whether or not a majority runs: what a member that was removed finds.
+    pub fn load(&self) -> State {
         fs::read(self.folder.join("state.json"))
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
@@ -203,67 +222,9 @@ impl Store {
 
     /// Whether the member of this name runs.
     pub fn is_alive(&self, name: &str) -> bool {
-        let Ok(file) = File::open(self.folder.join("members").join(name)) else {
+        let Ok(file) = File::open(self.life(name)) else {
             return false;
         };
         flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-    }
-}
-
-/// `etcd` itself: holds its lock and its ports for as long as it runs.
-pub fn run(arguments: &[String]) -> ExitCode {
-    let flag = |name: &str| {
-        let prefix = format!("--{name}=");
-        arguments
-            .iter()
-            .find_map(|argument| argument.strip_prefix(&prefix))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let name = flag("name");
-    let store = match Store::of_authority(&flag("trusted-ca-file")) {
-        Ok(store) => store,
-        Err(error) => {
-            eprintln!("{{\"level\":\"fatal\",\"msg\":\"{error}\"}}");
-            return ExitCode::FAILURE;
-        }
-    };
-    store.create().unwrap();
-    let data = PathBuf::from(flag("data-dir")).join("member");
-    let peer = flag("initial-advertise-peer-urls");
-    let is_new = !data.exists();
-    if let Err(error) = fs::create_dir_all(data.join("wal")) {
-        eprintln!(
-            "{{\"level\":\"fatal\",\"msg\":\"cannot access data directory\",\"error\":\"{error}\"}}"
-        );
-        return ExitCode::FAILURE;
-    }
-    let learner = store.folder.join("learners").join(&name);
-    // Held before it counts: a member that does not run would take the majority away.
-    let alive = File::create(store.folder.join("members").join(&name)).unwrap();
-    flock(&alive, FlockOperation::LockExclusive).unwrap();
-    {
-        let _lock = store.lock();
-        let mut state = store.load();
-        if (is_new && flag("initial-cluster-state") != "existing") || learner.exists() {
-            state.members.insert(name.clone(), peer);
-            store.save(&state);
-            let _ = fs::remove_file(learner);
-        } else if !state.members.contains_key(&name) {
-            eprintln!(
-                "{{\"level\":\"fatal\",\"msg\":\"the member has been permanently removed from the cluster\"}}"
-            );
-            return ExitCode::FAILURE;
-        }
-    }
-    let urls = [flag("listen-client-urls"), flag("listen-peer-urls")].join(",");
-    let listeners: Vec<TcpListener> = urls
-        .split(',')
-        .filter_map(|url| url.strip_prefix("https://"))
-        .filter_map(|address| TcpListener::bind(address).ok())
-        .collect();
-    println!("etcd {name} serves on {} addresses", listeners.len());
-    loop {
-        thread::sleep(Duration::from_secs(3600));
     }
 }

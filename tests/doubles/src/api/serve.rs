@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -11,6 +12,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as watch_channel;
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::{self, Identity};
@@ -71,11 +74,18 @@ pub async fn forever(
     let listener =
         tokio::net::TcpListener::from_std(listener).map_err(|error| error.to_string())?;
     let acceptor = TlsAcceptor::from(config);
+    let mut told = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+    let (ending, _) = watch_channel::channel(false);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            continue;
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => continue,
+            },
+            _ = told.recv() => break,
         };
         let (acceptor, api) = (acceptor.clone(), Arc::clone(&api));
+        let mut ended = ending.subscribe();
         tokio::spawn(async move {
             let Ok(stream) = acceptor.accept(stream).await else {
                 return;
@@ -89,12 +99,25 @@ pub async fn forever(
                 let (api, certificate) = (Arc::clone(&api), certificate.clone());
                 async move { Ok::<_, Infallible>(answer(&api, certificate.as_deref(), request).await) }
             });
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let serving = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            let mut serving = std::pin::pin!(serving);
+            tokio::select! {
+                _ = serving.as_mut() => return,
+                _ = ended.changed() => serving.as_mut().graceful_shutdown(),
+            }
+            let _ = serving.await;
         });
     }
+    // As the real one does: requests that have begun are answered, and who has a connection is told to leave.
+    drop(listener);
+    let _ = ending.send(true);
+    let _ = tokio::time::timeout(LAST_WORDS, ending.closed()).await;
+    std::process::exit(0)
 }
+
+/// For requests to end; a watch never does.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A request, taken apart.
 pub struct Ask {

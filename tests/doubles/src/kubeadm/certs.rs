@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
 use super::config::{check_key, defaulted};
@@ -497,33 +497,66 @@ const LISTED: [(&str, &str); 11] = [
 pub fn check_expiration() -> Result<(), Failure> {
     announce("check-expiration");
     println!();
+    let rows: Vec<(String, Option<Timestamp>, &str)> = LISTED
+        .iter()
+        .map(|(name, authority)| {
+            let pem = if name.ends_with(".conf") {
+                let client = kubeconfig::client(&format!("/etc/kubernetes/{name}"));
+                client.and_then(|client| Some(client.identity?.0))
+            } else {
+                let file = name.replacen("etcd-", "etcd/", 1);
+                fs::read_to_string(format!("{PKI}/{file}.crt")).ok()
+            };
+            match pem.and_then(|pem| pki::ends(&pem)) {
+                Some(ends) => ((*name).to_owned(), Some(ends), *authority),
+                None => (format!("!MISSING! {name}"), None, *authority),
+            }
+        })
+        .collect();
+    let width = rows
+        .iter()
+        .map(|(name, ..)| name.len())
+        .max()
+        .unwrap_or(0)
+        .max(24)
+        + 2;
     println!(
-        "CERTIFICATE                EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   EXTERNALLY MANAGED"
+        "{:<width$} EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   EXTERNALLY MANAGED",
+        "CERTIFICATE",
     );
-    let now = faults::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let day = |years: i16| {
-        (&now + years.years())
-            .strftime("%b %d, %Y %H:%M UTC")
-            .to_string()
-    };
-    for (name, authority) in LISTED {
-        if name.ends_with(".conf") && !Path::new("/etc/kubernetes").join(name).exists() {
-            println!("!MISSING! {name}");
-            continue;
+    for (name, ends, authority) in rows {
+        match ends {
+            Some(ends) => println!(
+                "{name:<width$} {:<24} {:<15} {authority:<23} no      ",
+                day(ends),
+                token::short(ends.as_second() - faults::now().as_second()),
+            ),
+            None => println!("{name:<width$} {:<24} {:<15} {:<23}         ", "", "", ""),
         }
-        println!(
-            "{name:<26} {:<24} {:<15} {authority:<23} no      ",
-            day(1),
-            "364d"
-        );
     }
     println!(
         "\nCERTIFICATE AUTHORITY   EXPIRES                  RESIDUAL TIME   EXTERNALLY MANAGED"
     );
-    for name in ["ca", "etcd-ca", "front-proxy-ca"] {
-        println!("{name:<23} {:<24} {:<15} no      ", day(10), "9y");
+    for (name, file) in [
+        ("ca", "ca"),
+        ("etcd-ca", "etcd/ca"),
+        ("front-proxy-ca", "front-proxy-ca"),
+    ] {
+        let pem = fs::read_to_string(format!("{PKI}/{file}.crt")).unwrap_or_default();
+        let Some(ends) = pki::ends(&pem) else {
+            continue;
+        };
+        println!(
+            "{name:<23} {:<24} {:<15} no      ",
+            day(ends),
+            token::short(ends.as_second() - faults::now().as_second())
+        );
     }
     Ok(())
+}
+
+fn day(time: Timestamp) -> String {
+    time.strftime("%b %d, %Y %H:%M UTC").to_string()
 }
 
 fn announce(phase: &str) {

@@ -273,12 +273,14 @@ fn list(client: &Client, options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One unit is enough here.
-fn short(seconds: i64) -> String {
+/// A time span as Kubernetes' programs print it: one unit is enough.
+pub fn short(seconds: i64) -> String {
     match seconds {
+        i64::MIN..=-1 => "<invalid>".to_owned(),
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m", seconds / 60),
-        3600..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86400),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        86_400..31_536_000 => format!("{}d", seconds / 86_400),
+        _ => format!("{}y", seconds / 31_536_000),
     }
 }

@@ -181,11 +181,17 @@ fn components(client: &Client, config: &Value) -> Result<(), Failure> {
             );
             continue;
         }
+        let before = pods::id(component);
         plane.write_manifest("upgrade", component, &manifest)?;
         println!("[upgrade/staticpods] Waiting for the kubelet to restart the component");
         println!("[upgrade/staticpods] This can take up to 5m0s");
-        // The kubelet looks every so often: the old one must be gone before the new one is asked.
-        thread::sleep(Duration::from_secs(1));
+        again(|| {
+            let now = pods::id(component);
+            if now.is_empty() || now == before {
+                return Err(format!("{component} was not restarted"));
+            }
+            Ok(json!({}))
+        })?;
         println!("[upgrade/staticpods] Component \"{component}\" upgraded successfully!");
     }
     let local = Client {
