@@ -1,11 +1,13 @@
 //! The command line. Help, man page and completions are printed from it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::inventory::init::InitArgs;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::operations::{Care, Pods};
 use crate::verify::Topic;
 
 /// Brings up a kubeadm cluster whose control planes stand behind evenkeel.
@@ -123,9 +125,9 @@ pub enum Command {
     Remove {
         /// Its name
         node: String,
-        /// Its pods end with it
-        #[arg(long)]
-        no_drain: bool,
+        /// How much is asked to end by itself.
+        #[command(flatten)]
+        gently: Gently,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -137,6 +139,9 @@ pub enum Command {
         /// Only what is on its machine, which no running cluster knows
         #[arg(long, requires = "node")]
         force: bool,
+        /// How much is asked to end by itself.
+        #[command(flatten)]
+        gently: Gently,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -144,6 +149,23 @@ pub enum Command {
     /// Bring the cluster to the version in the file, one control plane after the other, out of the balancer
     /// while it restarts
     Upgrade {
+        /// How much is asked to end by itself.
+        #[command(flatten)]
+        gently: Gently,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Print when the certificates of the control planes end, or renew them: one control plane after the other,
+    /// out of the balancer while it restarts
+    Certs {
+        /// Renew them, whenever they end
+        #[arg(long)]
+        renew: bool,
+        /// How many seconds sessions that are open through the balancer may last on a control plane that is
+        /// about to restart
+        #[arg(long, default_value_t = SESSION_WAIT, value_name = "SECONDS", value_parser = up_to_a_day())]
+        session_wait: u64,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -163,6 +185,38 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// For sessions to end: a `kubectl exec` that somebody looks at does in this time or not at all.
+const SESSION_WAIT: u64 = 30;
+
+fn up_to_a_day() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=86_400)
+}
+
+/// How much is asked to end by itself before it is ended.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Gently {
+    /// Pods end with their node, instead of being asked to leave it before
+    #[arg(long)]
+    pub no_drain: bool,
+    /// How many seconds sessions that are open through the balancer may last on a control plane that is about
+    /// to go away
+    #[arg(long, default_value_t = SESSION_WAIT, value_name = "SECONDS", value_parser = up_to_a_day())]
+    pub session_wait: u64,
+}
+
+impl From<Gently> for Care {
+    fn from(gently: Gently) -> Self {
+        Self {
+            pods: if gently.no_drain {
+                Pods::End
+            } else {
+                Pods::Leave
+            },
+            sessions: Duration::from_secs(gently.session_wait),
+        }
+    }
 }
 
 /// A node for the file.

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::progress::Ended;
 use super::{Credentials, Log, Progress};
+use crate::plan::steps::shell::KUBECTL;
 use crate::plan::{Action, Fact, Later, Order, Plan, Stage, Step, Text};
 use crate::secret::Secret;
 use crate::transport::{Failure, Machine, Outcome};
@@ -42,6 +43,8 @@ pub struct Run<'a> {
 pub struct Known {
     credentials: Option<Credentials>,
     announced: bool,
+    /// The part of each token that is no secret.
+    tokens: Vec<String>,
     ca_hash: Option<String>,
 }
 
@@ -355,6 +358,15 @@ impl Run<'_> {
                 self.wait_for(machine, what, script.reveal(), *times, *every, *limit)
                     .await
             }
+            Action::Linger {
+                script,
+                every,
+                limit,
+                ..
+            } => {
+                let script = self.fill(script).await?;
+                self.linger(machine, script.reveal(), *every, *limit).await
+            }
             Action::Credentials => self.announce(machine).await,
         }
     }
@@ -398,6 +410,39 @@ impl Run<'_> {
                     limit,
                     said: self.log.masked(&said),
                 });
+            }
+            if (self.stop)() {
+                return Err(Reason::Stopped);
+            }
+            sleep(every).await;
+        }
+    }
+
+    /// Tells what is waited for as it changes.
+    async fn linger(
+        &self,
+        machine: &Machine,
+        script: &str,
+        every: Duration,
+        limit: Duration,
+    ) -> Result<(), Reason> {
+        let began = Instant::now();
+        let mut told = String::new();
+        loop {
+            let outcome = self.ask(machine, script, PROBE_LIMIT).await?;
+            if outcome.status == 0 {
+                return Ok(());
+            }
+            let words = self.log.masked(&outcome.words());
+            let line = words.lines().next().unwrap_or_default().trim();
+            if line != told {
+                line.clone_into(&mut told);
+                let (waited, limit) = (began.elapsed().as_secs(), limit.as_secs());
+                self.progress
+                    .line(&format!("{}: {told} ({waited} s of {limit})", machine.name));
+            }
+            if began.elapsed() + every >= limit {
+                return Ok(());
             }
             if (self.stop)() {
                 return Err(Reason::Stopped);
@@ -545,7 +590,44 @@ impl Run<'_> {
         })?;
         self.log.hide(&fresh.token);
         self.log.hide(&fresh.certificate_key);
+        let id = fresh.token.reveal().split('.').next().unwrap_or_default();
+        self.known().tokens.push(id.to_owned());
         Ok(fresh)
+    }
+
+    /// Takes the tokens and the uploaded certificates of this run back, so that nobody joins by them any more.
+    ///
+    /// # Errors
+    ///
+    /// If the cluster could not be asked: they end by themselves.
+    pub async fn retire(&self) -> Result<(), String> {
+        let tokens = std::mem::take(&mut self.known().tokens);
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let secrets: String = tokens
+            .iter()
+            .map(|id| format!(" bootstrap-token-{id}"))
+            .collect();
+        let said = |why: String| {
+            format!(
+                "the tokens of this run could not be taken back and end within a day ({why}): kubeadm token delete {}",
+                tokens.join(" ")
+            )
+        };
+        let host = self.ca_host;
+        let machine = self
+            .machines
+            .get(host)
+            .ok_or_else(|| said(format!("{host} is not connected")))?;
+        let script = format!(
+            "{KUBECTL} -n kube-system delete secret --ignore-not-found --timeout=30s kubeadm-certs{secrets}\n"
+        );
+        match self.ask(machine, &script, PROBE_LIMIT).await {
+            Ok(outcome) if outcome.status == 0 => Ok(()),
+            Ok(outcome) => Err(said(format!("{host}: {}", outcome.words().trim()))),
+            Err(reason) => Err(said(format!("{host}: {reason}"))),
+        }
     }
 
     async fn ask_ca(&self) -> Result<String, Reason> {

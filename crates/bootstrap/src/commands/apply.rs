@@ -88,7 +88,11 @@ pub(super) async fn run(
         known: Mutex::new(Known::default()),
     };
     let record = session.log.path().display();
-    match run.all(plan).await {
+    let outcome = run.all(plan).await;
+    if let Err(why) = run.retire().await {
+        tell(&why);
+    }
+    match outcome {
         Ok(summary) => {
             tell(&format!(
                 "{} steps done, {} were already; the record is {record}",

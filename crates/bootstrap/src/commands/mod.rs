@@ -1,6 +1,7 @@
 //! What each command of the command line does, from its arguments to its exit status.
 
 mod apply;
+mod certs;
 mod consent;
 mod files;
 mod open;
@@ -66,15 +67,26 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
         }
         Command::Token { control_plane } => token::token(&file, &connect, control_plane).await,
         Command::Add(new) => files::add(&file, &new),
-        Command::Remove {
-            node,
-            no_drain,
-            yes,
-        } => operate::remove(&file, &connect, &node, no_drain, yes).await,
-        Command::Reset { node, force, yes } => {
-            operate::reset(&file, &connect, node.as_deref(), force, yes).await
+        Command::Remove { node, gently, yes } => {
+            operate::remove(&file, &connect, &node, gently.into(), yes).await
         }
-        Command::Upgrade { yes } => operate::upgrade(&file, &connect, yes).await,
+        Command::Reset {
+            node,
+            force,
+            gently,
+            yes,
+        } => operate::reset(&file, &connect, node.as_deref(), force, gently.into(), yes).await,
+        Command::Upgrade { gently, yes } => {
+            operate::upgrade(&file, &connect, gently.into(), yes).await
+        }
+        Command::Certs {
+            renew,
+            session_wait,
+            yes,
+        } => {
+            let sessions = std::time::Duration::from_secs(session_wait);
+            certs::certs(&file, &connect, renew.then_some(sessions), yes).await
+        }
         Command::Backup { output } => operate::backup(&file, &connect, output).await,
         Command::Man => pages::man(),
         Command::Completions { shell } => pages::completions(shell),

@@ -15,8 +15,8 @@ use crate::apply::Lock;
 use crate::cli::Connect;
 use crate::files::Readers;
 use crate::inventory::{Inventory, Node};
-use crate::operations::remove::{Entry, Pods};
-use crate::operations::{backup, kubeconfig, nodes, remove, reset, upgrade};
+use crate::operations::remove::Entry;
+use crate::operations::{Care, backup, kubeconfig, nodes, remove, reset, upgrade};
 use crate::plan::steps::join::live_master;
 use crate::plan::{Plan, hash};
 use crate::session::{Interrupt, Session};
@@ -33,7 +33,7 @@ fn node<'a>(inventory: &'a Inventory, name: &str) -> Result<&'a Node, Stop> {
 }
 
 /// Shows a plan, asks, and runs it.
-async fn carry_out(
+pub(super) async fn carry_out(
     session: &Session,
     lock: &Lock,
     facts: &crate::facts::Facts,
@@ -54,6 +54,7 @@ pub(super) async fn reset(
     connect: &Connect,
     name: Option<&str>,
     force: bool,
+    care: Care,
     yes: bool,
 ) -> Result<ExitCode, Stop> {
     let interrupt = Interrupt::listen();
@@ -68,8 +69,7 @@ pub(super) async fn reset(
         }
         Some(name) => {
             let node = node(inventory, name)?;
-            remove::plan(inventory, &facts, node, Entry::Stays, Pods::Leave)
-                .map_err(Stop::Failed)?
+            remove::plan(inventory, &facts, node, Entry::Stays, care).map_err(Stop::Failed)?
         }
     };
     carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
@@ -82,7 +82,7 @@ pub(super) async fn remove(
     file: &Path,
     connect: &Connect,
     name: &str,
-    no_drain: bool,
+    care: Care,
     yes: bool,
 ) -> Result<ExitCode, Stop> {
     let interrupt = Interrupt::listen();
@@ -90,10 +90,9 @@ pub(super) async fn remove(
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let leaving = node(&session.inventory, name)?;
-    let pods = if no_drain { Pods::End } else { Pods::Leave };
     // Before anything is done: what cannot be taken out of the file would join again.
     let text = edited(file, |text| nodes::remove(text, name))?;
-    let plan = remove::plan(&session.inventory, &facts, leaving, Entry::Goes, pods)
+    let plan = remove::plan(&session.inventory, &facts, leaving, Entry::Goes, care)
         .map_err(Stop::Failed)?;
     carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
     replace(file, text.as_bytes(), Readers::All)?;
@@ -103,16 +102,21 @@ pub(super) async fn remove(
 }
 
 /// Brings the cluster to the version in the file.
-pub(super) async fn upgrade(file: &Path, connect: &Connect, yes: bool) -> Result<ExitCode, Stop> {
+pub(super) async fn upgrade(
+    file: &Path,
+    connect: &Connect,
+    care: Care,
+    yes: bool,
+) -> Result<ExitCode, Stop> {
     let interrupt = Interrupt::listen();
     let session = session(file, connect, "upgrade").await?;
     let lock = lock(&session).await?;
     let facts = session.facts().await;
-    let plan = upgrade::plan(&session.inventory, &facts)
+    let plan = upgrade::plan(&session.inventory, &facts, care)
         .map_err(|problems| Stop::Failed(problems.join("\n")))?;
     carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
     drop(lock);
-    Ok(ExitCode::SUCCESS)
+    super::verify::at_end(&session).await
 }
 
 /// Makes an archive of etcd and the keys, and fetches it.
@@ -128,14 +132,23 @@ pub(super) async fn backup(
     let plan = backup::plan(&session.inventory, &facts).map_err(Stop::Failed)?;
     carry_out(&session, &lock, &facts, &plan, true, &interrupt).await?;
     let live = live_master(&session.inventory, &facts);
-    let bytes = fetch(&session, &live.name, &backup::archive()).await?;
-    let _ = say(
+    let bytes = fetch(&session, &live.name, &backup::archive()).await;
+    // Whatever came of it: it holds the cluster's keys.
+    let removed = say(
         &session,
         &live.name,
         &format!("rm -f {}", backup::archive()),
     )
     .await;
     drop(lock);
+    if removed.is_err() {
+        tell(&format!(
+            "{}: {} holds the cluster's keys and could not be removed; the next backup does",
+            live.name,
+            backup::archive()
+        ));
+    }
+    let bytes = bytes?;
     let output = output.unwrap_or_else(|| {
         let time = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
         format!("{}-{time}.tar.gz", session.inventory.name).into()

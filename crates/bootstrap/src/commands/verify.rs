@@ -44,6 +44,17 @@ pub(super) async fn verify(
     })
 }
 
+/// What ends a run that has changed the cluster.
+pub(super) async fn at_end(session: &Session) -> Result<ExitCode, Stop> {
+    let report = wait(session, &Options::default()).await;
+    print(&report.to_string())?;
+    Ok(if report.is_met() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
 /// Looks until all is well, and says what is still missing whenever that changes.
 pub(super) async fn wait(session: &Session, options: &Options) -> Report {
     let before = RefCell::new(Vec::new());

@@ -4,10 +4,13 @@ use std::net::IpAddr;
 
 use evenkeel_config::tables::show_text;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use thiserror::Error;
 
 use super::listeners;
-use super::model::{FileFacts, HostFacts, Interface, Mount, Package, PackageManager, Unit};
+use super::model::{
+    Certificate, FileFacts, HostFacts, Interface, Mount, Package, PackageManager, Unit,
+};
 use super::script::{FIRST, LAST};
 
 /// When a question was asked and its answer was there, in milliseconds since 1970 by our clock.
@@ -48,6 +51,11 @@ pub(super) fn read(answer: &str, asked: Asked) -> Result<HostFacts, Garbled> {
         match word {
             "clock" => clocks.push(milliseconds(value).ok_or_else(garbled)?),
             "held" => held.push(value.to_owned()),
+            "certificate" => {
+                let now = Timestamp::from_millisecond(asked.to_ms).map_err(|_| garbled())?;
+                let found = Certificate::of_line(value, now).ok_or_else(garbled)?;
+                facts.certificates.push(found);
+            }
             _ => fact(&mut facts, word, value).ok_or_else(garbled)?,
         }
     }

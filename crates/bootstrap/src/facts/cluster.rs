@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::answer::Garbled;
-use super::model::{ClusterFacts, ClusterNode};
+use super::model::{ClusterFacts, ClusterNode, DRAINED};
 use crate::inventory::Node;
 
 /// The first line of an answer.
@@ -139,6 +139,7 @@ fn node(value: &str) -> Option<ClusterNode> {
         kubelet,
         addresses,
         cordoned,
+        drained: labels.contains(DRAINED),
         pod_cidrs,
     })
 }
@@ -150,7 +151,7 @@ mod tests {
     const ANSWER: &str = "welcome to master1\n\
         evenkeel-cluster-1\n\
         node\tmaster1|True|v1.36.2||10.0.1.11|10.244.0.0/24|{\"kubernetes.io/os\":\"linux\",\"node-role.kubernetes.io/control-plane\":\"\"}\n\
-        node\tworker1|Unknown|v1.36.1|true|10.0.1.13 fd01::13|10.244.1.0/24 fd00::/64|{\"a\":\"x|y\"}\n\
+        node\tworker1|Unknown|v1.36.1|true|10.0.1.13 fd01::13|10.244.1.0/24 fd00::/64|{\"a\":\"x|y\",\"evenkeel-bootstrap/drained\":\"\"}\n\
         node\tworker2||v1.36.2||||\n\
         version\t{  \"gitVersion\": \"v1.36.2\",  \"goVersion\": \"go1.25\"}\n\
         map\tkubeadm-config\n\
@@ -171,7 +172,8 @@ mod tests {
             panic!("{facts:?}")
         };
         assert!(master.ready && master.control_plane && !master.cordoned);
-        assert!(!worker.ready && !worker.control_plane && worker.cordoned);
+        assert!(!worker.ready && !worker.control_plane && worker.cordoned && worker.drained);
+        assert!(!master.drained);
         assert_eq!(worker.addresses.len(), 2);
         assert_eq!(worker.pod_cidrs.len(), 2);
         assert_eq!(worker.kubelet, "1.36.1".parse().ok());

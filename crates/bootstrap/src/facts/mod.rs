@@ -10,6 +10,6 @@ mod script;
 
 pub use gather::{ask_cluster, gather};
 pub use model::{
-    ClusterFacts, ClusterNode, Content, Facts, FileFacts, HostFacts, Interface, Kube, Listener,
-    Manifest, Mount, Os, Package, PackageManager, RuntimeFacts, Unit,
+    Certificate, ClusterFacts, ClusterNode, Content, DRAINED, Facts, FileFacts, HostFacts,
+    Interface, Kube, Listener, Manifest, Mount, Os, Package, PackageManager, RuntimeFacts, Unit,
 };

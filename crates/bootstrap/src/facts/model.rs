@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use crate::inventory::Version;
 
@@ -101,6 +104,42 @@ pub struct HostFacts {
     pub kube: Kube,
     /// Lines of `ss` and `ip` that were not understood: a socket or an address that nothing is known of.
     pub not_understood: Vec<String>,
+    /// Certificates of a control plane that end after a year, as `kubeadm certs check-expiration` lists them.
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate that kubeadm made and renews.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// `apiserver`, `admin.conf`.
+    pub name: String,
+    /// When it ends.
+    pub ends: Timestamp,
+    /// Whole days from when the host was asked until then; negative once it has ended.
+    pub days_left: i64,
+}
+
+impl Certificate {
+    /// From a line of kubeadm's list: `apiserver   Nov 22, 2027 12:00 UTC   364d   ca   no`.
+    #[must_use]
+    pub fn of_line(line: &str, now: Timestamp) -> Option<Self> {
+        let (name, rest) = line.split_once(' ')?;
+        let (date, _) = rest.split_once(" UTC")?;
+        let ends = DateTime::strptime("%b %d, %Y %H:%M", date.trim()).ok()?;
+        let ends = ends.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let seconds = ends.as_second() - now.as_second();
+        Some(Self {
+            name: name.to_owned(),
+            ends,
+            days_left: seconds.div_euclid(24 * 60 * 60),
+        })
+    }
+
+    /// The day, `2027-11-22`.
+    #[must_use]
+    pub fn day(&self) -> String {
+        self.ends.strftime("%Y-%m-%d").to_string()
+    }
 }
 
 impl HostFacts {
@@ -298,6 +337,9 @@ pub struct Manifest {
     pub text: String,
 }
 
+/// The label of nodes that were cordoned by an operation of ours, until it lets pods onto them again.
+pub const DRAINED: &str = "evenkeel-bootstrap/drained";
+
 /// A node of the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterNode {
@@ -313,6 +355,34 @@ pub struct ClusterNode {
     pub addresses: Vec<IpAddr>,
     /// Whether it is cordoned.
     pub cordoned: bool,
+    /// Whether that was done by an operation of ours that has not come to its end ([`DRAINED`]).
+    pub drained: bool,
     /// Its `podCIDR`s.
     pub pod_cidrs: Vec<IpNet>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_read_from_the_list_of_kubeadm() {
+        let now = "2026-11-22T13:00:00Z".parse().unwrap();
+        let read = |line: &str| Certificate::of_line(line, now);
+        let found = read("etcd-peer                  Nov 22, 2027 12:00 UTC   364d            etcd-ca                 no      ").unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.day().as_str(), found.days_left),
+            ("etcd-peer", "2027-11-22", 364)
+        );
+        let ended = read("apiserver   Nov 22, 2026 12:00 UTC   <invalid>   ca   no").unwrap();
+        assert_eq!(ended.days_left, -1);
+        for line in [
+            "CERTIFICATE                EXPIRES                  RESIDUAL TIME   CERTIFICATE AUTHORITY   EXTERNALLY MANAGED",
+            "!MISSING! super-admin.conf                                                                    ",
+            "[check-expiration] Use 'kubeadm init phase upload-config kubeadm --config your-config-file' to re-upload it.",
+            "",
+        ] {
+            assert_eq!(read(line), None, "{line}");
+        }
+    }
 }

@@ -181,6 +181,10 @@ for path in /etc/kubernetes/admin.conf /etc/kubernetes/kubelet.conf /etc/kuberne
 done
 if [ -e "$BEGUN" ]; then say begun "$(head -n 1 "$BEGUN")"; fi
 if [ -f /etc/kubernetes/pki/ca.crt ]; then say ca "$(encoded /etc/kubernetes/pki/ca.crt)"; fi
+if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && command -v kubeadm >/dev/null; then
+  timeout 30 kubeadm certs check-expiration 2>/dev/null </dev/null |
+    sed '/^CERTIFICATE AUTHORITY/,$d' | grep ' UTC ' | while read -r line; do say certificate "$line"; done
+fi
 say clock "$(date +%s.%N)"
 echo evenkeel-facts-end
 "#;

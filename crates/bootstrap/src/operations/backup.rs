@@ -32,7 +32,8 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, String> {
     let script = format!(
         "umask 077\nmkdir -p {FOLDER}\n\
          trap 'rm -f {snapshot} {snapshot}.part' EXIT\n\
-         rm -f {snapshot} {snapshot}.part\n\
+         trap 'exit 1' HUP INT TERM\n\
+         rm -f {snapshot} {snapshot}.part {archive}\n\
          {etcdctl} --command-timeout={SNAPSHOT_SECONDS}s snapshot save {snapshot}\n\
          tar -C / -czf {archive} etc/kubernetes/pki etc/kubernetes/admin.conf {relative}\n",
         etcdctl = etcdctl_at(live).replace("--request-timeout=10s", "--request-timeout=0"),

@@ -2,13 +2,16 @@
 //! of what must not be lost. Each is a plan of the same steps as the first one, shown and run the same way.
 
 pub mod backup;
+pub mod certs;
 pub mod kubeconfig;
 pub mod nodes;
 pub mod remove;
 pub mod reset;
 pub mod upgrade;
 
-use crate::facts::Facts;
+use std::time::Duration;
+
+use crate::facts::{DRAINED, Facts};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::steps::shell::{RESET_LIMIT, kubectl_at, reset as reset_script};
 use crate::plan::{Action, Fact, Order, Stage, Step, seconds};
@@ -48,8 +51,27 @@ fn script(
     }
 }
 
-/// Has the pods of a node leave it, asked on `live`. The cluster needs 40 s to see that a kubelet is silent;
-/// pods of one that died in that time would be waited for in vain.
+/// How much is asked to end by itself before it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Care {
+    /// What happens to pods.
+    pub pods: Pods,
+    /// How long sessions through the balancer may last on a control plane that is about to go away.
+    pub sessions: Duration,
+}
+
+/// Whether pods are asked to leave first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pods {
+    /// They are, and have to.
+    Leave,
+    /// They end with the node.
+    End,
+}
+
+/// Has the pods of a node leave it, asked on `live`. What the operator had cordoned before is not marked, so
+/// that it stays so. The cluster needs 40 s to see that a kubelet is silent; pods of one that died in that
+/// time would be waited for in vain.
 fn drain(live: &Node, node: &Node) -> Step {
     let kubectl = kubectl_at(live.address);
     script(
@@ -57,7 +79,10 @@ fn drain(live: &Node, node: &Node) -> Step {
         &format!("drain-{}", node.name),
         format!("drain {}", node.name),
         format!(
-            "{kubectl} cordon {name}\n\
+            "if [ \"$({kubectl} get node {name} -o 'jsonpath={{.spec.unschedulable}}')\" != true ]; then\n\
+             \x20 {kubectl} label node {name} --overwrite {DRAINED}=\n\
+             fi\n\
+             {kubectl} cordon {name}\n\
              began=$(date +%s)\n\
              until {kubectl} drain {name} --ignore-daemonsets --delete-emptydir-data --timeout={LOOK_SECONDS}s; do\n\
              \x20 ready=$({kubectl} get node {name} -o 'jsonpath={{.status.conditions[?(@.type==\"Ready\")].status}}' || :)\n\
@@ -69,6 +94,25 @@ fn drain(live: &Node, node: &Node) -> Step {
         DRAIN_SECONDS + 2 * LOOK_SECONDS,
         "a PodDisruptionBudget may hold a pod where it is: `kubectl get pdb -A`; pods without a controller \
          have to be deleted by hand; --no-drain goes on without",
+    )
+}
+
+/// Lets pods onto a node again, if it was an operation of ours that kept them away.
+fn uncordon(live: &Node, node: &Node) -> Step {
+    let kubectl = kubectl_at(live.address);
+    script(
+        live,
+        &format!("uncordon-{}", node.name),
+        format!("let pods onto {} again", node.name),
+        format!(
+            "if {kubectl} get nodes -l {DRAINED} -o name | grep -qx node/{name}; then\n\
+             \x20 {kubectl} uncordon {name}\n\
+             \x20 {kubectl} label node {name} {DRAINED}-\n\
+             fi\n",
+            name = node.name
+        ),
+        60,
+        "",
     )
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{drain, in_turn, other_live, reset_host, script};
+use super::{Care, Pods, drain, in_turn, other_live, reset_host, script};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::Plan;
@@ -19,15 +19,6 @@ pub enum Entry {
     Stays,
 }
 
-/// Whether pods are asked to leave first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pods {
-    /// They are, and have to.
-    Leave,
-    /// They end with the node.
-    End,
-}
-
 /// How `node` leaves the cluster.
 ///
 /// # Errors
@@ -38,7 +29,7 @@ pub fn plan(
     facts: &Facts,
     node: &Node,
     entry: Entry,
-    pods: Pods,
+    care: Care,
 ) -> Result<Plan, String> {
     if node.role == Role::Balancer {
         return Err(format!(
@@ -69,15 +60,17 @@ pub fn plan(
         .filter(|master| *master != node.name)
         .collect();
     if control_plane {
-        plan.stages.push(in_turn(
-            "balancer",
-            balancer::enable(inventory, facts, &stays, &format!("disable-{}", node.name)),
-        ));
+        let mut steps =
+            balancer::enable(inventory, facts, &stays, &format!("disable-{}", node.name));
+        if cluster.answering.contains(&node.name) {
+            steps.extend(balancer::settle(inventory, facts, node, care.sessions));
+        }
+        plan.stages.push(in_turn("balancer", steps));
     }
     let mut steps = Vec::new();
     let member = facts.member(&node.name);
     let is_ready = member.is_some_and(|member| member.ready);
-    if is_ready && pods == Pods::Leave {
+    if is_ready && care.pods == Pods::Leave {
         steps.push(drain(live, node));
     } else if member.is_some() && !is_ready {
         plan.notes.push(format!(
@@ -115,6 +108,9 @@ pub fn plan(
         "",
     ));
     plan.stages.push(in_turn("node", steps));
+    if control_plane {
+        plan.notes.extend(balancer::silent(inventory, facts));
+    }
     if control_plane && entry == Entry::Goes {
         let without = without(inventory, &node.name);
         plan.stages.push(in_turn(
@@ -220,6 +216,11 @@ mod tests {
         check(&["a"], &["a"], "gone", None);
     }
 
+    const CARE: Care = Care {
+        pods: Pods::Leave,
+        sessions: std::time::Duration::from_secs(30),
+    };
+
     fn ids(plan: &Plan) -> Vec<&str> {
         plan.steps().map(|step| step.id.as_str()).collect()
     }
@@ -229,11 +230,12 @@ mod tests {
         let inventory = inventory();
         let facts = joined(&inventory, &["master1", "master2", "worker1"]);
         let node = inventory.node("master1").unwrap();
-        let plan = plan(&inventory, &facts, node, Entry::Goes, Pods::Leave).unwrap();
+        let plan = plan(&inventory, &facts, node, Entry::Goes, CARE).unwrap();
         assert_eq!(
             ids(&plan),
             [
                 "lb/disable-master1",
+                "lb/settle-master1",
                 "master2/drain-master1",
                 "master2/forget-member-master1",
                 "master1/reset",
@@ -254,7 +256,7 @@ mod tests {
             .insert("worker1".to_owned(), Err("no route".to_owned()));
         facts.cluster.as_mut().unwrap().nodes[1].ready = false;
         let node = inventory.node("worker1").unwrap();
-        let plan = plan(&inventory, &facts, node, Entry::Goes, Pods::Leave).unwrap();
+        let plan = plan(&inventory, &facts, node, Entry::Goes, CARE).unwrap();
         assert_eq!(ids(&plan), ["master1/forget-node-worker1"]);
         assert_eq!(plan.notes.len(), 2);
     }
@@ -265,7 +267,7 @@ mod tests {
         let facts = joined(&inventory, &["master1", "worker1"]);
         let refused = |name: &str| {
             let node = inventory.node(name).unwrap();
-            plan(&inventory, &facts, node, Entry::Goes, Pods::Leave).unwrap_err()
+            plan(&inventory, &facts, node, Entry::Goes, CARE).unwrap_err()
         };
         assert!(refused("master1").contains("the cluster would end"));
         assert!(refused("lb").contains("is a balancer"));

@@ -1,12 +1,12 @@
 //! Another release: one control plane after the other, each out of the balancer while it restarts, then the
 //! workers. A run that was cut off is gone on with: nodes whose kubelet is new are done.
 
-use super::{drain, in_turn, script};
+use super::{Care, Pods, drain, in_turn, script, uncordon};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role, Version};
-use crate::plan::steps::shell::{await_own_api, kubectl_at};
+use crate::plan::steps::shell::await_own_api;
 use crate::plan::steps::{balancer, join, software};
-use crate::plan::{Action, Plan, Step, seconds};
+use crate::plan::{Action, Plan, Step, seconds, unmet};
 
 /// kubeadm restarts four static pods and waits for each, five minutes at most, and pulls their images.
 const UPGRADE_SECONDS: u64 = 2400;
@@ -20,7 +20,7 @@ const READY_SECONDS: u64 = 300;
 /// # Errors
 ///
 /// Why it must not be done, all at once.
-pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
+pub fn plan(inventory: &Inventory, facts: &Facts, care: Care) -> Result<Plan, Vec<String>> {
     let to = inventory.kubernetes;
     let Some(cluster) = &facts.cluster else {
         return Err(vec![
@@ -30,7 +30,7 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     let nodes: Vec<_> = inventory
         .nodes
         .iter()
-        .filter(|node| node.role != Role::Balancer)
+        .filter(|node| node.role != Role::Balancer && !facts.without.contains(&node.name))
         .collect();
     let mut problems = Vec::new();
     for node in &nodes {
@@ -50,7 +50,8 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             (None, _) => problems.push(format!("{}: was not asked", node.name)),
         }
     }
-    for master in inventory.of(Role::ControlPlane) {
+    let here = |node: &&Node| !facts.without.contains(&node.name);
+    for master in inventory.of(Role::ControlPlane).filter(here) {
         if !cluster.answering.contains(&master.name) {
             problems.push(format!(
                 "the API server of {} is not ready: mend it before the upgrade",
@@ -75,25 +76,45 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             .member(&node.name)
             .is_some_and(|member| member.kubelet == Some(to))
     };
-    let masters: Vec<_> = inventory.of(Role::ControlPlane).collect();
-    let names: Vec<_> = masters.iter().map(|master| master.name.as_str()).collect();
+    let masters: Vec<_> = inventory.of(Role::ControlPlane).filter(here).collect();
+    // One that we go on without may serve all the same: the balancer's checks judge it.
+    let names: Vec<_> = inventory
+        .of(Role::ControlPlane)
+        .map(|master| master.name.as_str())
+        .collect();
     let mut first = !masters.iter().any(|master| is_done(master));
     let mut plan = Plan::default();
     let mut steps = Vec::new();
+    let live = join::live_master(inventory, facts);
+    // A run that was cut off may have left a node that is done without its pods, or out of the balancer.
+    let left = nodes.iter().filter(|node| {
+        is_done(node)
+            && facts
+                .member(&node.name)
+                .is_some_and(|member| member.drained)
+    });
+    plan.stages.push(in_turn(
+        "what an earlier run left",
+        unmet(facts, balancer::enable(inventory, facts, &names, "enable"))
+            .into_iter()
+            .chain(left.map(|node| uncordon(live, node)))
+            .collect(),
+    ));
     for master in masters.iter().filter(|master| !is_done(master)) {
-        steps.extend(control_plane(inventory, facts, master, &names, first));
+        steps.extend(control_plane(inventory, facts, master, &names, first, care));
         first = false;
     }
     plan.stages.push(in_turn("control planes", steps));
-    let live = join::live_master(inventory, facts);
-    let workers = inventory.of(Role::Worker).filter(|node| !is_done(node));
+    let workers = inventory.of(Role::Worker).filter(here);
+    let workers = workers.filter(|node| !is_done(node));
     plan.stages.push(in_turn(
         "workers",
         workers
-            .flat_map(|node| worker(inventory, facts, live, node))
+            .flat_map(|node| worker(inventory, facts, live, node, care))
             .collect(),
     ));
     plan.stages.retain(|stage| !stage.steps.is_empty());
+    plan.notes.extend(balancer::silent(inventory, facts));
     if let Some(stage) = plan.stages.first()
         && stage.title == "control planes"
         && names.len() == 1
@@ -144,6 +165,7 @@ fn control_plane(
     node: &Node,
     masters: &[&str],
     first: bool,
+    care: Care,
 ) -> Vec<Step> {
     let others: Vec<_> = masters
         .iter()
@@ -158,6 +180,7 @@ fn control_plane(
             &others,
             &format!("disable-{}", node.name),
         ));
+        steps.extend(balancer::settle(inventory, facts, node, care.sessions));
     }
     let to = inventory.kubernetes;
     let command = if first {
@@ -177,7 +200,9 @@ fn control_plane(
         .actions
         .push(await_own_api(node, seconds(OWN_API_SECONDS)));
     steps.push(upgrade);
-    steps.push(drain(node, node));
+    if care.pods == Pods::Leave {
+        steps.push(drain(node, node));
+    }
     steps.extend(kubelet(inventory, facts, node, node));
     steps.extend(balancer::enable(
         inventory,
@@ -188,7 +213,7 @@ fn control_plane(
     steps
 }
 
-fn worker(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Vec<Step> {
+fn worker(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node, care: Care) -> Vec<Step> {
     let mut steps = install(inventory, facts, node, &["kubeadm"]);
     steps.push(script(
         node,
@@ -201,7 +226,9 @@ fn worker(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Vec
         UPGRADE_SECONDS,
         "kubeadm's own words are above",
     ));
-    steps.push(drain(live, node));
+    if care.pods == Pods::Leave {
+        steps.push(drain(live, node));
+    }
     steps.extend(kubelet(inventory, facts, live, node));
     steps
 }
@@ -236,14 +263,7 @@ fn kubelet(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Ve
         limit: seconds(READY_SECONDS),
     });
     steps.push(restart);
-    steps.push(script(
-        live,
-        &format!("uncordon-{}", node.name),
-        format!("let pods onto {} again", node.name),
-        format!("{} uncordon {}\n", kubectl_at(live.address), node.name),
-        60,
-        "",
-    ));
+    steps.push(uncordon(live, node));
     steps
 }
 
@@ -264,8 +284,14 @@ fn ignored(inventory: &Inventory) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::PackageManager;
+    use crate::facts::{FileFacts, PackageManager, Unit};
+    use crate::plan::Fact;
     use crate::plan::steps::example::{host, inventory, joined};
+
+    const CARE: Care = Care {
+        pods: Pods::Leave,
+        sessions: std::time::Duration::from_secs(30),
+    };
 
     const NAMES: [&str; 4] = ["master1", "master2", "worker1", "worker2"];
 
@@ -304,7 +330,35 @@ mod tests {
             host(&mut facts, name).package_manager = Some(PackageManager::Apt);
         }
         inventory.kubernetes = version("1.37.1");
+        lets_in(&inventory, &mut facts, &["master1", "master2"]);
         (inventory, facts)
+    }
+
+    /// The balancer's file is the one that sends clients to these.
+    fn lets_in(inventory: &Inventory, facts: &mut Facts, masters: &[&str]) {
+        for step in balancer::enable(inventory, facts, masters, "x") {
+            for fact in step.brings {
+                let host = host(facts, &step.host);
+                match fact {
+                    Fact::File { path, sha256, mode } => {
+                        let file = FileFacts {
+                            mode,
+                            sha256,
+                            ..FileFacts::default()
+                        };
+                        host.files.insert(path, file);
+                    }
+                    Fact::Unit { name } => {
+                        let runs = Unit {
+                            enabled: true,
+                            active: true,
+                        };
+                        host.units.insert(name, runs);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
     }
 
     fn ids(plan: &Plan) -> Vec<&str> {
@@ -314,13 +368,14 @@ mod tests {
     #[test]
     fn control_planes_go_one_after_the_other_out_of_the_balancer() {
         let (inventory, facts) = old();
-        let plan = plan(&inventory, &facts).unwrap();
+        let plan = plan(&inventory, &facts, CARE).unwrap();
         let ids = ids(&plan);
         assert_eq!(
-            ids[..8],
+            ids[..9],
             [
                 "master1/kubernetes-kubeadm",
                 "lb/disable-master1",
+                "lb/settle-master1",
                 "master1/upgrade",
                 "master1/drain-master1",
                 "master1/kubernetes-kubelet-kubectl",
@@ -329,7 +384,7 @@ mod tests {
                 "lb/enable-master1",
             ]
         );
-        assert_eq!(ids[8], "master2/kubernetes-kubeadm");
+        assert_eq!(ids[9], "master2/kubernetes-kubeadm");
         let text = plan.to_string();
         assert_eq!(
             text.matches("kubeadm upgrade apply v1.37.1 --yes").count(),
@@ -345,13 +400,25 @@ mod tests {
         let cluster = facts.cluster.as_mut().unwrap();
         cluster.nodes[0].kubelet = Some(inventory.kubernetes);
         cluster.server = Some(inventory.kubernetes);
-        let half = plan(&inventory, &facts).unwrap();
+        let half = plan(&inventory, &facts, CARE).unwrap();
         assert_eq!(ids(&half)[0], "master2/kubernetes-kubeadm");
         assert!(!half.to_string().contains("upgrade apply"));
         for node in &mut facts.cluster.as_mut().unwrap().nodes {
             node.kubelet = Some(inventory.kubernetes);
         }
-        assert!(plan(&inventory, &facts).unwrap().is_empty());
+        assert!(plan(&inventory, &facts, CARE).unwrap().is_empty());
+
+        // Cut off between the new kubelet and the end of it.
+        let cluster = facts.cluster.as_mut().unwrap();
+        cluster.nodes[0].cordoned = true;
+        cluster.nodes[0].drained = true;
+        lets_in(&inventory, &mut facts, &["master2"]);
+        let rest = plan(&inventory, &facts, CARE).unwrap();
+        assert_eq!(ids(&rest), ["lb/enable", "master1/uncordon-master1"]);
+        // What the operator cordoned stays so.
+        facts.cluster.as_mut().unwrap().nodes[0].drained = false;
+        lets_in(&inventory, &mut facts, &["master1", "master2"]);
+        assert!(plan(&inventory, &facts, CARE).unwrap().is_empty());
     }
 
     #[test]
@@ -360,7 +427,7 @@ mod tests {
         let cluster = facts.cluster.as_mut().unwrap();
         cluster.nodes[2].ready = false;
         cluster.answering.remove("master2");
-        let problems = plan(&inventory, &facts).unwrap_err();
+        let problems = plan(&inventory, &facts, CARE).unwrap_err();
         assert_eq!(problems.len(), 2, "{problems:?}");
     }
 }

@@ -30,7 +30,7 @@ pub fn hash(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// The steps that bring something that is not so yet. One that brings nothing it could be known by is always done.
-fn unmet(facts: &Facts, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+pub(crate) fn unmet(facts: &Facts, steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     steps
         .into_iter()
         .filter(|step| {

@@ -106,6 +106,20 @@ impl fmt::Display for Action {
                 )?;
                 out.write_str(&indented(&script.to_string()))
             }
+            Self::Linger {
+                what,
+                script,
+                every,
+                limit,
+            } => {
+                writeln!(
+                    out,
+                    "wait for {what}: every {} s until it succeeds, and go on after {} s in any case:",
+                    every.as_secs_f64(),
+                    limit.as_secs()
+                )?;
+                out.write_str(&indented(&script.to_string()))
+            }
             Self::Credentials => writeln!(
                 out,
                 "make a token and a certificate key known, unless young ones are"

@@ -136,6 +136,20 @@ pub enum Action {
         #[serde(serialize_with = "seconds")]
         limit: Duration,
     },
+    /// Runs a script again and again until it succeeds or the time is over, and goes on in either case. The
+    /// first line that it prints is shown whenever it changes.
+    Linger {
+        /// What is waited for, as the end of `waiting for ...`.
+        what: String,
+        /// The script.
+        script: Text,
+        /// Between two tries.
+        #[serde(serialize_with = "seconds")]
+        every: Duration,
+        /// After which it goes on.
+        #[serde(serialize_with = "seconds")]
+        limit: Duration,
+    },
     /// Has a token and certificate key that are good for `<token>` and `<certificate-key>`: makes them
     /// known to the cluster through this host, unless those of this run are young enough.
     Credentials,

@@ -14,6 +14,7 @@ use crate::inventory::Inventory;
 use crate::transport::Machine;
 
 pub use reach::{Advert, Outcome, Reach, Try};
+pub(crate) use rules::ENDS_SOON_DAYS;
 pub use rules::preflight_markdown;
 
 /// One thing that an operator should know before anything is changed.

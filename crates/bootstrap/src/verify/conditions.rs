@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::dns;
 use super::look::{Lines, Seen};
+use crate::facts::Certificate;
 use crate::inventory::{Cni, Inventory, Node, Role};
+use crate::preflight::ENDS_SOON_DAYS;
 
 /// What a condition is about; a site may leave some of it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -24,7 +27,7 @@ pub enum Topic {
     Network,
     /// A look-up by the cluster's DNS.
     Dns,
-    /// Certificates of kubelets.
+    /// Certificates of kubelets and control planes.
     Certificates,
 }
 
@@ -91,8 +94,37 @@ pub(super) fn conditions(
             says_ok(seen, node, "certificate"),
         ));
     }
+    for node in of(Role::ControlPlane) {
+        all.push(certificates(seen, node, Timestamp::now()));
+    }
     all.push(requests(seen));
     all
+}
+
+/// What kubeadm made for a control plane, and when the first of it ends.
+fn certificates(seen: &Seen, node: &Node, now: Timestamp) -> Condition {
+    let mut what = format!("the certificates of {} last", node.name);
+    let lacks = match seen.hosts.get(&node.name) {
+        Some(Ok(lines)) => {
+            let leaves = lines.iter().filter(|(word, _)| word == "leaf");
+            let leaves = leaves.filter_map(|(_, line)| Certificate::of_line(line, now));
+            match leaves.min_by_key(|each| each.ends) {
+                None => Some("`kubeadm certs check-expiration` does not tell there".to_owned()),
+                Some(first) => {
+                    what = format!("{what}, the first until {} ({})", first.day(), first.name);
+                    // Waiting mends nothing that ends soon, so that only what has ended is lacking.
+                    if (0..ENDS_SOON_DAYS).contains(&first.days_left) {
+                        what += ", which is soon: evenkeel-bootstrap certs --renew";
+                    }
+                    (first.days_left < 0)
+                        .then(|| "it has ended: evenkeel-bootstrap certs --renew".to_owned())
+                }
+            }
+        }
+        Some(Err(why)) => Some(why.clone()),
+        None => Some("it was not asked".to_owned()),
+    };
+    condition(Topic::Certificates, what, lacks)
 }
 
 fn condition(topic: Topic, what: String, lacks: Option<String>) -> Condition {
@@ -299,6 +331,7 @@ mod tests {
                     line("vip", "ok"),
                     dns.clone(),
                     line("certificate", "ok"),
+                    line("leaf", "apiserver   Nov 22, 2126 12:00 UTC   99y   ca   no"),
                 ];
                 ((*name).to_owned(), Ok(said))
             })
@@ -337,7 +370,7 @@ mod tests {
         assert_eq!(lacking(&well()), Vec::<String>::new());
         assert_eq!(
             conditions(&inventory(), &BTreeSet::new(), &well()).len(),
-            23
+            25
         );
     }
 
@@ -354,6 +387,17 @@ mod tests {
         fn lines<'a>(seen: &'a mut Seen, host: &str) -> &'a mut Lines {
             seen.hosts.get_mut(host).unwrap().as_mut().unwrap()
         }
+        check(
+            &|seen| {
+                lines(seen, "master2")[4].1 =
+                    "apiserver   Nov 22, 2020 12:00 UTC   <invalid>   ca   no".to_owned();
+            },
+            "the certificates of master2 last, the first until 2020-11-22 (apiserver): it has ended: evenkeel-bootstrap certs --renew",
+        );
+        check(
+            &|seen| drop(lines(seen, "master1").pop()),
+            "the certificates of master1 last: `kubeadm certs check-expiration` does not tell there",
+        );
         check(
             &|seen| cluster(seen).nodes[3].ready = false,
             "worker2 is a worker of v1.36.2, ready: it is not ready",

@@ -1,7 +1,6 @@
 //! One look at all hosts at the same time, as values.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
@@ -9,6 +8,7 @@ use futures_util::future::{join, join_all};
 use super::dns;
 use crate::facts::{self, ClusterFacts};
 use crate::inventory::{Inventory, Node, Role};
+use crate::plan::steps::balancer::metrics;
 use crate::plan::steps::shell::{KUBECTL, kubectl_at};
 use crate::transport::Machine;
 
@@ -96,7 +96,9 @@ fn script(inventory: &Inventory, node: &Node) -> String {
         Role::ControlPlane => {
             let vip = format!("--server https://{}", inventory.endpoint);
             format!(
-                "said own {} get --raw /readyz\nsaid vip {KUBECTL} {vip} get --raw /readyz\n",
+                "said own {} get --raw /readyz\nsaid vip {KUBECTL} {vip} get --raw /readyz\n\
+                 timeout 30 kubeadm certs check-expiration 2>/dev/null </dev/null |\n\
+                 sed '/^CERTIFICATE AUTHORITY/,$d' | sed -n '/ UTC /s/^/leaf\t/p'\n",
                 kubectl_at(node.address)
             )
         }
@@ -125,28 +127,13 @@ fn script(inventory: &Inventory, node: &Node) -> String {
     )
 }
 
-/// The states of servers, of the balancer's own metrics: bash speaks TCP, and not every host has curl.
+/// The states of servers, of the balancer's own metrics.
 fn balancer(inventory: &Inventory) -> String {
-    let address = admin(&inventory.balancer.admin);
     format!(
-        "timeout 10 bash -c 'exec 3<>/dev/tcp/{}/{}; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3' |\n\
+        "{} |\n\
          sed -n 's/^haproxy_server_status{{proxy=\"masters\",server=\"\\([^\"]*\\)\",state=\"\\([^\"]*\\)\"}} 1\\r*$/server\\t\\1 \\2/p'\n",
-        address.ip(),
-        address.port()
+        metrics(inventory)
     )
-}
-
-/// Where the admin address answers on the host itself.
-fn admin(listen: &str) -> SocketAddr {
-    let fallback = SocketAddr::from(([127, 0, 0, 1], 8404));
-    let mut address: SocketAddr = listen.parse().unwrap_or(fallback);
-    if address.ip().is_unspecified() {
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The balancer: its program, its configuration, and who of the masters it sends clients to.
 
 use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use super::join;
 use super::step;
@@ -168,6 +170,86 @@ pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str
         step
     });
     steps.collect()
+}
+
+/// A word on each balancer that does not answer, and so keeps the file that it has.
+#[must_use]
+pub fn silent(inventory: &Inventory, facts: &Facts) -> Vec<String> {
+    let balancers = inventory.of(Role::Balancer);
+    let silent = balancers.filter(|node| facts.host(&node.name).is_none());
+    silent
+        .map(|node| {
+            format!(
+                "{} does not answer: it keeps its file until an apply that reaches it; its checks see who is away",
+                node.name
+            )
+        })
+        .collect()
+}
+
+/// Waits on every balancer until no session is open on `master`, which it sends nobody to any more: what still
+/// runs there, a `kubectl exec` or a watch, would be cut by a restart. Who holds a connection for ever is not
+/// waited for longer than `limit`.
+#[must_use]
+pub fn settle(inventory: &Inventory, facts: &Facts, master: &Node, limit: Duration) -> Vec<Step> {
+    if limit.is_zero() {
+        return Vec::new();
+    }
+    let balancers = inventory.of(Role::Balancer);
+    let steps = balancers.filter(|node| facts.host(&node.name).is_some()).map(|node| {
+        let script = format!(
+            "open=$({metrics} |\n\
+             \x20 sed -n 's/^haproxy_server_current_sessions{{proxy=\"masters\",server=\"{name}\"}} \\([0-9]*\\).*/\\1/p')\n\
+             case \"$open\" in\n\
+             0) ;;\n\
+             '') echo 'the balancer does not say how many sessions are open on {name}'; exit 1 ;;\n\
+             *) echo \"$open sessions are still open on {name}\"; exit 1 ;;\n\
+             esac\n",
+            metrics = metrics(inventory),
+            name = master.name,
+        );
+        step(
+            node,
+            &format!("settle-{}", master.name),
+            format!(
+                "let sessions on {} end, for at most {} s",
+                master.name,
+                limit.as_secs()
+            ),
+            Vec::new(),
+            vec![Action::Linger {
+                what: format!("sessions on {} to end", master.name),
+                script: script.into(),
+                every: seconds(1),
+                limit,
+            }],
+            "",
+        )
+    });
+    steps.collect()
+}
+
+/// Prints the metrics of the balancer on its own host: bash speaks TCP, and not every host has curl.
+pub(crate) fn metrics(inventory: &Inventory) -> String {
+    let address = admin(&inventory.balancer.admin);
+    format!(
+        "timeout 10 bash -c 'exec 3<>/dev/tcp/{}/{}; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'",
+        address.ip(),
+        address.port()
+    )
+}
+
+/// Where the admin address answers on the host itself.
+fn admin(listen: &str) -> SocketAddr {
+    let fallback = SocketAddr::from(([127, 0, 0, 1], 8404));
+    let mut address: SocketAddr = listen.parse().unwrap_or(fallback);
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
 }
 
 fn any_evenkeel() -> Fact {
@@ -375,7 +457,7 @@ fn configuration(inventory: &Inventory, masters: &[&str]) -> String {
         endpoint = inventory.endpoint,
     );
     for node in inventory.of(Role::ControlPlane) {
-        let address = std::net::SocketAddr::new(node.address, API_PORT);
+        let address = SocketAddr::new(node.address, API_PORT);
         let name = &node.name;
         // Writing to a string cannot fail.
         let _ = if masters.contains(&name.as_str()) {

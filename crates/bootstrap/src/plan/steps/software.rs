@@ -1,7 +1,7 @@
 //! Packages on nodes: the container runtime, kubeadm, kubelet and kubectl, from repositories or from files
 //! that are brought along.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::PACKAGES;
 use super::{keep, refusals, step};
@@ -27,7 +27,8 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     };
     let mut steps = Vec::new();
     if !inventory.artefacts.packages.is_empty() {
-        steps.push(brought(inventory, node, host));
+        let files: Vec<_> = inventory.artefacts.packages.iter().collect();
+        steps.push(brought(inventory, node, host, &files, &PROGRAMS));
     }
     if inventory.runtime.managed {
         if !host.programs.contains_key("containerd") && inventory.artefacts.packages.is_empty() {
@@ -39,7 +40,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
         steps.push(kubernetes(inventory.kubernetes, node, host, &PROGRAMS));
     } else {
-        steps.push(kubernetes_is_there(inventory.kubernetes, node));
+        steps.push(kubernetes_is_there(inventory.kubernetes, node, &PROGRAMS));
     }
     steps.extend(hold(node, host));
     steps.push(kubelet(node));
@@ -56,9 +57,17 @@ pub fn programs_of(
     names: &[&str],
 ) -> Vec<Step> {
     if !inventory.artefacts.packages.is_empty() {
-        vec![brought(inventory, node, host)]
+        let runs_pods = names.contains(&"kubelet");
+        let of_this_part = |file: &&PathBuf| is_of_running_node(file) == runs_pods;
+        let files: Vec<_> = inventory
+            .artefacts
+            .packages
+            .iter()
+            .filter(of_this_part)
+            .collect();
+        vec![brought(inventory, node, host, &files, names)]
     } else if inventory.artefacts.offline {
-        vec![kubernetes_is_there(inventory.kubernetes, node)]
+        vec![kubernetes_is_there(inventory.kubernetes, node, names)]
     } else {
         vec![kubernetes(inventory.kubernetes, node, host, names)]
     }
@@ -83,11 +92,43 @@ fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
         .collect()
 }
 
+/// Whether a package file replaces what pods of a node run on, which is only done once they have left: all the
+/// rest, kubeadm and what it depends on, comes before the control plane's upgrade.
+fn is_of_running_node(file: &Path) -> bool {
+    const RUNS: [&str; 8] = [
+        "kubelet",
+        "kubectl",
+        "kubernetes-cni",
+        "containerd",
+        "containerd.io",
+        "runc",
+        "cri-o",
+        "crun",
+    ];
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    // NAME_VERSION_ARCH.deb, NAME-VERSION-RELEASE.ARCH.rpm
+    RUNS.iter().any(|package| {
+        name.strip_prefix(package)
+            .is_some_and(|rest| rest.starts_with('_') || is_version(rest))
+    })
+}
+
+fn is_version(rest: &str) -> bool {
+    let digits = rest.strip_prefix('-').unwrap_or_default();
+    digits.starts_with(|letter: char| letter.is_ascii_digit())
+}
+
 /// Package files of the inventory. They are installed together, so that they may depend on each other.
-fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
+fn brought(
+    inventory: &Inventory,
+    node: &Node,
+    host: &HostFacts,
+    files: &[&PathBuf],
+    programs_in: &[&str],
+) -> Step {
     let mut actions = Vec::new();
     let mut names = Vec::new();
-    for from in &inventory.artefacts.packages {
+    for from in files.iter().copied() {
         let name = from
             .file_name()
             .unwrap_or(from.as_os_str())
@@ -101,37 +142,44 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
             temporary: true,
         });
     }
-    let files = names.join(" ");
+    let listed = names.join(" ");
     let script = match host.package_manager {
         Some(PackageManager::Dnf) if inventory.artefacts.offline => {
-            format!("rpm -U --replacepkgs {files}")
+            format!("rpm -U --replacepkgs {listed}")
         }
-        Some(PackageManager::Dnf) => format!("dnf -q -y install {files}"),
+        Some(PackageManager::Dnf) => format!("dnf -q -y install {listed}"),
         _ if inventory.artefacts.offline => {
-            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {files}")
+            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {listed}")
         }
         _ => format!(
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y {files}"
+            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y --allow-change-held-packages {listed}"
         ),
     };
     actions.push(Action::Run {
         script: script.into(),
         limit: seconds(INSTALL_LIMIT),
     });
-    let mut brings = programs(inventory.kubernetes, &PROGRAMS);
-    if inventory.runtime.managed {
+    let mut brings = programs(inventory.kubernetes, programs_in);
+    if inventory.runtime.managed && programs_in.contains(&"kubelet") {
         brings.push(Fact::Program {
             name: "containerd".to_owned(),
             version: String::new(),
         });
     }
-    brings.extend(packages_of(&inventory.artefacts.packages));
+    brings.extend(packages_of(files));
+    let what = if programs_in.len() == PROGRAMS.len() {
+        "packages".to_owned()
+    } else {
+        format!("packages-{}", programs_in.join("-"))
+    };
     step(
         node,
-        "packages",
+        &what,
         format!(
-            "install the {} packages that are brought along",
-            inventory.artefacts.packages.len()
+            "install {} packages that are brought along, for {} {}",
+            files.len(),
+            programs_in.join(", "),
+            inventory.kubernetes
         ),
         brings,
         actions,
@@ -141,7 +189,7 @@ fn brought(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
 
 /// Of files named NAME_VERSION_ARCH.deb those whose packages facts know: a package that is unpacked and not
 /// set up has its programs in place, and yet nothing that it needs.
-fn packages_of(files: &[PathBuf]) -> Vec<Fact> {
+fn packages_of(files: &[&PathBuf]) -> Vec<Fact> {
     files
         .iter()
         .filter_map(|file| {
@@ -351,14 +399,9 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts, names: &[&str]) -
                 .collect::<Vec<_>>(),
         ));
     }
-    let what = if names.len() == PROGRAMS.len() {
-        "kubernetes".to_owned()
-    } else {
-        format!("kubernetes-{}", names.join("-"))
-    };
     step(
         node,
-        &what,
+        &of_kubernetes(names),
         format!("install {} {version}", names.join(", ")),
         programs(version, names),
         actions,
@@ -366,9 +409,17 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts, names: &[&str]) -
     )
 }
 
+fn of_kubernetes(names: &[&str]) -> String {
+    if names.len() == PROGRAMS.len() {
+        "kubernetes".to_owned()
+    } else {
+        format!("kubernetes-{}", names.join("-"))
+    }
+}
+
 /// Nothing is installed, so that the programs have to be there.
-fn kubernetes_is_there(version: Version, node: &Node) -> Step {
-    let script = programs(version, &PROGRAMS)
+fn kubernetes_is_there(version: Version, node: &Node, names: &[&str]) -> Step {
+    let script = programs(version, names)
         .iter()
         .map(|fact| match fact {
             Fact::Program { name, .. } => format!(
@@ -380,9 +431,9 @@ fn kubernetes_is_there(version: Version, node: &Node) -> Step {
         .collect::<String>();
     step(
         node,
-        "kubernetes",
-        format!("find kubeadm, kubelet and kubectl {version} installed"),
-        programs(version, &PROGRAMS),
+        &of_kubernetes(names),
+        format!("find {} {version} installed", names.join(", ")),
+        programs(version, names),
         vec![Action::Run {
             script: script.into(),
             limit: seconds(60),
@@ -506,6 +557,27 @@ mod tests {
         assert!(!suits(
             "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
         ));
+    }
+
+    #[test]
+    fn what_pods_run_on_is_told_from_the_rest_by_its_file() {
+        let runs = |name: &str| is_of_running_node(Path::new(name));
+        for name in [
+            "/a/kubelet_1.36.2-1.1_amd64.deb",
+            "kubelet-1.36.2-150500.1.1.x86_64.rpm",
+            "containerd.io_2.1.9-1_amd64.deb",
+            "kubernetes-cni-1.7.1-1.1.x86_64.rpm",
+        ] {
+            assert!(runs(name), "{name}");
+        }
+        for name in [
+            "/kubelet_/kubeadm_1.36.2-1.1_amd64.deb",
+            "cri-tools_1.36.0-1.1_amd64.deb",
+            "kubernetes-doubles_1.0-1_amd64.deb",
+            "kubelet-debug-1.2.rpm",
+        ] {
+            assert!(!runs(name), "{name}");
+        }
     }
 
     #[test]

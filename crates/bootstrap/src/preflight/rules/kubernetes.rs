@@ -59,6 +59,34 @@ pub(super) fn begun(scene: &Scene<'_>, findings: &mut Findings) {
     }
 }
 
+/// Days before its end from which on a certificate is spoken of: a third of a quarterly upgrade's distance.
+pub(crate) const ENDS_SOON_DAYS: i64 = 30;
+
+pub(super) fn certificates(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, host) in scene.of(Role::ControlPlane) {
+        let Some(first) = host.certificates.iter().min_by_key(|each| each.ends) else {
+            continue;
+        };
+        let soon = host.certificates.iter();
+        let soon: Vec<_> = soon
+            .filter(|each| each.days_left < ENDS_SOON_DAYS)
+            .map(|each| each.name.as_str())
+            .collect();
+        let renew = "evenkeel-bootstrap certs --renew";
+        let listed = soon.join(", ");
+        if first.days_left < 0 {
+            let what = format!(
+                "certificates ended on {}, the first of: {listed}",
+                first.day()
+            );
+            findings.warning(node, what, renew);
+        } else if !soon.is_empty() {
+            let what = format!("certificates end from {} on: {listed}", first.day());
+            findings.warning(node, what, renew);
+        }
+    }
+}
+
 pub(super) fn versions(scene: &Scene<'_>, findings: &mut Findings) {
     let Some(cluster) = &scene.facts.cluster else {
         return;

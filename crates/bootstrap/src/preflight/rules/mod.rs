@@ -8,6 +8,8 @@ mod kubernetes;
 mod network;
 mod software;
 
+pub(crate) use kubernetes::ENDS_SOON_DAYS;
+
 use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node, Role};
 
@@ -29,7 +31,7 @@ const fn rule(
     Rule { name, about, find }
 }
 
-static RULES: [Rule; 29] = [
+static RULES: [Rule; 30] = [
     rule(
         "answers",
         hosts::answers,
@@ -165,6 +167,11 @@ static RULES: [Rule; 29] = [
         "versions",
         kubernetes::versions,
         "A cluster that is there runs the release of cluster.toml, and kubelets are neither newer than API servers nor more than three minor releases older.",
+    ),
+    rule(
+        "certificates",
+        kubernetes::certificates,
+        "The certificates that kubeadm made for control planes do not end within a month; each upgrade renews them, and so does `certs --renew`.",
     ),
     rule(
         "voters",

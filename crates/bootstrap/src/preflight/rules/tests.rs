@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::facts::{
-    ClusterFacts, ClusterNode, FileFacts, Interface, Listener, Mount, Os, PackageManager,
-    RuntimeFacts, Unit,
+    Certificate, ClusterFacts, ClusterNode, FileFacts, Interface, Listener, Mount, Os,
+    PackageManager, RuntimeFacts, Unit,
 };
 use crate::inventory::{Cni, Surroundings, read};
 use crate::preflight::{Advert, Outcome, Try};
@@ -595,6 +595,28 @@ static CASES: &[Case] = &[
         &[
             "error m1 reach: gets no answer from m2",
             "warning m2 firewall: ufw filters",
+        ],
+    ),
+    (
+        |world| {
+            let certificate = |name: &str, day: &str, days_left| Certificate {
+                name: name.to_owned(),
+                ends: format!("{day}T00:00:00Z").parse().unwrap(),
+                days_left,
+            };
+            world.host("m1").certificates = vec![
+                certificate("apiserver", "2027-03-02", 29),
+                certificate("etcd-peer", "2027-03-01", 28),
+                certificate("admin.conf", "2027-04-01", 59),
+            ];
+            world.host("m2").certificates = vec![
+                certificate("apiserver", "2027-01-31", -1),
+                certificate("etcd-peer", "2027-05-01", 89),
+            ];
+        },
+        &[
+            "warning m1 certificates: certificates end from 2027-03-01 on: apiserver, etcd-peer",
+            "warning m2 certificates: certificates ended on 2027-01-31, the first of: apiserver",
         ],
     ),
     (
