@@ -18,9 +18,11 @@ mod lab;
 mod node;
 #[path = "../support/notice.rs"]
 mod notice;
+mod operate;
 mod operator;
 mod parcels;
 #[path = "../support/space.rs"]
 mod space;
+mod traffic;
 #[path = "../support/wait.rs"]
 mod wait;
