@@ -110,6 +110,8 @@ mod tests {
             folder: std::path::Path::new("/"),
             home: None,
             is_file: &|_| false,
+            mode: &|_| None,
+            content: &|_| None,
         };
         let source = evenkeel_config::Source {
             name: "cluster.toml".to_owned(),

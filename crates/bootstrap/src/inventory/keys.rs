@@ -78,7 +78,7 @@ pub(super) static CLUSTER: Section = Section {
             "kubernetes",
             "release, 1.31 to 1.37",
             "required",
-            "What all nodes run, in full: `1.36.2`.",
+            "What all nodes run, in full and in quotes: `1.36.2`. No pre-releases.",
         ),
         key(
             "vip",
@@ -139,7 +139,7 @@ pub(super) static NODE: Section = Section {
             "local",
             "`true`, `false`, or table",
             "`false`",
-            "Whether it is the host that evenkeel-bootstrap runs on, so that commands need no ssh.",
+            "Whether it is the host that evenkeel-bootstrap runs on, so that commands need no ssh; one node at most.",
         ),
     ],
 };
@@ -166,7 +166,7 @@ pub(super) static SSH: Section = Section {
             "key",
             "file",
             "ssh_config's and the agent's",
-            "The private key.",
+            "The private key, which only its owner may read.",
         ),
         key(
             "bastion",
@@ -306,7 +306,9 @@ pub(super) static KUBEADM: Section = Section {
     about: "Tables are merged into the documents that are made for kubeadm (v1beta4): tables key by \
             key, lists of `name` and `value` by name, other values replaced. As in \
             `[kubeadm.cluster.apiServer]` with `extraArgs = [{ name = \"audit-log-maxage\", value = \"30\" }]`. \
-            What evenkeel-bootstrap sets from other keys is refused here.",
+            Fields and their types are held to v1beta4's (and to those of KubeletConfiguration and \
+            KubeProxyConfiguration) at every level. What other keys say, and what a run relies on, is refused \
+            here; `patches.directory` is a folder on the hosts.",
     keys: &[
         key("init", "table", "none", "Into `InitConfiguration`."),
         key("cluster", "table", "none", "Into `ClusterConfiguration`."),
@@ -455,6 +457,8 @@ mod tests {
             folder: std::path::Path::new("/"),
             home: None,
             is_file: &|_| false,
+            mode: &|_| None,
+            content: &|_| None,
         };
         let load = |text: &str| {
             let source = evenkeel_config::Source {

@@ -1,6 +1,7 @@
 //! What the operator wants: `cluster.toml` as values that are final. Knows nothing of what the hosts
 //! are like at the moment; that is [`Facts`](crate::facts::Facts).
 
+mod go_duration;
 pub mod init;
 mod keys;
 mod model;
@@ -8,6 +9,7 @@ mod read;
 
 use std::ops::RangeInclusive;
 
+pub(crate) use go_duration::go_duration;
 pub use keys::cluster_toml_markdown;
 pub use model::{
     Artefacts, Balancer, Cni, Endpoint, Image, Inventory, KubeadmPatches, Node, Role, Runtime,

@@ -13,10 +13,18 @@ use crate::inventory::Role;
 
 /// Notes every contradiction. Values that were wrong by themselves are not there any more, and are
 /// not spoken of again.
-pub(super) fn check(file: &File<'_>, cluster: &ClusterDraft, nodes: &[NodeDraft]) {
+pub(super) fn check(
+    file: &File<'_>,
+    cluster: &ClusterDraft,
+    nodes: &[NodeDraft],
+    admin: Option<&Spanned<String>>,
+) {
     roles(file, nodes);
     unique(file, nodes);
+    local(file, nodes);
+    domains(file, cluster);
     vip(file, cluster, nodes);
+    ports(file, cluster, nodes, admin);
     for (what, networks, limits) in [
         ("pod", &cluster.pod_cidrs, &POD_LIMITS),
         ("service", &cluster.service_cidrs, &SERVICE_LIMITS),
@@ -66,6 +74,12 @@ fn roles(file: &File<'_>, nodes: &[NodeDraft]) {
     if of(Role::ControlPlane).next().is_none() {
         let message = "no node has the role \"control-plane\"; 'kubeadm init' needs one";
         file.error(start, message.to_owned());
+        return;
+    }
+    if of(Role::Worker).next().is_none() {
+        let message = "no node has the role \"worker\"; pods of yours run on workers, since control planes \
+                       keep them off";
+        file.warning(start, message.to_owned());
     }
 }
 
@@ -96,6 +110,82 @@ fn unique(file: &File<'_>, nodes: &[NodeDraft]) {
             );
             file.error(address.place.clone(), message);
         }
+    }
+}
+
+/// There is one machine that this runs on.
+fn local(file: &File<'_>, nodes: &[NodeDraft]) {
+    let mut local = nodes.iter().filter(|node| node.is_local());
+    let Some(first) = local.next() else {
+        return;
+    };
+    for node in local {
+        let name = first.name.as_ref().map_or("one", |name| &name.value);
+        let message = format!(
+            "'local' is the host that evenkeel-bootstrap runs on, which {name} in line {} is already",
+            first.place.line
+        );
+        file.error(node.place.clone(), message);
+    }
+}
+
+/// The cluster's DNS answers for everything in its domain: hosts in it could not be found from pods.
+fn domains(file: &File<'_>, cluster: &ClusterDraft) {
+    let services = cluster
+        .dns_domain
+        .as_ref()
+        .map_or(super::DNS_DOMAIN, |said| &said.value);
+    let Some(hosts) = &cluster.domain else {
+        return;
+    };
+    if hosts.value == services || hosts.value.ends_with(&format!(".{services}")) {
+        let message = format!(
+            "the hosts' domain {} lies in '{services}', which the cluster's DNS answers for, so that pods \
+             could not find a host; give one of them another name ('domain', 'dns-domain')",
+            hosts.value
+        );
+        file.error(hosts.place.clone(), message);
+    }
+}
+
+/// Who else listens where a balancer binds the VIP.
+fn ports(
+    file: &File<'_>,
+    cluster: &ClusterDraft,
+    nodes: &[NodeDraft],
+    admin: Option<&Spanned<String>>,
+) {
+    let Some(vip) = &cluster.vip else {
+        return;
+    };
+    let (address, port) = (vip.value.vip, vip.value.port);
+    let balancers = || nodes.iter().filter(|node| is(node, Role::Balancer));
+    if let Some(balancer) = balancers().find(|node| node.ssh_port() == port) {
+        let name = balancer
+            .name
+            .as_ref()
+            .map_or("a balancer", |name| &name.value);
+        let message = format!(
+            "port {port} of the VIP is where sshd of {name} listens; take another, 6443 as a rule"
+        );
+        file.error(vip.place.clone(), message);
+    }
+    let Some(said) = admin else {
+        return;
+    };
+    let Ok(listens) = said.value.parse::<std::net::SocketAddr>() else {
+        return;
+    };
+    let is_same = listens.ip() == address
+        || listens.ip().is_unspecified()
+            && (listens.is_ipv4() == address.is_ipv4() || listens.is_ipv6());
+    if listens.port() == port && is_same {
+        let message = format!(
+            "'admin' {listens} takes the port of the VIP {}, which the balancer serves clients at; take \
+             another port",
+            vip.value
+        );
+        file.error(said.place.clone(), message);
     }
 }
 

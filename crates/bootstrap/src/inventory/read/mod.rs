@@ -2,14 +2,20 @@
 //! value alone may be is said here and in `parts`, what values mean together in [`agreement`].
 
 mod agreement;
+mod components;
+mod conform;
+mod files;
+mod hints;
 mod nodes;
 mod parts;
 mod patches;
+mod schema;
 mod values;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use evenkeel_config::tables::{Fields, File, Maybe, Spanned, read_tables};
+use evenkeel_config::tables::{Fields, File, Maybe, Section, Spanned, read_tables};
 use evenkeel_config::{Place, Problem, Severity, Source as Text};
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
@@ -21,6 +27,9 @@ use super::{Endpoint, Inventory, Version};
 /// The port of the API where `vip` does not say.
 const API_PORT: u16 = 6443;
 
+/// kubeadm's own.
+const DNS_DOMAIN: &str = "cluster.local";
+
 /// What reading may ask of this machine.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -30,6 +39,10 @@ pub struct Surroundings<'a> {
     pub home: Option<&'a Path>,
     /// Whether a file is there.
     pub is_file: &'a dyn Fn(&Path) -> bool,
+    /// The permissions of a file; `None` if they do not matter.
+    pub mode: &'a dyn Fn(&Path) -> Option<u32>,
+    /// What stands in a file; `None` if it cannot be looked into.
+    pub content: &'a dyn Fn(&Path) -> Option<Vec<u8>>,
 }
 
 /// A `cluster.toml` that says what it must.
@@ -70,6 +83,8 @@ pub fn load_text(path: &Path, text: Vec<u8>) -> Result<Loaded, Vec<Problem>> {
         folder: path.parent().unwrap_or(Path::new("")),
         home: home.as_deref(),
         is_file: &|path| path.is_file(),
+        mode: &|path| Some(path.metadata().ok()?.permissions().mode()),
+        content: &|path| std::fs::read(path).ok(),
     };
     read(&Text { name, text }, &around)
 }
@@ -80,9 +95,18 @@ pub fn load_text(path: &Path, text: Vec<u8>) -> Result<Loaded, Vec<Problem>> {
 /// Every mistake, in the order of the file.
 pub fn read(source: &Text, around: &Surroundings<'_>) -> Result<Loaded, Vec<Problem>> {
     let mut inventory = None;
+    let mut is_toml = false;
     let mut problems = read_tables(source, |file, table| {
+        is_toml = true;
         inventory = root(file, table, around);
     });
+    if !is_toml {
+        hints::quotes(&String::from_utf8_lossy(&source.text), &mut problems);
+    }
+    for problem in &mut problems {
+        hints::foreign_key(&mut problem.message);
+        problem.message = printable(&problem.message);
+    }
     problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
     problems.dedup();
     let is_sound = problems
@@ -97,15 +121,27 @@ pub fn read(source: &Text, around: &Surroundings<'_>) -> Result<Loaded, Vec<Prob
     }
 }
 
+/// `text` on one line: whatever moves a terminal's cursor is written out.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            _ if c.is_control() => shown.extend(c.escape_default()),
+            _ => shown.push(c),
+        }
+    }
+    shown
+}
+
 /// `[cluster]` as it was read. What is missing or wrong has been reported.
 struct ClusterDraft {
     name: String,
-    domain: String,
+    domain: Maybe<String>,
     kubernetes: Maybe<Version>,
     vip: Maybe<Endpoint>,
     pod_cidrs: Vec<Spanned<IpNet>>,
     service_cidrs: Vec<Spanned<IpNet>>,
-    dns_domain: String,
+    dns_domain: Maybe<String>,
 }
 
 /// `None` only where a problem was noted.
@@ -116,22 +152,22 @@ fn root(file: &File<'_>, table: &DeTable<'_>, around: &Surroundings<'_>) -> Opti
         let nodes = nodes::nodes(file, fields, &ssh, around);
         let cni = parts::cni(file, fields, around);
         let runtime = parts::runtime(file, fields);
-        let balancer = parts::balancer(file, fields, around);
+        let (balancer, admin) = parts::balancer(file, fields, around);
         let vip = cluster.as_ref().and_then(|cluster| cluster.vip.as_ref());
         let vrrp = parts::vrrp(file, fields, vip.map(|vip| vip.value.vip), &nodes);
-        let kubeadm = patches::kubeadm(file, fields);
+        let kubeadm = patches::kubeadm(file, fields, runtime.managed);
         let artefacts = parts::artefacts(file, fields, around);
 
         let cluster = cluster?;
-        agreement::check(file, &cluster, &nodes);
+        agreement::check(file, &cluster, &nodes, admin.as_ref());
         Some(Inventory {
             name: cluster.name,
-            domain: cluster.domain,
+            domain: said(cluster.domain).unwrap_or_default(),
             kubernetes: cluster.kubernetes?.value,
             endpoint: cluster.vip?.value,
             pod_cidrs: plain(cluster.pod_cidrs),
             service_cidrs: plain(cluster.service_cidrs),
-            dns_domain: cluster.dns_domain,
+            dns_domain: said(cluster.dns_domain).unwrap_or_else(|| DNS_DOMAIN.to_owned()),
             cni: cni?,
             runtime,
             balancer,
@@ -155,15 +191,14 @@ fn cluster(file: &File<'_>, fields: &mut Fields<'_, '_>) -> Option<ClusterDraft>
         return None;
     };
     Some(file.fields(&keys::CLUSTER, table, |fields| {
-        let kubernetes = required(
-            file,
-            fields,
-            "kubernetes",
-            "[cluster]",
-            &place,
-            values::release,
-        );
-        let vip = required(file, fields, "vip", "[cluster]", &place, values::endpoint);
+        let owner = Owner {
+            what: "[cluster]",
+            place: &place,
+            section: &keys::CLUSTER,
+            table,
+        };
+        let kubernetes = required(file, fields, "kubernetes", &owner, values::release);
+        let vip = required(file, fields, "vip", &owner, values::endpoint);
         let is_v6 = vip.as_ref().is_some_and(|vip| vip.value.vip.is_ipv6());
         // Without a VIP nothing says which family is meant.
         let default = |v4, v6| {
@@ -174,13 +209,12 @@ fn cluster(file: &File<'_>, fields: &mut Fields<'_, '_>) -> Option<ClusterDraft>
         let services = default("10.96.0.0/12", "fd00:10:96::/112");
         ClusterDraft {
             name: said(fields.take("name", values::label)).unwrap_or_else(|| "kubernetes".into()),
-            domain: said(fields.take("domain", values::domain)).unwrap_or_default(),
+            domain: fields.take("domain", values::domain),
             kubernetes,
             vip,
             pod_cidrs: networks(file, fields, "pod-cidr", pods),
             service_cidrs: networks(file, fields, "service-cidr", services),
-            dns_domain: said(fields.take("dns-domain", values::domain))
-                .unwrap_or_else(|| "cluster.local".into()),
+            dns_domain: fields.take("dns-domain", values::domain),
         }
     }))
 }
@@ -200,14 +234,19 @@ fn networks(
             .collect();
     };
     let mut networks = Vec::new();
+    let mut are_right = true;
     for value in values::one_or_many(value) {
         let place = file.place(value.span().start);
         match values::network(value.get_ref()) {
             Ok(network) => networks.push(Spanned::new(network, place)),
-            Err(message) => file.error(place, format!("'{key}' {message}")),
+            Err(message) => {
+                are_right = false;
+                file.error(place, format!("'{key}' {message}"));
+            }
         }
     }
-    networks
+    // What is missing among them may be what was meant.
+    if are_right { networks } else { Vec::new() }
 }
 
 /// The table `key`, and where it begins; anything else is noted.
@@ -223,17 +262,37 @@ fn section<'t>(
     Some((place, table))
 }
 
-/// The value of `key`; that `what`, which begins at `place`, does not say it is a mistake.
+/// A table that must say something: what it is called, where it begins, and what it is.
+struct Owner<'o> {
+    what: &'o str,
+    place: &'o Place,
+    section: &'static Section,
+    table: &'o DeTable<'o>,
+}
+
+/// The value of `key`; that `owner` does not say it is a mistake, unless it says so under a wrong name,
+/// which is told by itself.
 fn required<T>(
     file: &File<'_>,
     fields: &mut Fields<'_, '_>,
     key: &'static str,
-    what: &str,
-    place: &Place,
+    owner: &Owner<'_>,
     read: fn(&DeValue<'_>) -> Result<T, String>,
 ) -> Maybe<T> {
-    if fields.value(key).is_none() {
-        file.error(place.clone(), format!("{what} has no '{key}'"));
+    let known = || owner.section.keys.iter().map(|key| key.name);
+    let is_mistyped = || {
+        owner
+            .table
+            .iter()
+            .map(|(name, _)| name.get_ref().as_ref())
+            .filter(|name| known().all(|known| known != *name))
+            .any(|name| hints::means(name, &owner.section.title(), known(), key))
+    };
+    if fields.value(key).is_none() && !is_mistyped() {
+        file.error(
+            owner.place.clone(),
+            format!("{} has no '{key}'", owner.what),
+        );
     }
     fields.take(key, read)
 }
@@ -246,5 +305,7 @@ fn plain(networks: Vec<Spanned<IpNet>>) -> Vec<IpNet> {
     networks.into_iter().map(|said| said.value).collect()
 }
 
+#[cfg(test)]
+mod kubeadm_tests;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use evenkeel_config::Place;
 use evenkeel_config::tables::{Fields, File, Maybe, Spanned, flag, must_be, text, time, whole};
 use toml::de::{DeTable, DeValue};
 
-use super::{Surroundings, required, said, section, values};
+use super::{Owner, Surroundings, files, required, said, section, values};
 use crate::inventory::{Node, Role, Ssh, Transport, keys};
 
 /// How long a connection may take where nothing says it: a host that is up answers at once, one that
@@ -30,6 +30,19 @@ enum Reach {
 }
 
 impl NodeDraft {
+    /// Whether it is said to be the host that this runs on.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.reach, Reach::Local { .. })
+    }
+
+    /// Where its sshd listens, as far as the file says it.
+    pub(super) fn ssh_port(&self) -> u16 {
+        match &self.reach {
+            Reach::Ssh(ssh) => ssh.port.unwrap_or(22),
+            Reach::Local { .. } => 22,
+        }
+    }
+
     /// `None` where a problem was noted.
     pub(super) fn finish(self) -> Option<Node> {
         let address = self.address?.value;
@@ -116,7 +129,7 @@ fn ssh(file: &File<'_>, table: &DeTable<'_>, around: &Surroundings<'_>) -> SshDr
         host: said(fields.take("host", ssh_word)),
         user: said(fields.take("user", ssh_word)),
         port: said(fields.take("port", whole(1..=65535))),
-        key: said(fields.take("key", values::file(around))),
+        key: said(fields.take("key", files::private_key(around))),
         bastion: said(fields.take("bastion", ssh_word)),
         config: said(fields.take("config", values::file(around))),
         sudo: said(fields.take("sudo", flag)),
@@ -185,9 +198,15 @@ fn node(
             Some(name) => format!("node '{name}'"),
             None => "this node".to_owned(),
         };
-        let name = required(file, fields, "name", &what, &place, host_name);
-        let role = required(file, fields, "role", &what, &place, role);
-        let address = required(file, fields, "address", &what, &place, values::address);
+        let owner = Owner {
+            what: &what,
+            place: &place,
+            section: &keys::NODE,
+            table,
+        };
+        let name = required(file, fields, "name", &owner, host_name);
+        let role = required(file, fields, "role", &owner, role);
+        let address = required(file, fields, "address", &owner, values::address);
         let ssh = ssh_of_node(file, fields, around);
         let local = local(file, fields, common);
         let reach = match (ssh, local) {

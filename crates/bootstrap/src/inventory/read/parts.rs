@@ -7,7 +7,7 @@ use evenkeel_config::tables::{Fields, File, Maybe, Spanned, flag, one_of, text, 
 use toml::de::DeValue;
 
 use super::nodes::NodeDraft;
-use super::{Surroundings, said, section, values};
+use super::{Surroundings, files, said, section, values};
 use crate::inventory::{Artefacts, Balancer, Cni, Image, Role, Runtime, Source, Vrrp, keys};
 
 /// Where flannel's releases have their manifest.
@@ -105,7 +105,7 @@ fn manifest(around: &Surroundings<'_>) -> impl Fn(&DeValue<'_>) -> Result<Source
         } else if said.contains("://") {
             Err(format!("must be a file or an https URL, not \"{said}\""))
         } else {
-            values::existing(&said, around).map(Source::File)
+            files::manifest(&said, around).map(Source::File)
         }
     }
 }
@@ -158,19 +158,20 @@ pub(super) fn runtime(file: &File<'_>, fields: &mut Fields<'_, '_>) -> Runtime {
     })
 }
 
-/// `[balancer]`.
+/// `[balancer]`, and the admin address where it is said.
 pub(super) fn balancer(
     file: &File<'_>,
     fields: &mut Fields<'_, '_>,
     around: &Surroundings<'_>,
-) -> Balancer {
+) -> (Balancer, Maybe<String>) {
     const ADMIN: &str = "127.0.0.1:8404";
     let Some((_, table)) = section(file, fields, "balancer") else {
-        return Balancer {
+        let balancer = Balancer {
             package: None,
             binary: None,
             admin: ADMIN.to_owned(),
         };
+        return (balancer, None);
     };
     file.fields(&keys::BALANCER, table, |fields| {
         let package = fields.take("package", package_file(around));
@@ -179,12 +180,13 @@ pub(super) fn balancer(
             let message = "'binary' and 'package' exclude each other; keep one of them";
             file.error(binary.place.clone(), message.to_owned());
         }
-        Balancer {
+        let admin = fields.take("admin", values::socket_address);
+        let balancer = Balancer {
             package: said(package),
             binary: said(binary),
-            admin: said(fields.take("admin", values::socket_address))
-                .unwrap_or_else(|| ADMIN.to_owned()),
-        }
+            admin: said(admin.clone()).unwrap_or_else(|| ADMIN.to_owned()),
+        };
+        (balancer, admin)
     })
 }
 
@@ -273,7 +275,9 @@ pub(super) fn artefacts(
                 .into_iter()
                 .map(|archive| Image { archive })
                 .collect(),
-            manifests: list(file, fields, "manifests", values::file(around)),
+            manifests: list(file, fields, "manifests", |value| {
+                files::manifest(&text(value)?, around)
+            }),
             offline: said(fields.take("offline", flag)).unwrap_or_default(),
         }
     })

@@ -1,129 +1,167 @@
-//! `[kubeadm]`: what is merged into kubeadm's documents. kubeadm refuses fields that it does not know
-//! in the middle of a run; the fields of v1beta4 are known here, so that they are refused before.
+//! `[kubeadm]`: what is merged into kubeadm's documents. Their fields are known here, at every level, and
+//! so is what other keys say or what the run relies on; both are refused before a host is touched.
 
-use evenkeel_config::tables::{Fields, File, did_you_mean, must_be, text, time};
+use evenkeel_config::tables::{Fields, File, time};
 use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::components::{KUBE_PROXY, KUBELET};
+use super::conform::{self, Rules};
+use super::schema::{CLUSTER, INIT, JOIN};
 use super::{parts, said, section};
 use crate::inventory::{KubeadmPatches, keys};
 
-/// A document of kubeadm: its key, its kind, its fields, and those that other keys say.
+const SECRET: &str =
+    "is set by evenkeel-bootstrap, which keeps it secret and fresh; remove it here";
+const NODE_NAME: &str = "is set by 'name' of the [[node]]; remove it here";
+const NODE_ADDRESS: &str = "is set by 'address' of the [[node]]; remove it here";
+const SOCKET: &str = "is set by 'socket' of [runtime]; remove it here";
+const CHECKS: &str = "is set by 'ignore-preflight-errors' of [kubeadm]; remove it here";
+const PORT: &str = "has to stay 6443, where the balancer and all checks look for an API server; the port \
+                    of 'vip' in [cluster] may be another";
+const DRY_RUN: &str = "would have kubeadm change nothing, and the run fail; 'evenkeel-bootstrap plan' shows \
+                       what would be done";
+
+/// A document of kubeadm: its key, and what may be said of it.
 struct Document {
     key: &'static str,
-    kind: &'static str,
-    /// Top-level fields of v1beta4; none: not checked.
-    fields: &'static [&'static str],
-    /// Paths that are set from elsewhere, and from where.
-    owned: &'static [(&'static str, &'static str)],
+    rules: Rules,
 }
 
-const SET_BY_US: &str = "evenkeel-bootstrap, which keeps it secret and fresh";
-const NODE_NAME: &str = "'name' of the [[node]]";
-const NODE_ADDRESS: &str = "'address' of the [[node]]";
+const ELSEWHERE: [(&str, &[super::schema::Field]); 5] = [
+    ("init", INIT),
+    ("cluster", CLUSTER),
+    ("join", JOIN),
+    ("kubelet", KUBELET),
+    ("kube-proxy", KUBE_PROXY),
+];
 
 static DOCUMENTS: [Document; 5] = [
     Document {
         key: "init",
-        kind: "InitConfiguration",
-        fields: &[
-            "apiVersion",
-            "bootstrapTokens",
-            "certificateKey",
-            "dryRun",
-            "kind",
-            "localAPIEndpoint",
-            "nodeRegistration",
-            "patches",
-            "skipPhases",
-            "timeouts",
-        ],
-        owned: &[
-            ("bootstrapTokens", SET_BY_US),
-            ("certificateKey", SET_BY_US),
-            ("localAPIEndpoint.advertiseAddress", NODE_ADDRESS),
-            ("nodeRegistration.name", NODE_NAME),
-            ("nodeRegistration.criSocket", "'socket' of [runtime]"),
-        ],
+        rules: Rules {
+            kind: "InitConfiguration",
+            fields: INIT,
+            others: &ELSEWHERE,
+            refused: &[
+                ("bootstrapTokens", SECRET),
+                ("certificateKey", SECRET),
+                ("dryRun", DRY_RUN),
+                ("localAPIEndpoint.advertiseAddress", NODE_ADDRESS),
+                ("localAPIEndpoint.bindPort", PORT),
+                ("nodeRegistration.name", NODE_NAME),
+                ("nodeRegistration.criSocket", SOCKET),
+                ("nodeRegistration.ignorePreflightErrors", CHECKS),
+            ],
+        },
     },
     Document {
         key: "cluster",
-        kind: "ClusterConfiguration",
-        fields: &[
-            "apiServer",
-            "apiVersion",
-            "caCertificateValidityPeriod",
-            "certificateValidityPeriod",
-            "certificatesDir",
-            "clusterName",
-            "controlPlaneEndpoint",
-            "controllerManager",
-            "dns",
-            "encryptionAlgorithm",
-            "etcd",
-            "featureGates",
-            "imageRepository",
-            "kind",
-            "kubernetesVersion",
-            "networking",
-            "proxy",
-            "scheduler",
-        ],
-        owned: &[
-            ("clusterName", "'name' of [cluster]"),
-            ("controlPlaneEndpoint", "'vip' of [cluster]"),
-            ("kubernetesVersion", "'kubernetes' of [cluster]"),
-            ("networking.podSubnet", "'pod-cidr' of [cluster]"),
-            ("networking.serviceSubnet", "'service-cidr' of [cluster]"),
-            ("networking.dnsDomain", "'dns-domain' of [cluster]"),
-        ],
+        rules: Rules {
+            kind: "ClusterConfiguration",
+            fields: CLUSTER,
+            others: &ELSEWHERE,
+            refused: &[
+                (
+                    "certificatesDir",
+                    "has to stay /etc/kubernetes/pki, where certificates are read and kept; remove it here",
+                ),
+                (
+                    "clusterName",
+                    "is set by 'name' of [cluster]; remove it here",
+                ),
+                (
+                    "controlPlaneEndpoint",
+                    "is set by 'vip' of [cluster]; remove it here",
+                ),
+                (
+                    "etcd.external",
+                    "is not supported: joining, removing and backing up work on the etcd members that \
+                     stand beside each API server",
+                ),
+                (
+                    "etcd.local.dataDir",
+                    "has to stay /var/lib/etcd, where reset and backup look; mount a disk there instead",
+                ),
+                (
+                    "kubernetesVersion",
+                    "is set by 'kubernetes' of [cluster]; remove it here",
+                ),
+                (
+                    "networking.podSubnet",
+                    "is set by 'pod-cidr' of [cluster]; remove it here",
+                ),
+                (
+                    "networking.serviceSubnet",
+                    "is set by 'service-cidr' of [cluster]; remove it here",
+                ),
+                (
+                    "networking.dnsDomain",
+                    "is set by 'dns-domain' of [cluster]; remove it here",
+                ),
+            ],
+        },
     },
     Document {
         key: "join",
-        kind: "JoinConfiguration",
-        fields: &[
-            "apiVersion",
-            "caCertPath",
-            "controlPlane",
-            "discovery",
-            "dryRun",
-            "kind",
-            "nodeRegistration",
-            "patches",
-            "skipPhases",
-            "timeouts",
-        ],
-        owned: &[
-            ("discovery", SET_BY_US),
-            ("controlPlane.certificateKey", SET_BY_US),
-            (
-                "controlPlane.localAPIEndpoint.advertiseAddress",
-                NODE_ADDRESS,
-            ),
-            ("nodeRegistration.name", NODE_NAME),
-            ("nodeRegistration.criSocket", "'socket' of [runtime]"),
-        ],
+        rules: Rules {
+            kind: "JoinConfiguration",
+            fields: JOIN,
+            others: &ELSEWHERE,
+            refused: &[
+                ("discovery", SECRET),
+                ("dryRun", DRY_RUN),
+                ("controlPlane.certificateKey", SECRET),
+                (
+                    "controlPlane.localAPIEndpoint.advertiseAddress",
+                    NODE_ADDRESS,
+                ),
+                ("controlPlane.localAPIEndpoint.bindPort", PORT),
+                ("nodeRegistration.name", NODE_NAME),
+                ("nodeRegistration.criSocket", SOCKET),
+                ("nodeRegistration.ignorePreflightErrors", CHECKS),
+            ],
+        },
     },
     Document {
         key: "kubelet",
-        kind: "KubeletConfiguration",
-        fields: &[],
-        owned: &[("clusterDomain", "'dns-domain' of [cluster]")],
+        rules: Rules {
+            kind: "KubeletConfiguration",
+            fields: KUBELET,
+            others: &ELSEWHERE,
+            refused: &[(
+                "clusterDomain",
+                "is set by 'dns-domain' of [cluster]; remove it here",
+            )],
+        },
     },
     Document {
         key: "kube-proxy",
-        kind: "KubeProxyConfiguration",
-        fields: &[],
-        owned: &[("clusterCIDR", "'pod-cidr' of [cluster]")],
+        rules: Rules {
+            kind: "KubeProxyConfiguration",
+            fields: KUBE_PROXY,
+            others: &ELSEWHERE,
+            refused: &[(
+                "clusterCIDR",
+                "is set by 'pod-cidr' of [cluster]; remove it here",
+            )],
+        },
     },
 ];
 
 /// `[kubeadm]`.
-pub(super) fn kubeadm(file: &File<'_>, fields: &mut Fields<'_, '_>) -> KubeadmPatches {
+pub(super) fn kubeadm(
+    file: &File<'_>,
+    fields: &mut Fields<'_, '_>,
+    is_runtime_managed: bool,
+) -> KubeadmPatches {
     let Some((_, table)) = section(file, fields, "kubeadm") else {
         return KubeadmPatches::default();
     };
+    if is_runtime_managed {
+        cgroup_driver(file, table);
+    }
     file.fields(&keys::KUBEADM, table, |fields| {
         let [init, cluster, join, kubelet, kube_proxy] = DOCUMENTS
             .each_ref()
@@ -138,7 +176,7 @@ pub(super) fn kubeadm(file: &File<'_>, fields: &mut Fields<'_, '_>) -> KubeadmPa
                 file,
                 fields,
                 "ignore-preflight-errors",
-                check_name,
+                conform::check_name,
             ),
             pull_timeout: said(fields.take("pull-timeout", time))
                 .unwrap_or(KubeadmPatches::default().pull_timeout),
@@ -146,59 +184,49 @@ pub(super) fn kubeadm(file: &File<'_>, fields: &mut Fields<'_, '_>) -> KubeadmPa
     })
 }
 
-fn check_name(value: &DeValue<'_>) -> Result<String, String> {
-    let name = text(value)?;
-    match name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-/._".contains(c))
-    {
-        true => Ok(name),
-        false => Err(must_be(
-            "the name of a check of kubeadm, as in \"NumCPU\"",
-            value,
-        )),
-    }
-}
-
 fn patch(file: &File<'_>, fields: &mut Fields<'_, '_>, document: &Document) -> Map<String, Value> {
     let Some(table) = fields.table(document.key) else {
         return Map::new();
     };
-    for (key, _) in table {
-        let name = key.get_ref().as_ref();
-        let place = file.place(key.span().start);
-        if matches!(name, "apiVersion" | "kind") {
-            file.error(
-                place,
-                format!("'{name}' is set by evenkeel-bootstrap; remove it here"),
-            );
-        } else if !document.fields.is_empty() && !document.fields.contains(&name) {
-            let hint = did_you_mean(name, document.fields.iter().copied());
-            file.error(
-                place,
-                format!("'{name}' is no field of {}{hint}", document.kind),
-            );
-        }
-    }
-    for (path, owner) in document.owned {
-        if let Some(offset) = position(table, path) {
-            let message = format!("'{path}' is set by {owner}; remove it here");
-            file.error(file.place(offset), message);
-        }
+    conform::check(file, &document.rules, table);
+    if document
+        .rules
+        .fields
+        .iter()
+        .any(|(name, _)| *name == "patches")
+    {
+        patches_folder(file, table);
     }
     object(file, table)
 }
 
-/// Where the key at the end of `path` stands, if it is said.
-fn position(table: &DeTable<'_>, path: &str) -> Option<usize> {
-    let (first, rest) = match path.split_once('.') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (path, None),
-    };
-    let (key, value) = table.get_key_value(first)?;
-    match rest {
-        None => Some(key.span().start),
-        Some(rest) => position(value.get_ref().as_table()?, rest),
+/// containerd is set up for systemd's cgroups where it is set up here.
+fn cgroup_driver(file: &File<'_>, table: &DeTable<'_>) {
+    let said = table
+        .get("kubelet")
+        .and_then(|kubelet| kubelet.get_ref().as_table()?.get("cgroupDriver"));
+    if let Some(said) = said
+        && said.get_ref().as_str() == Some("cgroupfs")
+    {
+        let message = "'cgroupDriver' cannot be \"cgroupfs\" where containerd is set up for \"systemd\"; \
+                       remove it, or set up the runtime yourself: 'managed = false' in [runtime]";
+        file.error(file.place(said.span().start), message.to_owned());
+    }
+}
+
+/// kubeadm reads patches on the host that it runs on.
+fn patches_folder(file: &File<'_>, table: &DeTable<'_>) {
+    let said = table
+        .get("patches")
+        .and_then(|patches| patches.get_ref().as_table()?.get("directory"));
+    if let Some(said) = said
+        && let Some(folder) = said.get_ref().as_str()
+        && !folder.starts_with('/')
+    {
+        let message = format!(
+            "'patches.directory' must be a folder on the hosts, from the root: \"/etc/kubernetes/patches\", not \"{folder}\""
+        );
+        file.error(file.place(said.span().start), message);
     }
 }
 

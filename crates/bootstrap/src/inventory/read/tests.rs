@@ -44,6 +44,8 @@ fn read_text(text: &str) -> Result<Loaded, Vec<Problem>> {
         folder: Path::new("/site"),
         home: Some(Path::new("/home/op")),
         is_file: &|path| !path.to_string_lossy().contains("missing"),
+        mode: &|path| Some(if path.ends_with("open") { 0o644 } else { 0o600 }),
+        content: &|path| path.ends_with("empty.yaml").then(Vec::new),
     };
     read(&source, &around)
 }
@@ -52,7 +54,7 @@ fn inventory(text: &str) -> Inventory {
     read_text(text).expect("the text is sound").inventory
 }
 
-fn lines(problems: &[Problem]) -> Vec<String> {
+pub(super) fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -63,11 +65,16 @@ fn check(from: &str, to: &str, expected: &[&str]) {
 }
 
 /// SEED with a section after it.
-fn check_more(section: &str, expected: &[&str]) {
+pub(super) fn check_more(section: &str, expected: &[&str]) {
     refused(&format!("{SEED}{section}\n"), expected);
 }
 
 fn refused(text: &str, expected: &[&str]) {
+    assert_eq!(errors(text), expected, "in\n{text}");
+}
+
+/// What is wrong with a text, a line each.
+pub(super) fn errors(text: &str) -> Vec<String> {
     let problems = match read_text(text) {
         Ok(loaded) => loaded.warnings,
         Err(problems) => problems,
@@ -76,7 +83,7 @@ fn refused(text: &str, expected: &[&str]) {
         .into_iter()
         .filter(|problem| problem.severity == Severity::Error)
         .collect();
-    assert_eq!(lines(&problems), expected, "in\n{text}");
+    lines(&problems)
 }
 
 #[test]
@@ -145,7 +152,7 @@ fn every_key_is_heard() {
          [[node]]\nname = 'lb1'\nrole = 'lb'\naddress = '10.0.1.10'\nssh = 'bastion-lb1'\n\
          [[node]]\nname = 'lb2'\nrole = 'lb'\naddress = '10.0.1.20'\nssh = { user = 'root', sudo = false }\n\
          [[node]]\nname = 'm'\nrole = 'control-plane'\naddress = '10.0.1.11'\nlocal = { sudo = false }\n\
-         [[node]]\nname = 'w'\nrole = 'worker'\naddress = '10.0.1.12'\nlocal = true\n",
+         [[node]]\nname = 'w'\nrole = 'worker'\naddress = '10.0.1.12'\nlocal = false\n",
     );
     assert_eq!(inventory.name, "prod");
     assert_eq!(inventory.endpoint.port, 8443);
@@ -220,10 +227,7 @@ fn every_key_is_heard() {
         inventory.nodes[2].transport,
         Transport::Local { sudo: false }
     );
-    assert_eq!(
-        inventory.nodes[3].transport,
-        Transport::Local { sudo: true }
-    );
+    assert!(matches!(inventory.nodes[3].transport, Transport::Ssh(_)));
 }
 
 #[test]
@@ -252,13 +256,11 @@ fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
          role = 'master'\n\
          adress = '10.0.1.11'\n",
         &[
-            "cluster.toml:1:1: [cluster] has no 'vip'",
             "cluster.toml:2:8: 'name' must be of small letters, digits and '-', with a letter or \
              digit at both ends, such as \"prod\", not \"Prod\"",
             "cluster.toml:3:14: 'kubernetes' is wrong: '1.36' is no release of Kubernetes; write it \
              in full, such as 1.36.2",
             "cluster.toml:4:1: unknown key 'vpi' in [cluster]; did you mean 'vip'?",
-            "cluster.toml:5:1: node 'master1.kube.com' has no 'address'",
             "cluster.toml:6:8: 'name' must be a name without a domain: \"master1\", and 'domain = \
              \"kube.com\"' in [cluster]",
             "cluster.toml:7:8: 'role' must be one of \"lb\", \"control-plane\", \"worker\", not \
@@ -298,7 +300,38 @@ fn values_of_the_cluster() {
     check(
         release,
         "1.36",
-        &["cluster.toml:3:14: 'kubernetes' must be a string, not a value of type float"],
+        &[
+            "cluster.toml:3:14: 'kubernetes' must be a string, with the patch release: \"1.36.0\" or later, not 1.36",
+        ],
+    );
+    check(
+        release,
+        "'1.36.2-rc.1'",
+        &[
+            "cluster.toml:3:14: 'kubernetes' must be a release, \"1.36.2\", not \"1.36.2-rc.1\": packages of another build are not installed here",
+        ],
+    );
+    check(
+        release,
+        "1.36.2",
+        &["cluster.toml:3:14: 1.36.2 has to stand in quotes: kubernetes = \"1.36.2\""],
+    );
+    check(
+        "address = '10.0.1.11'",
+        "address  =  10.0.1.11 # here",
+        &["cluster.toml:14:13: 10.0.1.11 has to stand in quotes: address = \"10.0.1.11\""],
+    );
+    check(
+        "'kube.com'",
+        "'Kube.COM'",
+        &["cluster.toml:2:10: 'domain' must be in small letters: \"kube.com\""],
+    );
+    check(
+        "'master1'",
+        "'Master1.kube.com'",
+        &[
+            "cluster.toml:12:8: 'name' must be a name without a domain: \"master1\", and 'domain = \"kube.com\"' in [cluster]",
+        ],
     );
     let vip = "vip = '10.0.1.10'";
     for (bad, message) in [
@@ -635,42 +668,144 @@ fn parts() {
     );
 }
 
+/// Other tools have other names for the same things.
 #[test]
-fn what_kubeadm_may_be_told() {
-    check_more(
-        "[kubeadm.cluster]\nkubernetesVersion = 'v1.36.1'",
+fn names_of_other_tools_are_understood() {
+    check(
+        "kubernetes = '1.36.2'",
+        "version = '1.36.2'\npodSubnet = '10.1.0.0/16'",
         &[
-            "cluster.toml:26:1: 'kubernetesVersion' is set by 'kubernetes' of [cluster]; remove it here",
+            "cluster.toml:3:1: unknown key 'version' in [cluster]; here it is 'kubernetes'",
+            "cluster.toml:4:1: unknown key 'podSubnet' in [cluster]; here it is 'pod-cidr'",
         ],
     );
     check_more(
-        "[kubeadm.cluster]\napiserver.extraArgs = []",
+        "[ssh]\nkeyPath = 'k'\nidentity-file = 'k'\npassword = 'x'",
         &[
-            "cluster.toml:26:1: 'apiserver' is no field of ClusterConfiguration; did you mean 'apiServer'?",
+            "cluster.toml:26:1: unknown key 'keyPath' in [ssh]; here it is 'key'",
+            "cluster.toml:27:1: unknown key 'identity-file' in [ssh]; here it is 'key'",
+            "cluster.toml:28:1: unknown key 'password' in [ssh]; passwords do not stand here: ssh has keys and the agent, and --ask-sudo-password asks for sudo's",
         ],
     );
     check_more(
-        "[kubeadm.init.localAPIEndpoint]\nadvertiseAddress = '1.2.3.4'",
+        "user = 'op'\n[[hosts]]\nrole = 'worker'",
         &[
-            "cluster.toml:26:1: 'localAPIEndpoint.advertiseAddress' is set by 'address' of the [[node]]; remove it here",
+            "cluster.toml:25:1: unknown key 'user' in a node; write 'ssh = { user = \"NAME\" }'",
+            "cluster.toml:26:3: unknown key 'hosts' in the top of the file; each host is a [[node]] with 'name', 'role' and 'address'",
+        ],
+    );
+}
+
+#[test]
+fn who_else_listens_on_a_balancer() {
+    for admin in ["0.0.0.0:6443", "[::]:6443", "10.0.1.10:6443"] {
+        check_more(
+            &format!("[balancer]\nadmin = '{admin}'"),
+            &[&format!(
+                "cluster.toml:26:9: 'admin' {admin} takes the port of the VIP 10.0.1.10:6443, which the balancer serves clients at; take another port"
+            )],
+        );
+    }
+    check_more("[balancer]\nadmin = '10.0.1.9:6443'", &[]);
+    check(
+        "'10.0.1.10'",
+        "'10.0.1.10:22'",
+        &[
+            "cluster.toml:4:7: port 22 of the VIP is where sshd of lb listens; take another, 6443 as a rule",
         ],
     );
     check_more(
-        "[kubeadm.join]\nkind = 'x'\ndiscovery = {}",
+        "[ssh]\nport = 6443",
         &[
-            "cluster.toml:26:1: 'kind' is set by evenkeel-bootstrap; remove it here",
-            "cluster.toml:27:1: 'discovery' is set by evenkeel-bootstrap, which keeps it secret and fresh; remove it here",
+            "cluster.toml:4:7: port 6443 of the VIP is where sshd of lb listens; take another, 6443 as a rule",
+        ],
+    );
+}
+
+#[test]
+fn what_cannot_be_is_told() {
+    check_more(
+        "local = true\n[[node]]\nname = 'worker2'\nrole = 'worker'\naddress = '10.0.1.14'\nlocal = {}",
+        &[
+            "cluster.toml:26:1: 'local' is the host that evenkeel-bootstrap runs on, which worker1 in line 21 is already",
+        ],
+    );
+    for network in ["127.0.0.0/8", "224.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8"] {
+        check(
+            "vip =",
+            &format!("pod-cidr = '{network}'\nvip ="),
+            &[&format!(
+                "cluster.toml:4:12: 'pod-cidr' must be a network that hosts can route, such as one of 10.0.0.0/8 or fd00::/8, not {network}"
+            )],
+        );
+    }
+    check(
+        "vip =",
+        "pod-cidr = ['10.9.0.1/16', 'fd09::/56']\nvip =",
+        &[
+            "cluster.toml:4:13: 'pod-cidr' must be \"10.9.0.0/16\": 10.9.0.1/16 has bits set beyond its prefix",
+        ],
+    );
+    check(
+        "'10.0.1.10'",
+        "'fd00:1::10:6443'",
+        &[
+            "cluster.toml:4:7: 'vip' may be an address or one with a port; write \"[fd00:1::10]:6443\", or \"[fd00:1::10:6443]\" if 6443 is part of it",
+        ],
+    );
+    for domain in ["cluster.local", "hosts.cluster.local"] {
+        check(
+            "'kube.com'",
+            &format!("'{domain}'"),
+            &[&format!(
+                "cluster.toml:2:10: the hosts' domain {domain} lies in 'cluster.local', which the cluster's DNS answers for, so that pods could not find a host; give one of them another name ('domain', 'dns-domain')"
+            )],
+        );
+    }
+    check(
+        "vip =",
+        "dns-domain = 'kube.com'\nvip =",
+        &[
+            "cluster.toml:2:10: the hosts' domain kube.com lies in 'kube.com', which the cluster's DNS answers for, so that pods could not find a host; give one of them another name ('domain', 'dns-domain')",
         ],
     );
     check_more(
-        "[kubeadm.kubelet]\na = 2026-11-27",
-        &["cluster.toml:26:5: a time without quotes; kubeadm takes a string, \"...\""],
+        "[ssh]\nuser = \"a\\nb\"",
+        &["cluster.toml:26:8: 'user' must be one word that does not begin with '-', not \"a\\nb\""],
+    );
+}
+
+#[test]
+fn files_are_what_they_are_named_for() {
+    check_more(
+        "[ssh]\nkey = 'id.pub'",
+        &[
+            "cluster.toml:26:7: 'key' must be the private key, \"id\"; '/site/id.pub' is the public one",
+        ],
     );
     check_more(
-        "[kubeadm]\nignore-preflight-errors = ['Num CPU']",
+        "[ssh]\nkey = 'open'",
         &[
-            "cluster.toml:26:28: 'ignore-preflight-errors' must be the name of a check of kubeadm, as in \"NumCPU\", not \"Num CPU\"",
+            "cluster.toml:26:7: 'key' names '/site/open', which others may read (mode 0644), so that ssh does not take it; chmod 600 /site/open",
         ],
+    );
+    check_more(
+        "[cni]\nplugin = 'manifest'\nmanifest = 'empty.yaml'\n[artefacts]\nmanifests = ['empty.yaml']",
+        &[
+            "cluster.toml:27:12: 'manifest' names '/site/empty.yaml', which kubectl cannot apply: nothing stands in it",
+            "cluster.toml:29:14: 'manifests' names '/site/empty.yaml', which kubectl cannot apply: nothing stands in it",
+        ],
+    );
+}
+
+#[test]
+fn a_cluster_without_workers_is_a_word() {
+    let (text, _) = SEED.split_once("\n[[node]]\nname = 'worker1'").unwrap();
+    let warnings = lines(&read_text(text).unwrap().warnings);
+    assert!(
+        warnings[0].starts_with("cluster.toml:6:1: warning: no node has the role \"worker\"")
+            || warnings[0].contains("no node has the role \"worker\""),
+        "{warnings:?}"
     );
 }
 

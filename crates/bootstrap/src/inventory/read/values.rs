@@ -23,7 +23,8 @@ pub(super) fn one_or_many<'t>(
 /// A label of RFC 1123: what a host and a Kubernetes node may be called.
 pub(super) fn label(value: &DeValue<'_>) -> Result<String, String> {
     let text = text(value)?;
-    if let Some((label, domain)) = text.split_once('.')
+    let small = text.to_ascii_lowercase();
+    if let Some((label, domain)) = small.split_once('.')
         && is_label(label)
         && domain.split('.').all(is_label)
         && text.parse::<IpAddr>().is_err()
@@ -46,6 +47,10 @@ pub(super) fn domain(value: &DeValue<'_>) -> Result<String, String> {
     }
     if text.len() > LONGEST {
         return Err(format!("is longer than {LONGEST} characters"));
+    }
+    let small = text.to_ascii_lowercase();
+    if small != text && small.split('.').all(is_label) {
+        return Err(format!("must be in small letters: \"{small}\""));
     }
     text.split('.').try_for_each(check_label)?;
     Ok(text)
@@ -85,9 +90,21 @@ fn check_label(label: &str) -> Result<(), String> {
 
 /// A release of Kubernetes within what kubeadm's configuration is made for.
 pub(super) fn release(value: &DeValue<'_>) -> Result<Version, String> {
-    let version: Version = text(value)?
+    if let DeValue::Float(number) = value {
+        return Err(format!(
+            "must be a string, with the patch release: \"{number}.0\" or later, not {number}"
+        ));
+    }
+    let said = text(value)?;
+    let version: Version = said
         .parse()
         .map_err(|message| format!("is wrong: {message}"))?;
+    if said.contains(['-', '+']) {
+        return Err(format!(
+            "must be a release, \"{}\", not \"{said}\": packages of another build are not installed here",
+            version.to_string().trim_start_matches('v')
+        ));
+    }
     let (oldest, newest) = (SUPPORTED_MINORS.start(), SUPPORTED_MINORS.end());
     if version.major == 1 && SUPPORTED_MINORS.contains(&version.minor) {
         Ok(version)
@@ -117,11 +134,29 @@ pub(super) fn endpoint(value: &DeValue<'_>) -> Result<Endpoint, String> {
             (vip, API_PORT)
         }
     };
+    if let Some(ambiguous) = port_in_address(&said) {
+        return Err(ambiguous);
+    }
     if port == 0 {
         return Err("must have a port from 1 to 65535".to_owned());
     }
     usable(vip)?;
     Ok(Endpoint { vip, port })
+}
+
+/// An IPv6 address without brackets whose last group looks like the API's port.
+fn port_in_address(said: &str) -> Option<String> {
+    let address: std::net::Ipv6Addr = said.parse().ok()?;
+    let (before, last) = said.rsplit_once(':')?;
+    // 443, 6443, 8443 and their kin.
+    let is_port = last.len() >= 3 && last.ends_with("443") && last.parse::<u16>().is_ok();
+    let is_whole = before.parse::<std::net::Ipv6Addr>().is_ok();
+    (is_port && is_whole).then(|| {
+        format!(
+            "may be an address or one with a port; write \"[{before}]:{last}\", or \"[{address}]\" if \
+             {last} is part of it"
+        )
+    })
 }
 
 /// An address that a host may have in the cluster's network.
@@ -161,6 +196,16 @@ pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, String> {
     let said = text(value).map_err(|_| must_be(example, value))?;
     let network: IpNet = said.parse().map_err(|_| must_be(example, value))?;
     let whole = network.trunc();
+    let first = network.addr();
+    let is_link_local = match first {
+        IpAddr::V4(first) => first.is_link_local(),
+        IpAddr::V6(first) => first.is_unicast_link_local(),
+    };
+    if first.is_loopback() || first.is_multicast() || first.is_unspecified() || is_link_local {
+        return Err(format!(
+            "must be a network that hosts can route, such as one of 10.0.0.0/8 or fd00::/8, not {network}"
+        ));
+    }
     if whole == network {
         Ok(network)
     } else {

@@ -10,7 +10,7 @@ use serde_saphyr::DoubleQuoted;
 
 use super::balancer::API_PORT;
 use crate::facts::HostFacts;
-use crate::inventory::{Inventory, Node, Role};
+use crate::inventory::{Inventory, Node, Role, go_duration};
 use crate::plan::{Later, Text};
 
 /// Keys of the documents that belong to us: a token, a key and what they are used for are made for each
@@ -283,32 +283,6 @@ fn limit(timeouts: &Value) -> Duration {
     waits
         .filter_map(|(_, value)| go_duration(value.as_str()?))
         .sum()
-}
-
-/// A duration as Go writes it: `4m0s`, `1h`, `1.5s`, `300ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut whole = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest
-            .find(|letter: char| letter.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let seconds = match &rest[..unit] {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        rest = &rest[unit..];
-        whole += Duration::try_from_secs_f64(number * seconds).ok()?;
-    }
-    (!text.is_empty()).then_some(whole)
 }
 
 fn merge_map(into: &mut Value, patch: &Map<String, Value>) {

@@ -314,24 +314,6 @@ fn limits_follow_those_of_kubeadm() {
     );
 }
 
-#[test]
-fn durations_are_read_as_go_reads_them() {
-    let check = |text: &str, expected: Option<f64>| {
-        assert_eq!(
-            go_duration(text).map(|found| found.as_secs_f64()),
-            expected,
-            "{text}"
-        );
-    };
-    check("4m0s", Some(240.0));
-    check("1h", Some(3600.0));
-    check("1.5s", Some(1.5));
-    check("300ms", Some(0.3));
-    check("", None);
-    check("5", None);
-    check("5d", None);
-}
-
 /// Two issuers while one takes the other's place: the first signs, both are believed.
 #[test]
 fn an_argument_may_be_given_twice() {

@@ -18,6 +18,8 @@ fn inventory(text: &str) -> Inventory {
         folder: std::path::Path::new("/"),
         home: None,
         is_file: &|_| false,
+        mode: &|_| None,
+        content: &|_| None,
     };
     read(&source, &around).unwrap().inventory
 }

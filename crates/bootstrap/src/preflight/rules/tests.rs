@@ -55,6 +55,8 @@ impl World {
             folder: std::path::Path::new("/"),
             home: None,
             is_file: &|_| true,
+            mode: &|_| None,
+            content: &|_| None,
         };
         let inventory = read(&source, &around).unwrap().inventory;
         let mut facts = Facts::default();
