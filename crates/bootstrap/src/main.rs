@@ -15,6 +15,7 @@ async fn main() -> ExitCode {
             ExitCode::from(match stop {
                 Stop::Mistake(_) => 2,
                 Stop::Failed(_) => 1,
+                Stop::Interrupted(_) => 130,
             })
         }
     }

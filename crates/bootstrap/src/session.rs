@@ -5,14 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::apply::Log;
 use crate::facts::{Facts, gather};
-use crate::inventory::{Inventory, Node};
+use crate::inventory::{Inventory, Node, Transport};
 use crate::plan::steps;
 use crate::transport::{Machine, Options};
+
+/// Hosts that are connected to beside each other: each is a process here.
+const CONNECTS: usize = 64;
+/// The same where they are reached through one host.
+const CONNECTS_THROUGH_A_BASTION: usize = 8;
 
 /// Hosts that were connected to.
 #[derive(Debug)]
@@ -66,7 +72,18 @@ impl Session {
     async fn connect(&mut self, options: &Options) {
         let connect =
             async |node: &Node| (node.name.clone(), Machine::connect(node, options).await);
-        for (name, outcome) in join_all(self.inventory.nodes.iter().map(connect)).await {
+        // Who goes through a bastion meets its sshd's MaxStartups, which is 10 by default.
+        let through =
+            |node: &Node| matches!(&node.transport, Transport::Ssh(ssh) if ssh.bastion.is_some());
+        let most = match self.inventory.nodes.iter().any(through) {
+            true => CONNECTS_THROUGH_A_BASTION,
+            false => CONNECTS,
+        };
+        let outcomes: Vec<_> = stream::iter(self.inventory.nodes.iter().map(connect))
+            .buffer_unordered(most)
+            .collect()
+            .await;
+        for (name, outcome) in outcomes {
             match outcome {
                 Ok(machine) if self.without.contains(&name) => {
                     self.aside.insert(name, machine);

@@ -1,7 +1,6 @@
 //! The token and certificate key of one run: made here, known to nobody but the nodes.
 
-use std::time::{Duration, Instant};
-
+use super::clock::now_ms;
 use crate::secret::Secret;
 
 /// A bootstrap token and a key for the uploaded certificates.
@@ -11,11 +10,11 @@ pub struct Credentials {
     pub token: Secret,
     /// 64 hexadecimal digits: an AES key of 32 bytes.
     pub certificate_key: Secret,
-    made: Instant,
+    made_ms: i64,
 }
 
 /// The certificates that kubeadm uploads live for 2 h, a token for 24 h; a join takes minutes.
-const YOUNG: Duration = Duration::from_secs(60 * 60);
+const YOUNG_MS: i64 = 60 * 60 * 1000;
 
 impl Credentials {
     /// New ones, from the system's randomness.
@@ -45,14 +44,18 @@ impl Credentials {
         Ok(Self {
             token: Secret::new(token),
             certificate_key: Secret::new(key),
-            made: Instant::now(),
+            made_ms: now_ms(),
         })
     }
 
     /// Whether a join that begins now will end before they do.
     #[must_use]
     pub fn are_young(&self) -> bool {
-        self.made.elapsed() < YOUNG
+        self.is_young_at(now_ms())
+    }
+
+    fn is_young_at(&self, now_ms: i64) -> bool {
+        now_ms - self.made_ms < YOUNG_MS
     }
 }
 
@@ -80,5 +83,9 @@ mod tests {
         );
         assert_ne!(Credentials::mint().expect("again").token, made.token);
         assert!(made.are_young());
+        assert!(
+            !made.is_young_at(now_ms() + YOUNG_MS),
+            "an hour of sleep counts"
+        );
     }
 }

@@ -15,16 +15,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::clock::now_ms;
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::quote;
-use crate::transport::{Failure, Machine};
+use crate::transport::{BEGINS, Failure, Machine};
 
 /// On each host; its text is who holds it.
 const FILE: &str = "/run/evenkeel-bootstrap.lock";
@@ -196,12 +196,6 @@ impl Drop for Hold {
     }
 }
 
-/// Milliseconds of a clock that goes on while the machine sleeps.
-fn now_ms() -> i64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
-}
-
 /// Locks one host; or says who has it; or why it cannot be.
 async fn hold(machine: &Machine, terms: &Terms, who: &str) -> Result<Result<Hold, String>, String> {
     let mut child = machine
@@ -218,6 +212,8 @@ async fn hold(machine: &Machine, terms: &Terms, who: &str) -> Result<Result<Hold
     }
     let mut lines = BufReader::new(stdout).lines();
     let asked_ms = now_ms();
+    // What comes before is a greeting.
+    while next(&mut lines).await.is_some_and(|line| line != BEGINS) {}
     match next(&mut lines).await.as_deref() {
         Some("held") => {
             let until_ms = Arc::new(AtomicI64::new(terms.until_ms(asked_ms)));

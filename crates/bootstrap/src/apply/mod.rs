@@ -2,6 +2,7 @@
 //! again; the first failure ends the run, and the next run goes on from there, since its plan has only
 //! what is left.
 
+mod clock;
 mod credentials;
 mod lock;
 mod log;
@@ -12,4 +13,4 @@ pub use credentials::Credentials;
 pub use lock::{Lock, LockError, voters};
 pub use log::Log;
 pub use progress::Progress;
-pub use runner::{Failed, Known, Reason, Run, Summary};
+pub use runner::{Failed, Known, Reason, Run, Summary, UPLOADS_AT_ONCE};

@@ -31,6 +31,7 @@ enum Display {
 pub(super) enum Ended {
     Done,
     Already,
+    Stopped,
     Failed,
 }
 
@@ -90,6 +91,7 @@ impl Progress {
         let outcome = match ended {
             Ended::Done => format!("ok ({:.1} s)", began.elapsed().as_secs_f64()),
             Ended::Already => "already so".to_owned(),
+            Ended::Stopped => "stopped as you asked".to_owned(),
             Ended::Failed => format!("FAILED after {:.1} s", began.elapsed().as_secs_f64()),
         };
         if let Display::Bars { whole, hosts, .. } = &self.display {

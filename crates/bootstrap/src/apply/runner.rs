@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::progress::Ended;
 use super::{Credentials, Log, Progress};
 use crate::plan::steps::shell::KUBECTL;
-use crate::plan::{Action, Fact, Later, Order, Plan, Stage, Step, Text};
+use crate::plan::{Action, Fact, Later, Order, Plan, Stage, Step, Text, hash};
 use crate::secret::Secret;
 use crate::transport::{Failure, Machine, Outcome};
 
@@ -24,8 +25,6 @@ pub struct Run<'a> {
     pub log: &'a Log,
     /// For the operator's eyes.
     pub progress: &'a Progress,
-    /// How new credentials are made known on a live control plane.
-    pub announce: &'a dyn Fn() -> Vec<Action>,
     /// What stands for `<ca-hash>`, from the text of `/etc/kubernetes/pki/ca.crt`.
     pub hash_ca: &'a dyn Fn(&str) -> Result<String, String>,
     /// Set when the operator wants no further step.
@@ -34,6 +33,8 @@ pub struct Run<'a> {
     pub held: &'a dyn Fn() -> bool,
     /// The host whose CA is asked for.
     pub ca_host: &'a str,
+    /// Places for files that are copied.
+    pub uploads: Semaphore,
     /// What is known by now.
     pub known: Mutex<Known>,
 }
@@ -74,6 +75,9 @@ pub struct Failed {
 
 impl fmt::Display for Failed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Reason::Stopped | Reason::LockLost = self.reason {
+            return self.reason.fmt(formatter);
+        }
         write!(
             formatter,
             "{}: could not {}: {}",
@@ -138,8 +142,8 @@ pub enum Reason {
 
 /// For the question whether a step is done.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
-/// For a file that is put in place; large ones come at 1 MB/s at least.
-const FILE_LIMIT: Duration = Duration::from_secs(60);
+/// Files that are copied beside each other: a line carries no more for being shared by many.
+pub const UPLOADS_AT_ONCE: usize = 4;
 
 impl Run<'_> {
     /// Runs all of `plan`.
@@ -196,9 +200,9 @@ impl Run<'_> {
         let mut running = FuturesUnordered::new();
         let mut first = Ok(());
         loop {
-            while let (true, false, Some(lane)) =
-                (running.len() < most, failed.get(), waiting.next())
-            {
+            // A lane is taken only where there is room for it.
+            while running.len() < most && !failed.get() {
+                let Some(lane) = waiting.next() else { break };
                 running.push(run_lane(lane));
             }
             let Some(ended) = running.next().await else {
@@ -217,6 +221,22 @@ impl Run<'_> {
 
     /// Whether it had to act.
     async fn step(&self, step: &Step) -> Result<bool, Failed> {
+        let failed = |reason: Reason| Failed {
+            step: step.id.clone(),
+            host: step.host.clone(),
+            title: step.title.clone(),
+            advice: match reason {
+                Reason::Stopped | Reason::LockLost => String::new(),
+                _ => step.advice.clone(),
+            },
+            reason,
+        };
+        if (self.stop)() {
+            return Err(failed(Reason::Stopped));
+        }
+        if !(self.held)() {
+            return Err(failed(Reason::LockLost));
+        }
         let began = Instant::now();
         self.progress.begin(&step.host, &step.title);
         self.log
@@ -228,26 +248,17 @@ impl Run<'_> {
             Err(reason) => {
                 self.log
                     .write(&step.host, &format!("failed {}: {reason}", step.id));
-                Ended::Failed
+                match reason {
+                    Reason::Stopped => Ended::Stopped,
+                    _ => Ended::Failed,
+                }
             }
         };
         self.progress.end(&step.host, &step.title, began, ended);
-        outcome.map_err(|reason| Failed {
-            step: step.id.clone(),
-            host: step.host.clone(),
-            title: step.title.clone(),
-            reason,
-            advice: step.advice.clone(),
-        })
+        outcome.map_err(failed)
     }
 
     async fn bring(&self, step: &Step) -> Result<bool, Reason> {
-        if (self.stop)() {
-            return Err(Reason::Stopped);
-        }
-        if !(self.held)() {
-            return Err(Reason::LockLost);
-        }
         let machine = self.machines.get(&step.host).ok_or_else(|| Reason::Here {
             doing: format!("find the host {}", step.host),
             why: "it is not connected".to_owned(),
@@ -310,30 +321,33 @@ impl Run<'_> {
                 path,
                 content,
                 mode,
-                ..
+                before,
+                temporary,
             } => {
+                // Somebody's own lines may have come in since the plan was made.
+                let expected = before.as_ref().filter(|_| !temporary).map(hash);
                 self.log.write(
                     &machine.name,
                     &format!("writes {path} (mode {mode:o}):\n{content}"),
                 );
                 let content = self.fill(content).await?;
                 machine
-                    .write(path, content.reveal().as_bytes(), *mode, FILE_LIMIT)
+                    .write(
+                        path,
+                        content.reveal().as_bytes(),
+                        *mode,
+                        expected.as_deref(),
+                    )
                     .await
                     .map_err(Reason::Host)
             }
             Action::Upload { from, to, mode, .. } => {
                 self.log
                     .write(&machine.name, &format!("copies {} to {to}", from.display()));
-                let content = std::fs::read(from).map_err(|cause| Reason::Here {
-                    doing: format!("read {}", from.display()),
-                    why: cause.to_string(),
-                })?;
-                let limit = FILE_LIMIT + Duration::from_secs(content.len() as u64 >> 20);
-                machine
-                    .write(to, &content, *mode, limit)
-                    .await
-                    .map_err(Reason::Host)
+                let Ok(_place) = self.uploads.acquire().await else {
+                    unreachable!("nobody closes it")
+                };
+                machine.upload(from, to, *mode).await.map_err(Reason::Host)
             }
             Action::Run { script, limit } => {
                 let text = self.fill(script).await?;
@@ -367,7 +381,7 @@ impl Run<'_> {
                 let script = self.fill(script).await?;
                 self.linger(machine, script.reveal(), *every, *limit).await
             }
-            Action::Credentials => self.announce(machine).await,
+            Action::Credentials { actions } => self.announce(machine, actions).await,
         }
     }
 
@@ -452,7 +466,7 @@ impl Run<'_> {
     }
 
     /// Has credentials that are known to the cluster and young.
-    async fn announce(&self, machine: &Machine) -> Result<(), Reason> {
+    async fn announce(&self, machine: &Machine, actions: &[Action]) -> Result<(), Reason> {
         let announced = {
             let known = self.known();
             known.announced
@@ -466,9 +480,8 @@ impl Run<'_> {
         }
         let fresh = self.mint()?;
         self.known().credentials = Some(fresh);
-        let actions = (self.announce)();
-        let outcome = self.act_all(machine, &actions).await;
-        self.tidy(machine, &actions).await;
+        let outcome = self.act_all(machine, actions).await;
+        self.tidy(machine, actions).await;
         self.known().announced = outcome.is_ok();
         outcome
     }
@@ -543,7 +556,15 @@ impl Run<'_> {
             &machine.name,
             &format!("ran ({took:.1} s, {told}):\n{script}\n{words}"),
         );
-        outcome.map_err(Reason::Host)
+        outcome.map_err(|failure| {
+            Reason::Host(match failure {
+                Failure::TimedOut { limit, said } => Failure::TimedOut {
+                    limit,
+                    said: self.log.masked(&said),
+                },
+                other => other,
+            })
+        })
     }
 
     /// Text with what is known by now in its gaps.

@@ -5,12 +5,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use tokio::sync::Semaphore;
+
 use super::Stop;
-use super::consent::{agreed, lock};
+use super::consent::{agreed, lock, refused, unless_stopped};
 use super::open::{session, tell};
-use crate::apply::{Known, Lock, Progress, Run};
+use crate::apply::{Known, Lock, Progress, Reason, Run, UPLOADS_AT_ONCE};
 use crate::cli::Connect;
-use crate::facts::Facts;
+use crate::facts::{Facts, Manifest};
 use crate::manifests;
 use crate::plan::{self, Plan, steps};
 use crate::session::{Interrupt, Session};
@@ -19,7 +21,9 @@ use crate::verify::{self, Topic};
 /// Prints what would be done.
 pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<ExitCode, Stop> {
     let session = session(file, connect, "plan").await?;
-    let plan = make(&session, &facts(&session).await?)?;
+    let mut facts = session.facts().await;
+    facts.manifests = manifests(&session).await?;
+    let plan = make(&session, &facts)?;
     let text = if json {
         serde_json::to_string_pretty(&plan).map_err(|cause| Stop::Failed(cause.to_string()))? + "\n"
     } else {
@@ -37,18 +41,20 @@ pub(super) async fn apply(
     skip_preflight: bool,
     skip_verify: Vec<Topic>,
 ) -> Result<ExitCode, Stop> {
-    let interrupt = Interrupt::listen();
     let session = session(file, connect, "apply").await?;
+    let interrupt = Interrupt::listen();
     // Before the facts: nobody shall change what the plan is made of.
     let lock = lock(&session).await?;
-    let facts = facts(&session).await?;
+    let mut facts = unless_stopped(&interrupt, session.facts()).await?;
     if !skip_preflight {
-        super::preflight::stop_at_errors(&session, &facts).await?;
+        let look = super::preflight::stop_at_errors(&session, &facts);
+        unless_stopped(&interrupt, look).await??;
     }
+    facts.manifests = unless_stopped(&interrupt, manifests(&session)).await??;
     let plan = make(&session, &facts)?;
     print(&plan.to_string())?;
     if !plan.is_empty() && !yes && !agreed(&plan, &interrupt).await? {
-        return Err(Stop::Failed("nothing was changed".to_owned()));
+        return Err(refused(&interrupt));
     }
     run(&session, &lock, &facts, &plan, &interrupt).await?;
     drop(lock);
@@ -57,7 +63,8 @@ pub(super) async fn apply(
         without: session.without.clone(),
         ..verify::Options::default()
     };
-    let report = super::verify::wait(&session, &options).await;
+    let look = super::verify::wait(&session, &options);
+    let report = unless_stopped(&interrupt, look).await?;
     print(&report.to_string())?;
     Ok(if report.is_met() {
         ExitCode::SUCCESS
@@ -80,11 +87,11 @@ pub(super) async fn run(
         machines: &session.machines,
         log: &session.log,
         progress: &progress,
-        announce: &|| steps::join::announcement(inventory, facts),
         hash_ca: &|pem| steps::ca_hash::of_pem(pem).map_err(|error| error.to_string()),
         stop: &|| interrupt.is_asked(),
         held: &|| lock.is_held(),
         ca_host: &steps::join::live_master(inventory, facts).name,
+        uploads: Semaphore::new(UPLOADS_AT_ONCE),
         known: Mutex::new(Known::default()),
     };
     let record = session.log.path().display();
@@ -100,23 +107,24 @@ pub(super) async fn run(
             ));
             Ok(())
         }
-        Err(failed) => Err(Stop::Failed(format!(
-            "{failed}\nall that was run is in {record}; the same command goes on from here"
-        ))),
+        Err(failed) => {
+            let told = format!(
+                "{failed}\nall that was run is in {record}; the same command goes on from here"
+            );
+            Err(match failed.reason {
+                Reason::Stopped => Stop::Interrupted(told),
+                _ => Stop::Failed(told),
+            })
+        }
     }
 }
 
-/// What the hosts, the cluster and this machine's manifests are like.
-pub(super) async fn facts(session: &Session) -> Result<Facts, Stop> {
-    let manifests = manifests::load(&session.inventory)
-        .await
-        .map_err(|errors| {
-            let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-            Stop::Failed(errors.join("\n"))
-        })?;
-    let mut facts = session.facts().await;
-    facts.manifests = manifests;
-    Ok(facts)
+/// What is to be applied to the cluster. After the hosts were looked at, since it may come from the network.
+async fn manifests(session: &Session) -> Result<Vec<Manifest>, Stop> {
+    manifests::load(&session.inventory).await.map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Stop::Failed(errors.join("\n"))
+    })
 }
 
 fn make(session: &Session, facts: &Facts) -> Result<Plan, Stop> {

@@ -53,6 +53,27 @@ pub(super) async fn lock(session: &Session) -> Result<Lock, Stop> {
     Ok(lock)
 }
 
+/// What `work` comes to, unless the operator wants no more before.
+pub(super) async fn unless_stopped<T>(
+    interrupt: &Interrupt,
+    work: impl Future<Output = T>,
+) -> Result<T, Stop> {
+    let mut interrupt = interrupt.clone();
+    tokio::select! {
+        value = work => Ok(value),
+        () = interrupt.asked() => Err(Stop::Interrupted("stopped as you asked".to_owned())),
+    }
+}
+
+/// What an operator is told who does not agree.
+pub(super) fn refused(interrupt: &Interrupt) -> Stop {
+    let told = "nothing was changed".to_owned();
+    match interrupt.is_asked() {
+        true => Stop::Interrupted(told),
+        false => Stop::Failed(told),
+    }
+}
+
 /// Whether the operator says yes to a plan that was shown; Ctrl-C is a no. The lock is kept meanwhile.
 pub(super) async fn agreed(plan: &Plan, interrupt: &Interrupt) -> Result<bool, Stop> {
     if !io::stdin().is_terminal() {

@@ -27,6 +27,9 @@ pub enum Stop {
     /// Something failed: exit status 1.
     #[error("{0}")]
     Failed(String),
+    /// The operator wanted no more: exit status 130.
+    #[error("{0}")]
+    Interrupted(String),
 }
 
 /// Runs the command.

@@ -8,7 +8,7 @@ use base64::Engine as _;
 
 use super::Stop;
 use super::apply::{print, run};
-use super::consent::{agreed, lock};
+use super::consent::{agreed, lock, refused};
 use super::files::{edited, read, replace};
 use super::open::{session, tell};
 use crate::apply::Lock;
@@ -43,7 +43,7 @@ pub(super) async fn carry_out(
 ) -> Result<(), Stop> {
     print(&plan.to_string())?;
     if !plan.is_empty() && !yes && !agreed(plan, interrupt).await? {
-        return Err(Stop::Failed("nothing was changed".to_owned()));
+        return Err(refused(interrupt));
     }
     run(session, lock, facts, plan, interrupt).await
 }
@@ -57,8 +57,8 @@ pub(super) async fn reset(
     care: Care,
     yes: bool,
 ) -> Result<ExitCode, Stop> {
-    let interrupt = Interrupt::listen();
     let session = session(file, connect, "reset").await?;
+    let interrupt = Interrupt::listen();
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let inventory = &session.inventory;
@@ -85,8 +85,8 @@ pub(super) async fn remove(
     care: Care,
     yes: bool,
 ) -> Result<ExitCode, Stop> {
-    let interrupt = Interrupt::listen();
     let session = session(file, connect, "remove").await?;
+    let interrupt = Interrupt::listen();
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let leaving = node(&session.inventory, name)?;
@@ -108,8 +108,8 @@ pub(super) async fn upgrade(
     care: Care,
     yes: bool,
 ) -> Result<ExitCode, Stop> {
-    let interrupt = Interrupt::listen();
     let session = session(file, connect, "upgrade").await?;
+    let interrupt = Interrupt::listen();
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let plan = upgrade::plan(&session.inventory, &facts, care)
@@ -125,8 +125,8 @@ pub(super) async fn backup(
     connect: &Connect,
     output: Option<PathBuf>,
 ) -> Result<ExitCode, Stop> {
-    let interrupt = Interrupt::listen();
     let session = session(file, connect, "backup").await?;
+    let interrupt = Interrupt::listen();
     let lock = lock(&session).await?;
     let facts = session.facts().await;
     let plan = backup::plan(&session.inventory, &facts).map_err(Stop::Failed)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::Stop;
-use super::apply::{facts, print};
+use super::apply::print;
 use super::open::{session, tell};
 use crate::cli::Connect;
 use crate::facts::Facts;
@@ -19,7 +19,7 @@ pub(super) async fn preflight(
     json: bool,
 ) -> Result<ExitCode, Stop> {
     let session = session(file, connect, "preflight").await?;
-    let facts = facts(&session).await?;
+    let facts = session.facts().await;
     let report = preflight::preflight(&session.inventory, &session.machines, &facts).await;
     print(&if json {
         report.json()

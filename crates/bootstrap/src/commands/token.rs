@@ -4,11 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use tokio::sync::Semaphore;
+
 use super::Stop;
 use super::apply::print;
 use super::consent::lock;
 use super::open::session;
-use crate::apply::{Known, Progress, Run};
+use crate::apply::{Known, Progress, Run, UPLOADS_AT_ONCE};
 use crate::cli::Connect;
 use crate::plan::steps::{ca_hash, join};
 use crate::plan::{Order, Plan, Stage, Text};
@@ -42,11 +44,11 @@ pub(super) async fn token(
         machines: &session.machines,
         log: &session.log,
         progress: &progress,
-        announce: &|| join::announcement(inventory, &facts),
         hash_ca: &|pem| ca_hash::of_pem(pem).map_err(|error| error.to_string()),
         stop: &|| false,
         held: &|| lock.is_held(),
         ca_host: &live.name,
+        uploads: Semaphore::new(UPLOADS_AT_ONCE),
         known: Mutex::new(Known::default()),
     };
     run.all(&plan)

@@ -120,10 +120,16 @@ impl fmt::Display for Action {
                 )?;
                 out.write_str(&indented(&script.to_string()))
             }
-            Self::Credentials => writeln!(
-                out,
-                "make a token and a certificate key known, unless young ones are"
-            ),
+            Self::Credentials { actions } => {
+                writeln!(
+                    out,
+                    "make a token and a certificate key, and have them known, unless this run has young ones:"
+                )?;
+                let shown = actions.iter();
+                shown
+                    .map(ToString::to_string)
+                    .try_for_each(|action| out.write_str(&indented(&action)))
+            }
         }
     }
 }

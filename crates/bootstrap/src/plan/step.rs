@@ -152,7 +152,10 @@ pub enum Action {
     },
     /// Has a token and certificate key that are good for `<token>` and `<certificate-key>`: makes them
     /// known to the cluster through this host, unless those of this run are young enough.
-    Credentials,
+    Credentials {
+        /// How.
+        actions: Vec<Action>,
+    },
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -71,6 +71,14 @@ pub enum Failure {
         /// The shell's words.
         said: String,
     },
+    /// A file is another than the plan was made for.
+    #[error(
+        "has another {path} than when the plan was made: somebody changed it since; run this again"
+    )]
+    Changed {
+        /// The file.
+        path: String,
+    },
     /// A program is missing on this machine.
     #[error("there is no '{program}' on this machine; install it (openssh-client brings ssh)")]
     NoProgram {
@@ -78,12 +86,11 @@ pub enum Failure {
         program: String,
     },
     /// This machine failed.
-    #[error("cannot {doing}")]
+    #[error("cannot {doing}: {cause}")]
     Local {
         /// What was tried.
-        doing: &'static str,
+        doing: String,
         /// Why not.
-        #[source]
         cause: std::io::Error,
     },
 }
@@ -124,6 +131,10 @@ impl Failure {
             "Connection reset",
             "lost connection",
             "Timeout, server",
+            "closed by remote host",
+            "Broken pipe",
+            "mux_client_",
+            "kex_exchange_identification",
         ]) {
             Self::Unreachable { said }
         } else {
@@ -131,11 +142,5 @@ impl Failure {
                 said: lines().collect::<Vec<_>>().join("; "),
             }
         }
-    }
-
-    /// Whether trying again later may help, since nothing was said about the script.
-    #[must_use]
-    pub fn is_of_the_line(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
     }
 }

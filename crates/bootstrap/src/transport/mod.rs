@@ -5,16 +5,22 @@
 
 mod failure;
 mod program;
+mod shell;
+mod ssh;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use failure::Failure;
 pub use program::Outcome;
 
-use crate::inventory::{Node, Ssh, Transport};
+use crate::inventory::{Node, Transport};
 use crate::plan::quote;
 use crate::secret::Secret;
+use program::Input;
+
+/// What a host says before all that is ours: shells greet, and not only people.
+pub const BEGINS: &str = "evenkeel-begins";
 
 /// How hosts are connected to, the same for all.
 #[derive(Clone, Debug, Default)]
@@ -55,14 +61,10 @@ enum Rights {
 const GREETING_LIMIT: Duration = Duration::from_secs(15);
 /// How much longer than the script we wait for the host to end it.
 const GRACE: Duration = Duration::from_secs(10);
-/// Held on a host while a script changes it.
-const HOST_LOCK: &str = "/run/evenkeel-bootstrap.turn";
-/// Where a host has the words of such a script until it has ended; they are as many as it says in its time.
-const WORDS: &str = "/run/evenkeel-bootstrap-words.XXXXXX";
 /// For a script of an earlier run to end: `kubeadm` gives up after about as long.
 const TURN_LIMIT: Duration = Duration::from_secs(300);
-/// What flock(1) shall end with if it does not; no script of ours ends so.
-const BUSY: i32 = 75;
+/// For a host to take the next piece of what is sent to it, and to say that it has all.
+const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// This machine, with the rights that we have: scripts of tests need no others.
@@ -83,7 +85,7 @@ impl Machine {
     pub async fn connect(node: &Node, options: &Options) -> Result<Self, Failure> {
         let (line, sudo, limit) = match &node.transport {
             Transport::Ssh(ssh) => (
-                Line::Ssh(ssh_arguments(ssh, options)?),
+                Line::Ssh(ssh::arguments(ssh, options)?),
                 ssh.sudo,
                 ssh.connect_timeout + GREETING_LIMIT,
             ),
@@ -94,7 +96,7 @@ impl Machine {
             line,
             rights: Rights::Enough,
         };
-        let user = machine.call("id -u", b"", limit).await?;
+        let user = machine.call("id -u", Input::default(), limit).await?;
         if user.status != 0 {
             return Err(Failure::Refused { said: user.stderr });
         }
@@ -104,7 +106,12 @@ impl Machine {
         if !sudo {
             return Err(Failure::NotRoot);
         }
-        if machine.call("sudo -n true", b"", limit).await?.status == 0 {
+        if machine
+            .call("sudo -n true", Input::default(), limit)
+            .await?
+            .status
+            == 0
+        {
             machine.rights = Rights::Sudo;
             return Ok(machine);
         }
@@ -115,7 +122,7 @@ impl Machine {
         let tried = machine
             .call(
                 "sudo -k -S -p '' true",
-                format!("{}\n", password.reveal()).as_bytes(),
+                Input::bytes(format!("{}\n", password.reveal()).into_bytes()),
                 limit,
             )
             .await?;
@@ -134,52 +141,33 @@ impl Machine {
     ///
     /// If the host cannot be reached, or the limit has passed. A script that fails is an [`Outcome`].
     pub async fn run(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
-        let command = format!("exec {}", timed(limit));
-        self.script(&command, script, limit, limit).await
+        self.script(&shell::asking(limit), script, limit, limit)
+            .await
     }
 
-    /// Runs a script that changes the host, to its end even if this program dies meanwhile. Where one of an
-    /// earlier run still goes on for that reason, waits for its end.
+    /// Runs a script that changes the host. Where one of an earlier run still goes on, since its operator's
+    /// program died, waits for its end. Once begun it goes on without us, its words kept for nobody.
     ///
     /// # Errors
     ///
     /// As [`Machine::run`], and if the earlier one does not end.
     pub async fn run_alone(&self, script: &str, limit: Duration) -> Result<Outcome, Failure> {
-        // -o: what the script starts and leaves running shall not hold the lock. Its words go to files: a
-        // pipe that nobody reads any more would end kubeadm or dpkg at their next word.
-        let command = format!(
-            "d=$(umask 077; mktemp -d {WORDS}) || exit 1; s=0; \
-             flock -o -w {} -E {BUSY} {HOST_LOCK} {} >$d/out 2>$d/err || s=$?; \
-             cat $d/out; cat $d/err >&2; rm -rf $d; exit $s",
-            TURN_LIMIT.as_secs(),
-            timed(limit)
-        );
-        let outcome = self
-            .script(&command, script, limit, limit + TURN_LIMIT)
-            .await?;
-        if outcome.status == BUSY {
-            Err(Failure::Busy { waited: TURN_LIMIT })
-        } else {
-            Ok(outcome)
-        }
+        let shell = shell::changing(limit, TURN_LIMIT);
+        self.script(&shell, script, limit, limit + TURN_LIMIT).await
     }
 
     async fn script(
         &self,
-        command: &str,
+        shell: &str,
         script: &str,
         limit: Duration,
         whole: Duration,
     ) -> Result<Outcome, Failure> {
-        // The script is read from descriptor 3 through a pipe: sshd may hand over a socket, which cannot be
-        // opened by name, and the standard input has to be empty for whatever the script starts.
-        let shell = format!("cat | {{ exec 3<&0 </dev/null; {command}; }}");
-        let outcome = self
-            .as_root(&shell, in_one_piece(script).as_bytes(), whole + GRACE)
-            .await?;
+        let input = Input::bytes(shell::whole(script).into_bytes());
+        let outcome = self.as_root(shell, input, whole + GRACE).await?;
         match outcome.status {
-            // What `timeout` says, and what a process ended by its second signal leaves.
-            124 | 137 => Err(Failure::TimedOut {
+            shell::BUSY => Err(Failure::Busy { waited: TURN_LIMIT }),
+            shell::LATE => Err(Failure::TimedOut {
                 limit,
                 said: outcome.words(),
             }),
@@ -187,74 +175,91 @@ impl Machine {
         }
     }
 
-    /// Puts bytes into a file as root, whole or not at all: beside it, then renamed.
+    /// Puts bytes into a file as root, whole or not at all: beside it, then renamed. A link is followed. With
+    /// `before`, the SHA-256 of the text that was there when this was decided, in hexadecimal digits, nothing
+    /// is written over another.
     ///
     /// # Errors
     ///
-    /// If the host cannot be reached or the file cannot be written.
+    /// If the host cannot be reached, the file cannot be written, or has changed.
     pub async fn write(
         &self,
         path: &str,
         content: &[u8],
         mode: u32,
-        limit: Duration,
+        before: Option<&str>,
     ) -> Result<(), Failure> {
-        let folder = Path::new(path)
-            .parent()
-            .map_or_else(|| "/".into(), Path::to_string_lossy);
-        let shell = format!(
-            "set -eu; umask 077; mkdir -p -m 755 {folder}; t={path}.evenkeel-new; trap 'rm -f \"$t\"' EXIT; \
-             cat >\"$t\"; [ \"$(wc -c <\"$t\")\" -eq {bytes} ]; chmod {mode:o} \"$t\"; sync -d \"$t\"; mv -f \"$t\" {path}",
-            folder = quote(&folder),
-            path = quote(path),
-            bytes = content.len(),
-        );
-        let outcome = self.as_root(&shell, content, limit).await?;
-        if outcome.status == 0 {
-            Ok(())
-        } else {
-            Err(Failure::Write {
+        let input = Input::bytes(content.to_vec());
+        self.put(path, input, content.len() as u64, mode, before)
+            .await
+    }
+
+    /// Copies a file of this machine, in pieces: it may be larger than memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Machine::write`], and if it cannot be read here.
+    pub async fn upload(&self, from: &Path, to: &str, mode: u32) -> Result<(), Failure> {
+        let (input, bytes) = Input::file(from).await.map_err(|cause| Failure::Local {
+            doing: format!("read {}", from.display()),
+            cause,
+        })?;
+        self.put(to, input, bytes, mode, None).await
+    }
+
+    async fn put(
+        &self,
+        path: &str,
+        input: Input,
+        bytes: u64,
+        mode: u32,
+        before: Option<&str>,
+    ) -> Result<(), Failure> {
+        let shell = shell::writing(path, bytes, mode, before);
+        let outcome = self.as_root(&shell, input, PIECE_LIMIT).await?;
+        match outcome.status {
+            0 => Ok(()),
+            shell::CHANGED => Err(Failure::Changed {
+                path: path.to_owned(),
+            }),
+            _ => Err(Failure::Write {
                 path: path.to_owned(),
                 said: outcome.words(),
-            })
+            }),
         }
     }
 
+    /// `limit` counts from the last piece of the input that was taken.
     async fn as_root(
         &self,
         shell: &str,
-        input: &[u8],
+        mut input: Input,
         limit: Duration,
     ) -> Result<Outcome, Failure> {
+        if let Rights::SudoAsks(password) = &self.rights {
+            input.begin_with(format!("{}\n", password.reveal()).as_bytes());
+        }
+        self.call(&self.for_root(shell), input, limit).await
+    }
+
+    fn for_root(&self, shell: &str) -> String {
         let shell = quote(shell);
         match &self.rights {
-            Rights::Enough => self.call(&format!("sh -c {shell}"), input, limit).await,
-            Rights::Sudo => {
-                self.call(&format!("sudo -n sh -c {shell}"), input, limit)
-                    .await
-            }
+            Rights::Enough => format!("sh -c {shell}"),
+            Rights::Sudo => format!("sudo -n sh -c {shell}"),
             // -k: sudo shall read the password even if it remembers one, or the shell would.
-            Rights::SudoAsks(password) => {
-                let input = [password.reveal().as_bytes(), b"\n", input].concat();
-                self.call(&format!("sudo -k -S -p '' sh -c {shell}"), &input, limit)
-                    .await
-            }
+            Rights::SudoAsks(_) => format!("sudo -k -S -p '' sh -c {shell}"),
         }
     }
 
-    /// Holds a command on the host open: it runs until the returned child is dropped, or we die.
+    /// Holds a command on the host open: it runs until the returned child is dropped, or we die. Its first
+    /// line of its own follows [`BEGINS`].
     ///
     /// # Errors
     ///
     /// If no process can be started here.
     pub fn hold(&self, shell: &str) -> Result<tokio::process::Child, Failure> {
-        let shell = quote(shell);
-        let command = match &self.rights {
-            Rights::Enough => format!("sh -c {shell}"),
-            Rights::Sudo => format!("sudo -n sh -c {shell}"),
-            Rights::SudoAsks(_) => format!("sudo -k -S -p '' sh -c {shell}"),
-        };
-        program::start(&self.words(&command))
+        program::start(&self.words(&self.for_root(shell)))
     }
 
     /// What has to be written first to a command that is held: the password, if sudo reads one.
@@ -266,8 +271,12 @@ impl Machine {
         }
     }
 
-    async fn call(&self, command: &str, input: &[u8], limit: Duration) -> Result<Outcome, Failure> {
-        let outcome = program::run(&self.words(command), input, limit).await?;
+    async fn call(&self, command: &str, input: Input, limit: Duration) -> Result<Outcome, Failure> {
+        let mut outcome = program::run(&self.words(command), input, limit).await?;
+        // What came before is a greeting.
+        if let Some((_, ours)) = outcome.stdout.split_once(&format!("{BEGINS}\n")) {
+            outcome.stdout = ours.to_owned();
+        }
         match &self.line {
             Line::Ssh(_) if outcome.status == 255 => Err(Failure::of_ssh(&outcome.stderr)),
             _ => Ok(outcome),
@@ -275,86 +284,17 @@ impl Machine {
     }
 
     fn words(&self, command: &str) -> Vec<String> {
+        let command = format!("echo {BEGINS}; {command}");
         match &self.line {
             Line::Ssh(arguments) => {
                 let mut words = vec!["ssh".to_owned()];
                 words.extend(arguments.iter().cloned());
-                words.push(command.to_owned());
+                words.push(command);
                 words
             }
-            Line::Local => vec!["sh".to_owned(), "-c".to_owned(), command.to_owned()],
+            Line::Local => vec!["sh".to_owned(), "-c".to_owned(), command],
         }
     }
-}
-
-/// The shell that reads a script from descriptor 3 and is ended after `limit`.
-fn timed(limit: Duration) -> String {
-    format!("timeout -k 5 {} sh -eu /dev/fd/3", limit.as_secs_f64())
-}
-
-/// A shell begins with what is inside of the braces only once it has read the last of them: of a script that
-/// arrived in part, since we died or the connection did, it runs nothing.
-fn in_one_piece(script: &str) -> String {
-    format!("{{ :\n{script}\n}}\n")
-}
-
-/// The arguments of ssh(1) up to the command. Whatever the inventory leaves open is `ssh_config`'s.
-fn ssh_arguments(ssh: &Ssh, options: &Options) -> Result<Vec<String>, Failure> {
-    let folder = control_folder().map_err(|cause| Failure::Local {
-        doing: "make a folder for ssh",
-        cause,
-    })?;
-    let mut arguments = vec![
-        "-T".to_owned(),
-        "-oBatchMode=yes".to_owned(),
-        format!("-oConnectTimeout={}", ssh.connect_timeout.as_secs().max(1)),
-        "-oServerAliveInterval=5".to_owned(),
-        "-oServerAliveCountMax=4".to_owned(),
-        "-oControlMaster=auto".to_owned(),
-        format!("-oControlPath={}/%C", folder.display()),
-        "-oControlPersist=60s".to_owned(),
-    ];
-    if options.accept_new_host_keys {
-        arguments.push("-oStrictHostKeyChecking=accept-new".to_owned());
-    }
-    let mut option = |flag: &str, value: Option<String>| {
-        if let Some(value) = value {
-            arguments.push(flag.to_owned());
-            arguments.push(value);
-        }
-    };
-    option(
-        "-F",
-        ssh.config.as_ref().map(|path| path.display().to_string()),
-    );
-    option("-p", ssh.port.map(|port| port.to_string()));
-    option("-l", ssh.user.clone());
-    option("-J", ssh.bastion.clone());
-    option(
-        "-i",
-        ssh.key.as_ref().map(|path| path.display().to_string()),
-    );
-    arguments.push("--".to_owned());
-    arguments.push(ssh.host.clone());
-    Ok(arguments)
-}
-
-/// Where shared connections have their sockets: short, since the path of a socket may have 107 bytes.
-fn control_folder() -> std::io::Result<PathBuf> {
-    use std::os::unix::fs::DirBuilderExt;
-
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ssh"));
-    let folder = std::env::var_os("XDG_RUNTIME_DIR")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_dir())
-        .or_else(home)
-        .unwrap_or_else(|| PathBuf::from("/root/.ssh"))
-        .join("evenkeel");
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)?;
-    Ok(folder)
 }
 
 #[cfg(test)]

@@ -41,16 +41,15 @@ impl Scene {
     }
 
     async fn run_until(&self, plan: &Plan, stop: &dyn Fn() -> bool) -> Result<Summary, Failed> {
-        let announced = self.path("announced");
         let run = Run {
             machines: &self.machines,
             log: &self.log,
             progress: &Progress::new(plan.steps().count()),
-            announce: &|| vec![script(&format!("echo known >>{announced}"))],
             hash_ca: &|_| Ok("sha256:0".to_owned()),
             stop,
             held: &|| self.held.get(),
             ca_host: "a",
+            uploads: Semaphore::new(UPLOADS_AT_ONCE),
             known: Mutex::default(),
         };
         run.all(plan).await
@@ -97,6 +96,64 @@ fn line(path: &str) -> Vec<Fact> {
         path: path.to_owned(),
         line: "done".to_owned(),
     }]
+}
+
+#[tokio::test]
+async fn more_hosts_than_places_are_all_served() {
+    let mut scene = Scene::new("many");
+    let names: Vec<_> = (0..23).map(|number| format!("host{number}")).collect();
+    scene.machines = names
+        .iter()
+        .map(|name| (name.clone(), Machine::here(name)))
+        .collect();
+    let steps = names.iter().map(|name| {
+        let file = scene.path(name);
+        let acts = vec![script(&format!("echo done >{file}"))];
+        step(name, "write", line(&file), acts)
+    });
+    let plan = stage(Order::AtOnce(4), steps.collect());
+    let summary = scene.run(&plan).await.expect("runs");
+    assert_eq!(
+        summary,
+        Summary {
+            done: 23,
+            already: 0
+        }
+    );
+    for name in &names {
+        assert_eq!(scene.text(name), "done\n", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_changed_since_the_plan_was_made_is_left_alone() {
+    let scene = Scene::new("changed");
+    let path = scene.path("hosts");
+    std::fs::write(&path, "theirs\n").expect("written");
+    let write = |before: &str| Action::Write {
+        path: path.clone(),
+        content: "ours\n".into(),
+        mode: 0o644,
+        before: Some(before.to_owned()),
+        temporary: false,
+    };
+    let plan = |before| {
+        stage(
+            Order::InTurn,
+            vec![step("a", "write", Vec::new(), vec![write(before)])],
+        )
+    };
+    let failed = scene
+        .run(&plan("what was there\n"))
+        .await
+        .expect_err("it is another");
+    assert!(
+        failed.to_string().contains("somebody changed it since"),
+        "{failed}"
+    );
+    assert_eq!(scene.text("hosts"), "theirs\n");
+    scene.run(&plan("theirs\n")).await.expect("it is the same");
+    assert_eq!(scene.text("hosts"), "ours\n");
 }
 
 #[tokio::test]
@@ -234,6 +291,10 @@ async fn what_is_temporary_goes_even_if_the_step_fails_and_secrets_stay_out_of_t
         temporary: true,
     };
     let fail = script(&format!("cp {file} {seen}; cat {file}; exit 1"));
+    let announced = scene.path("announced");
+    let credentials = Action::Credentials {
+        actions: vec![script(&format!("echo known >>{announced}"))],
+    };
     let plan = stage(
         Order::InTurn,
         vec![
@@ -241,7 +302,7 @@ async fn what_is_temporary_goes_even_if_the_step_fails_and_secrets_stay_out_of_t
                 "a",
                 "announce",
                 Vec::new(),
-                vec![Action::Credentials, Action::Credentials],
+                vec![credentials.clone(), credentials],
             ),
             step("a", "join", Vec::new(), vec![write, fail]),
         ],

@@ -213,6 +213,22 @@ fn a_silent_host_leaves_no_plan() {
 }
 
 #[test]
+fn a_plan_shows_how_a_token_is_made_known_and_not_the_token() {
+    let inventory = inventory();
+    let whole = plan(&inventory, &fresh(&inventory)).expect("nothing is against it");
+    for text in [
+        whole.to_string(),
+        serde_json::to_string(&whole).expect("plain data"),
+    ] {
+        assert!(text.contains("kubeadm token create --config"), "{text}");
+        assert!(
+            text.contains("<token>") && text.contains("/credentials.yaml"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_master_is_sent_clients_only_after_it_has_joined() {
     let inventory = inventory();
     let whole = plan(&inventory, &fresh(&inventory)).expect("nothing is against it");

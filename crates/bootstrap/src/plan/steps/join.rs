@@ -125,19 +125,15 @@ pub fn announce(inventory: &Inventory, live: &Node, node: &Node) -> Step {
         host: live.name.clone(),
         title: format!("make a token and a certificate key known for {}", node.name),
         brings: Vec::new(),
-        actions: vec![Action::Credentials],
+        actions: vec![Action::Credentials {
+            actions: credentials::announce(inventory, live),
+        }],
         advice: format!(
             "this runs on {} and speaks to the API through {}: if that does not answer, look at the \
              balancer's log and at the API server there",
             live.name, inventory.endpoint
         ),
     }
-}
-
-/// What [`Action::Credentials`] does; a plan that is shown says it.
-#[must_use]
-pub fn announcement(inventory: &Inventory, facts: &Facts) -> Vec<Action> {
-    credentials::announce(inventory, live_master(inventory, facts))
 }
 
 /// That a host is a node of the cluster in this role, and has proved itself.
