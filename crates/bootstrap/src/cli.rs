@@ -40,7 +40,7 @@ pub struct Cli {
 }
 
 /// How hosts are connected to.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Connect {
     /// Ask for the password that sudo wants on the hosts
     #[arg(short = 'K', long, global = true)]

@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod console;
 pub mod facts;
 pub mod files;
 pub mod inventory;

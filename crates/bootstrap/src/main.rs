@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use evenkeel_bootstrap::cli::Cli;
 use evenkeel_bootstrap::commands::{self, Stop};
+use evenkeel_bootstrap::console;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match commands::run(Cli::parse()).await {
         Ok(code) => code,
         Err(stop) => {
-            complain(&stop);
+            console::tell(&stop.to_string());
             ExitCode::from(match stop {
                 Stop::Mistake(_) => 2,
                 Stop::Failed(_) => 1,
@@ -19,12 +20,4 @@ async fn main() -> ExitCode {
             })
         }
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the one place where a command's failure is said"
-)]
-fn complain(stop: &Stop) {
-    eprintln!("{stop}");
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::apply::Log;
+use crate::console;
 use crate::facts::{Facts, gather};
 use crate::inventory::{Inventory, Node, Transport};
 use crate::plan::steps;
@@ -167,7 +168,7 @@ impl Interrupt {
                 if told.send_replace(true) {
                     std::process::exit(130);
                 }
-                say("stopping after the steps that have begun; once more to leave them");
+                console::tell("stopping after the steps that have begun; once more to leave them");
             }
         });
         Self(interrupt)
@@ -185,9 +186,4 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a word to whoever pressed the keys")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

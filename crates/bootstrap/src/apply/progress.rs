@@ -2,11 +2,12 @@
 //! nobody looks at a terminal.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::console::{takes_bars, tell};
 
 /// Shows steps as they begin and end.
 #[derive(Debug)]
@@ -36,10 +37,10 @@ pub(super) enum Ended {
 }
 
 impl Progress {
-    /// For `total` steps; bars if the standard error is a terminal.
+    /// For `total` steps; bars if the standard error is a terminal that can draw them.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        let display = if std::io::stderr().is_terminal() {
+        let display = if takes_bars(&std::io::stderr()) {
             let all = MultiProgress::new();
             let style = ProgressStyle::with_template("[{pos}/{len}] {wide_bar} {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -113,7 +114,7 @@ impl Progress {
     /// Something else to be read.
     pub(super) fn line(&self, text: &str) {
         match &self.display {
-            Display::Lines => say(text),
+            Display::Lines => tell(text),
             Display::Bars { all, .. } => {
                 // A terminal that is gone reads nothing.
                 let _ = all.println(text);
@@ -127,12 +128,4 @@ impl Progress {
             let _ = all.clear();
         }
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "progress is what the standard error of this command is for"
-)]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

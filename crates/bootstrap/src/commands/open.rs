@@ -1,12 +1,14 @@
 //! From the command line to a session: the inventory's mistakes, the password, the hosts.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use evenkeel_config::Problem;
 
 use super::Stop;
 use crate::cli::Connect;
+pub(super) use crate::console::tell;
 use crate::inventory::{self, Inventory};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -67,8 +69,17 @@ fn password(connect: &Connect) -> Result<Option<Secret>, Stop> {
     let Some(file) = &connect.sudo_password_file else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(file)
-        .map_err(|cause| Stop::Mistake(format!("cannot read {}: {cause}", file.display())))?;
+    let refused = |cause| Stop::Mistake(format!("cannot read {}: {cause}", file.display()));
+    let is_open =
+        |about: std::fs::Metadata| about.is_file() && about.permissions().mode() & 0o077 != 0;
+    if std::fs::metadata(file).map(is_open).map_err(refused)? {
+        return Err(Stop::Mistake(format!(
+            "{}: others may read this password; chmod 600 {}",
+            file.display(),
+            file.display()
+        )));
+    }
+    let text = std::fs::read_to_string(file).map_err(refused)?;
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(Some(Secret::new(line.to_owned()))),
         _ => Err(Stop::Mistake(format!(
@@ -78,7 +89,35 @@ fn password(connect: &Connect) -> Result<Option<Secret>, Stop> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "messages beside what a command prints")]
-pub(super) fn tell(text: &str) {
-    eprintln!("{text}");
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_password_that_others_may_read_is_refused() {
+        let file = std::env::temp_dir().join(format!("evenkeel-password-{}", std::process::id()));
+        let read = |mode| {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            password(&Connect {
+                sudo_password_file: Some(file.clone()),
+                ..Connect::default()
+            })
+        };
+        fs::write(&file, "s3cret\nmore\n").unwrap();
+        assert_eq!(read(0o600).unwrap().unwrap().reveal(), "s3cret");
+        for mode in [0o604, 0o640] {
+            let Err(Stop::Mistake(message)) = read(mode) else {
+                panic!("mode {mode:o} was taken")
+            };
+            assert!(
+                message.contains("others may read this password; chmod 600"),
+                "{message}"
+            );
+        }
+        fs::write(&file, "\n").unwrap();
+        assert!(matches!(read(0o600), Err(Stop::Mistake(_))));
+        fs::remove_file(file).unwrap();
+    }
 }

@@ -1,6 +1,6 @@
 //! `preflight`: what is in the way, and how to get it out.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use super::Stop;
 use super::apply::print;
 use super::open::{session, tell};
 use crate::cli::Connect;
+use crate::console::takes_color;
 use crate::facts::Facts;
 use crate::preflight;
 use crate::session::Session;
@@ -24,7 +25,7 @@ pub(super) async fn preflight(
     print(&if json {
         report.json()
     } else {
-        report.text(io::stdout().is_terminal())
+        report.text(takes_color(&io::stdout()))
     })?;
     Ok(if report.has_errors() {
         ExitCode::FAILURE
@@ -36,7 +37,7 @@ pub(super) async fn preflight(
 /// For a run that would change hosts: says what was found, and goes no further if it is an error.
 pub(super) async fn stop_at_errors(session: &Session, facts: &Facts) -> Result<(), Stop> {
     let report = preflight::preflight(&session.inventory, &session.machines, facts).await;
-    tell(&report.text(io::stderr().is_terminal()));
+    tell(&report.text(takes_color(&io::stderr())));
     if report.has_errors() {
         return Err(Stop::Failed(
             "nothing was changed: mend the errors above, or pass --skip-preflight to go on all the same".to_owned(),

@@ -16,6 +16,7 @@ pub use model::{
     Source, Ssh, Transport, Version, Vrrp,
 };
 pub use read::{Loaded, Surroundings, load, load_text, read};
+use read::{printable, usable};
 
 /// The minor releases of Kubernetes 1 whose kubeadm reads what is written for it: `v1beta4` came with
 /// 1.31, and 1.37 is the newest that was tried.

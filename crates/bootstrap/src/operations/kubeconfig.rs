@@ -11,6 +11,18 @@ pub enum KubeconfigError {
     /// The operator's own.
     #[error("the kubeconfig that is there cannot be read: {0}")]
     Own(String),
+    /// Entries of another cluster have the names that this one's would get.
+    #[error(
+        "it has another cluster by the name '{name}' ({server}), which would be lost; write to a file of its own \
+         (--output FILE), or take '{name}' away there first (kubectl config delete-cluster {name}, delete-user \
+         {name}-admin, delete-context {name})"
+    )]
+    Foreign {
+        /// The cluster's name.
+        name: String,
+        /// Where the other one is.
+        server: String,
+    },
     /// The cluster's.
     #[error("the cluster's admin.conf is not as expected: {0}")]
     Admin(String),
@@ -51,13 +63,9 @@ pub fn merge(
     whole.entry("apiVersion").or_insert_with(|| "v1".into());
     whole.entry("kind").or_insert_with(|| "Config".into());
     let user = format!("{name}-admin");
-    put(
-        whole,
-        "clusters",
-        "cluster",
-        name,
-        only(&admin, "clusters", "cluster")?,
-    )?;
+    let cluster = only(&admin, "clusters", "cluster")?;
+    keep_others(whole, name, &user, &cluster)?;
+    put(whole, "clusters", "cluster", name, cluster)?;
     put(
         whole,
         "users",
@@ -83,6 +91,39 @@ pub fn merge(
     options.prefer_block_scalars = false;
     serde_saphyr::to_string_with_options(&own, options)
         .map_err(|cause| KubeconfigError::Own(cause.to_string()))
+}
+
+/// Every cluster that kubeadm makes is called `kubernetes` unless it is told otherwise: an entry of our name
+/// is ours if it has this cluster's authority, or if it came with the context that only we write.
+fn keep_others(
+    whole: &Map<String, Value>,
+    name: &str,
+    user: &str,
+    cluster: &Value,
+) -> Result<(), KubeconfigError> {
+    let entry = |list: &str, name: &str| {
+        let entries = whole.get(list)?.as_array()?;
+        entries.iter().find(|entry| entry["name"] == name)
+    };
+    let there = entry("clusters", name);
+    let context = entry("contexts", name).map(|entry| &entry["context"]);
+    let is_same = there.is_some_and(|there| {
+        let authority = &there["cluster"]["certificate-authority-data"];
+        authority.is_string() && *authority == cluster["certificate-authority-data"]
+    });
+    let is_pair =
+        context.is_some_and(|context| context["cluster"] == name && context["user"] == user);
+    let is_anything = there.is_some() || entry("users", user).is_some() || context.is_some();
+    if !is_anything || is_pair || is_same && context.is_none() {
+        return Ok(());
+    }
+    let server = there
+        .and_then(|there| there["cluster"]["server"].as_str())
+        .unwrap_or("its server is not said");
+    Err(KubeconfigError::Foreign {
+        name: name.to_owned(),
+        server: server.to_owned(),
+    })
 }
 
 /// What the one entry of a list holds.
@@ -175,6 +216,37 @@ mod tests {
         assert_eq!(after["users"][1]["name"], "kube-admin");
         let current = merge(Some(own), ADMIN, "kube", Current::This).unwrap();
         assert_eq!(read(&current)["current-context"], "kube");
+    }
+
+    /// kubeadm calls each cluster `kubernetes`, and so do we unless we are told otherwise.
+    #[test]
+    fn another_cluster_of_the_same_name_stays() {
+        let other = ADMIN
+            .replace("10.0.1.10", "192.168.7.1")
+            .replace("QUFB", "REREREQ=");
+        let error = merge(Some(&other), ADMIN, "kubernetes", Current::This).unwrap_err();
+        assert!(
+            error.to_string().starts_with("it has another cluster by the name 'kubernetes' (https://192.168.7.1:6443), which would be lost; write to a file of its own (--output FILE)"),
+            "{error}"
+        );
+        // The admin.conf of this very cluster, copied by hand: nothing of another is lost.
+        let merged = merge(Some(ADMIN), ADMIN, "kubernetes", Current::This).unwrap();
+        assert_eq!(read(&merged)["contexts"].as_array().unwrap().len(), 2);
+        // Made anew, with another authority, after a reset.
+        let ours = merge(None, &other, "kube", Current::This).unwrap();
+        let anew = merge(Some(&ours), ADMIN, "kube", Current::This).unwrap();
+        assert_eq!(
+            read(&anew)["clusters"][0]["cluster"]["certificate-authority-data"],
+            "QUFB"
+        );
+        // A context or a user of that name is somebody's, too.
+        for own in [
+            "contexts:\n- name: kube\n  context: {cluster: work, user: me}\n",
+            "users:\n- name: kube-admin\n  user: {token: abc}\n",
+        ] {
+            let error = merge(Some(own), ADMIN, "kube", Current::Kept).unwrap_err();
+            assert!(matches!(error, KubeconfigError::Foreign { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub enum Severity {
 pub struct Report {
     /// How many hosts were judged.
     pub hosts: usize,
+    /// How many there are beside them that did not answer.
+    pub silent: usize,
     /// What was found.
     pub findings: Vec<Finding>,
 }
@@ -66,8 +68,10 @@ pub async fn preflight(
 /// Judges what was found out. Pure.
 #[must_use]
 pub fn judge(inventory: &Inventory, facts: &Facts, reach: &Reach) -> Report {
+    let hosts = facts.hosts.values().filter(|host| host.is_ok()).count();
     Report {
-        hosts: facts.hosts.values().filter(|host| host.is_ok()).count(),
+        hosts,
+        silent: facts.hosts.len() - hosts,
         findings: rules::all(inventory, facts, reach),
     }
 }
@@ -84,7 +88,7 @@ impl Report {
         self.findings.iter().filter(of_that).count()
     }
 
-    /// For programs: `{"hosts": 5, "findings": [{"host", "severity", "rule", "what", "fix"}]}`.
+    /// For programs: `{"hosts": 5, "silent": 0, "findings": [{"host", "severity", "rule", "what", "fix"}]}`.
     #[must_use]
     pub fn json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("plain data has a JSON text");

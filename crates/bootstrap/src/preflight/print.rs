@@ -69,7 +69,12 @@ impl Report {
 
     /// `1 error, 2 warnings and 3 notes on 5 hosts`.
     fn summary(&self) -> String {
-        let hosts = counted(self.hosts, "host");
+        let all = counted(self.hosts + self.silent, "host");
+        let hosts = match (self.hosts, self.silent) {
+            (_, 0) => all,
+            (0, _) => format!("{all}, none of which answers"),
+            (_, silent) => format!("{all}, {silent} of which did not answer"),
+        };
         let counts: Vec<_> = [Severity::Error, Severity::Warning, Severity::Note]
             .into_iter()
             .filter(|severity| self.count(*severity) > 0)
@@ -113,6 +118,7 @@ mod tests {
     fn report() -> Report {
         Report {
             hosts: 5,
+            silent: 0,
             findings: vec![
                 finding(
                     "m1",
@@ -154,10 +160,30 @@ mod tests {
     fn nothing_found_is_said() {
         let report = Report {
             hosts: 1,
+            silent: 0,
             findings: Vec::new(),
         };
         assert_eq!(report.text(false), "nothing found on 1 host\n");
         assert!(!report.has_errors());
+    }
+
+    #[test]
+    fn hosts_that_did_not_answer_are_counted() {
+        let mut report = report();
+        report.silent = 2;
+        assert!(
+            report
+                .text(false)
+                .ends_with("on 7 hosts, 2 of which did not answer\n"),
+            "{}",
+            report.text(false)
+        );
+        report.hosts = 0;
+        assert!(
+            report
+                .text(false)
+                .ends_with("on 2 hosts, none of which answers\n")
+        );
     }
 
     #[test]

@@ -38,9 +38,7 @@ pub(super) fn take(
             left_out.join(", ")
         ));
     }
-    read(&config, &name, wanted, sketch).map_err(|mistake| InitError::Mistakes {
-        mistakes: vec![mistake],
-    })
+    read(&config, &name, wanted, sketch).map_err(|mistakes| InitError::Mistakes { mistakes })
 }
 
 /// The configuration without the sections that cannot be run, and their headings: a file often carries
@@ -167,21 +165,20 @@ fn read(
     file: &str,
     wanted: Option<&str>,
     sketch: &mut Sketch,
-) -> Result<(), String> {
-    let (frontend, backend) = match wanted {
-        Some(name) => named(config, name, file)?,
-        None => likely(config, file)?,
+) -> Result<(), Vec<String>> {
+    let pair = match wanted {
+        Some(name) => named(config, name, file),
+        None => likely(config, file),
     };
+    let (frontend, backend) = pair.map_err(|mistake| vec![mistake])?;
     let (vip, port) = listening(frontend);
     sketch.port = port;
     match vip {
         Some(vip) => sketch.vip = Some(Endpoint { vip, port }),
-        None => sketch.notes.push(format!(
-            "'{}' binds every address of its host, so {file} does not tell the VIP",
-            frontend.name
-        )),
+        None => sketch.untold = untold(frontend),
     }
     let mut known = BTreeSet::new();
+    let mut mistakes = Vec::new();
     for server in &backend.servers {
         let label = label(&server.name);
         // Named on the command line, which knows better.
@@ -195,19 +192,29 @@ fn read(
                 SocketAddr::new(*ip, u16::try_from(port).unwrap_or(API_PORT))
             }
             (_, true) => {
-                return Err(format!(
+                mistakes.push(format!(
                     "{}: the name '{}' of server '{}' is not known here; put its address into /etc/hosts, or \
                      name the control plane yourself: --control-plane {label}=ADDRESS",
                     server.place, server.host, server.name
                 ));
+                continue;
             }
             _ => {
-                return Err(format!(
+                mistakes.push(format!(
                     "{}: server '{}' is no host of a network, and can be no control plane",
                     server.place, server.name
                 ));
+                continue;
             }
         };
+        if let Err(why) = crate::inventory::usable(address.ip()) {
+            mistakes.push(format!(
+                "{}: the address of server '{}' {why}; name the control plane yourself: --control-plane \
+                 {label}=ADDRESS",
+                server.place, server.name
+            ));
+            continue;
+        }
         let is_node = sketch.nodes.iter().any(|node| node.address == address.ip());
         if !known.insert(address.ip()) || is_node {
             continue;
@@ -226,7 +233,26 @@ fn read(
             address: address.ip(),
         });
     }
-    Ok(())
+    match mistakes.is_empty() {
+        true => Ok(()),
+        false => Err(mistakes),
+    }
+}
+
+/// Why a frontend does not tell the VIP, with its place.
+fn untold(frontend: &Frontend) -> Option<String> {
+    let bind = frontend.binds.first()?;
+    let what = match &bind.address {
+        BindAddress::Inet(address) if address.ip().is_unspecified() => {
+            "every address of its host".to_owned()
+        }
+        BindAddress::Inet(address) => format!("{}, which other hosts do not reach", address.ip()),
+        _ => "no address of a network".to_owned(),
+    };
+    Some(format!(
+        "{}: '{}' binds {what}, so that this file does not tell the VIP",
+        bind.place, frontend.name
+    ))
 }
 
 fn named<'c>(
@@ -320,7 +346,7 @@ fn score((frontend, backend): (&Frontend, &Backend)) -> i32 {
     score
 }
 
-/// The address that a frontend binds, if it is one, and the port.
+/// The address that a frontend binds, if it is one that others reach, and the port.
 fn listening(frontend: &Frontend) -> (Option<IpAddr>, u16) {
     let addresses = || {
         frontend
@@ -331,7 +357,7 @@ fn listening(frontend: &Frontend) -> (Option<IpAddr>, u16) {
                 _ => None,
             })
     };
-    let one = addresses().find(|address| !address.ip().is_unspecified());
+    let one = addresses().find(|address| crate::inventory::usable(address.ip()).is_ok());
     let port = one.or_else(|| addresses().next());
     (
         one.map(|address| address.ip()),

@@ -14,7 +14,7 @@ use evenkeel_config::{Problem, Severity};
 use thiserror::Error;
 
 use self::sketch::Sketch;
-use super::{Endpoint, Role, load_text};
+use super::{Endpoint, Role, load_text, printable};
 use crate::files::{self, Readers};
 
 /// What `init` is told.
@@ -85,7 +85,7 @@ pub enum InitError {
     )]
     Nobody,
     /// Everything that is wrong with what was said, a line each.
-    #[error("{}", mistakes.join("\n"))]
+    #[error("{}", lines(mistakes))]
     Mistakes {
         /// What is wrong and what would be right.
         mistakes: Vec<String>,
@@ -101,14 +101,20 @@ pub enum InitError {
     },
 }
 
+/// A line for each, whatever the operator typed.
+fn lines(mistakes: &[String]) -> String {
+    let lines: Vec<_> = mistakes.iter().map(|mistake| printable(mistake)).collect();
+    lines.join("\n")
+}
+
 impl InitError {
     fn io(doing: String) -> impl FnOnce(std::io::Error) -> Self {
         move |cause| Self::Io { doing, cause }
     }
 }
 
-/// Runs `init` for the file `path` and returns what to tell the operator. Asks on the terminal where no
-/// host is named.
+/// Runs `init` for the file `path` and returns what to tell the operator. On a terminal it asks for whatever
+/// the arguments and the haproxy.cfg do not say.
 ///
 /// # Errors
 /// Why nothing was written: exit status 2, but 1 for [`InitError::Io`].
@@ -119,14 +125,27 @@ pub fn run_init(args: &InitArgs, path: &Path) -> Result<String, InitError> {
         });
     }
     let stdin = std::io::stdin();
-    let sketch = if args.names_nobody() {
-        if !stdin.is_terminal() {
-            return Err(InitError::Nobody);
+    let mut sketch = sketch_of(args)?;
+    if stdin.is_terminal() {
+        // What was said is judged before anything is asked.
+        let mistakes = judge(&sketch, path);
+        if !mistakes.is_empty() {
+            return Err(InitError::Mistakes { mistakes });
         }
-        ask::ask(args, &mut stdin.lock(), &mut std::io::stderr())?
-    } else {
-        sketch_of(args)?
-    };
+        ask::ask(
+            args,
+            path,
+            &mut sketch,
+            &mut stdin.lock(),
+            &mut std::io::stderr(),
+        )?;
+    } else if args.names_nobody() {
+        return Err(InitError::Nobody);
+    }
+    let mistakes = sketch.complete();
+    if !mistakes.is_empty() {
+        return Err(InitError::Mistakes { mistakes });
+    }
     let (text, notes) = sound(&sketch, path)?;
     if args.print {
         return Ok(text);
@@ -149,7 +168,10 @@ fn sketch_of(args: &InitArgs) -> Result<Sketch, InitError> {
     };
     mistakes.extend(hosts::take(&said, &mut sketch));
     if let Some(file) = &args.from_haproxy {
-        haproxy::take(file, args.frontend.as_deref(), &mut sketch)?;
+        match haproxy::take(file, args.frontend.as_deref(), &mut sketch) {
+            Err(InitError::Mistakes { mistakes: more }) => mistakes.extend(more),
+            other => other?,
+        }
     }
     if let Some(domain) = &args.domain {
         sketch.domain.clone_from(domain);
@@ -166,16 +188,17 @@ fn sketch_of(args: &InitArgs) -> Result<Sketch, InitError> {
             )),
         }
     }
-    if mistakes.is_empty() {
-        mistakes.extend(sketch.complete());
-    }
     match mistakes.is_empty() {
         true => Ok(sketch),
-        false => {
-            // What was noted on the way may be why.
-            mistakes.extend(sketch.notes);
-            Err(InitError::Mistakes { mistakes })
-        }
+        false => Err(InitError::Mistakes { mistakes }),
+    }
+}
+
+/// What is wrong with what is known so far.
+fn judge(sketch: &Sketch, path: &Path) -> Vec<String> {
+    match sound(&sketch.filled(), path) {
+        Err(InitError::Mistakes { mistakes }) => mistakes,
+        _ => Vec::new(),
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Sketch {
     pub(super) port: u16,
     pub(super) user: Option<String>,
     pub(super) nodes: Vec<Host>,
+    /// Why the file that it comes from does not tell the VIP; with the place.
+    pub(super) untold: Option<String>,
     /// What the operator should know.
     pub(super) notes: Vec<String>,
 }
@@ -41,6 +43,7 @@ impl Default for Sketch {
             port: API_PORT,
             user: None,
             nodes: Vec::new(),
+            untold: None,
             notes: Vec::new(),
         }
     }
@@ -79,11 +82,16 @@ impl Sketch {
                     port: self.port,
                 });
             }
-            (None, []) => mistakes.push(
-                "no balancer: name one, as in lb=10.0.1.10, or --lb 10.0.1.10".to_owned(),
-            ),
+            (None, []) => mistakes.push(match &self.untold {
+                Some(why) => format!(
+                    "{why}; pass it, --vip 10.0.1.10, and each balancer whose own address it is not, --lb \
+                     lb1=10.0.1.8"
+                ),
+                None => "no balancer: name one, as in lb=10.0.1.10, or --lb 10.0.1.10".to_owned(),
+            }),
             (None, _) => mistakes.push(
-                "several balancers share a VIP of its own, which no host has for itself: say it with --vip"
+                "several balancers share a VIP of its own, which no host has for itself: say it with --vip \
+                 10.0.1.10"
                     .to_owned(),
             ),
             (Some(endpoint), []) => {
@@ -109,13 +117,43 @@ impl Sketch {
                     .to_owned(),
             );
         }
-        if self.of(Role::Worker).next().is_none() {
-            self.notes.push(
-                "no worker was named; pods of yours run on workers, since control planes keep them off"
-                    .to_owned(),
-            );
-        }
         mistakes
+    }
+
+    /// The same with something in each place that is still empty, none of which is in anybody's way: what is
+    /// wrong with it is wrong with what was said.
+    pub(super) fn filled(&self) -> Self {
+        let mut whole = self.clone();
+        let known = self.nodes.iter().map(|node| node.address);
+        let is_v6 = known
+            .chain(self.vip.as_ref().map(|vip| vip.vip))
+            .next()
+            .is_some_and(|address| address.is_ipv6());
+        // Of documentation alone, RFC 5737 and 3849.
+        let address = |last: u8| -> IpAddr {
+            match is_v6 {
+                true => {
+                    std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xffff, last.into()).into()
+                }
+                false => [192, 0, 2, last].into(),
+            }
+        };
+        for (role, last) in [(Role::Balancer, 251), (Role::ControlPlane, 252)] {
+            if whole.of(role).next().is_none() {
+                whole.nodes.push(Host {
+                    name: format!("unsaid-{last}"),
+                    role,
+                    address: address(last),
+                });
+            }
+        }
+        if whole.vip.is_none() {
+            whole.vip = Some(Endpoint {
+                vip: address(253),
+                port: self.port,
+            });
+        }
+        whole
     }
 
     /// The file. Everything that may be said stands in it, as a comment where it is not.

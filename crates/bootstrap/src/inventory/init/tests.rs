@@ -292,7 +292,7 @@ fn of_several_frontends_the_api_is_told_by_ports_and_names() {
     let wild = HAPROXY.replace("10.0.1.10:6443", "*:6443");
     let error = try_with(&wild, None, &[]).unwrap_err();
     assert!(
-        error.contains("no balancer: name one") && error.contains("binds every address"),
+        error.contains("haproxy.cfg:2:10: 'kubernetes-frontend' binds every address of its host, so that this file does not tell the VIP; pass it, --vip"),
         "{error}"
     );
     assert_eq!(try_with(&wild, None, &["10.0.1.10"]), Ok(expected));
@@ -400,13 +400,29 @@ fn names_of_servers_become_names_of_hosts() {
     );
 }
 
+/// What comes of answers, and all that was said.
+fn asked(args: &InitArgs, answers: &str) -> (Result<String, InitError>, String) {
+    let mut said = Vec::new();
+    let path = Path::new("cluster.toml");
+    let outcome = sketch_of(args).and_then(|mut sketch| {
+        ask::ask(
+            args,
+            path,
+            &mut sketch,
+            &mut Cursor::new(answers),
+            &mut said,
+        )?;
+        assert_eq!(sketch.complete(), Vec::<String>::new());
+        sound(&sketch, path).map(|(text, _)| text)
+    });
+    (outcome, String::from_utf8(said).unwrap())
+}
+
 #[test]
 fn questions_lead_to_the_same_file() {
     let answers = "kube.com\n1.36\n1.35.1\nlb=10.0.1.10\nmaster1=10.0.1.x\nmaster1=10.0.1.11 10.0.1.12\n\n\nop\n";
-    let mut said = Vec::new();
-    let args = InitArgs::default();
-    let sketch = ask::ask(&args, &mut Cursor::new(answers), &mut said).unwrap();
-    let (text, _) = sound(&sketch, Path::new("cluster.toml")).unwrap();
+    let (text, said) = asked(&InitArgs::default(), answers);
+    let text = text.unwrap();
     assert!(
         text.contains("\ndomain = \"kube.com\"\nkubernetes = \"1.35.1\"\n"),
         "{text}"
@@ -415,7 +431,6 @@ fn questions_lead_to_the_same_file() {
     assert!(text.contains("\nuser = \"op\"\n"), "{text}");
     assert!(text.contains("name = \"master1\"\nrole = \"control-plane\"\naddress = \"10.0.1.11\""));
     assert!(text.contains("name = \"master2\"\nrole = \"control-plane\"\naddress = \"10.0.1.12\""));
-    let said = String::from_utf8(said).unwrap();
     assert!(
         said.contains("'1.36' is no release of Kubernetes"),
         "{said}"
@@ -428,8 +443,135 @@ fn questions_lead_to_the_same_file() {
         said.contains("VIP, where clients reach the API [10.0.1.10:6443]: "),
         "{said}"
     );
-    let ended = ask::ask(&args, &mut Cursor::new("kube.com\n"), &mut Vec::new());
+    let (ended, _) = asked(&InitArgs::default(), "kube.com\n");
     assert!(matches!(ended, Err(InitError::Io { .. })));
+}
+
+/// Nothing that was typed is thrown away because of something else.
+#[test]
+fn an_answer_is_judged_when_it_is_given() {
+    let answers = "Kube_com\ncluster.local\nkube.com\n1.36.2-rc.1\n1.30.1\n\nlb=10.0.1.10\n\
+        Master_1=10.0.1.11\nm1=10.0.1.10\nm1=10.244.0.1\nm1=10.0.1.11 m1=10.0.1.12\nm1=10.0.1.11\n\
+        w1=10.0.1.11\nw1=10.0.1.13\n10.0.1.11\nnonsense\n\na b\nop\n";
+    let (text, said) = asked(&InitArgs::default(), answers);
+    let text = text.unwrap();
+    for (question, times) in [
+        ("domain of the hosts", 3),
+        ("release of Kubernetes", 3),
+        ("balancers, as", 1),
+        ("control planes, likewise", 5),
+        ("workers, likewise", 2),
+        ("VIP, where", 3),
+        ("user that logs in", 2),
+    ] {
+        assert_eq!(
+            said.matches(question).count(),
+            times,
+            "{question} in {said}"
+        );
+    }
+    for why in [
+        "'domain' must be of small letters",
+        "lies in 'cluster.local'",
+        "must be a release, \"1.36.2\"",
+        "must be a release from 1.31",
+        "such as \"master-1\"",
+        "10.0.1.10 is the address of another node already",
+        "lies in the pod network",
+        "'m1' is the name of another node already",
+        "10.0.1.11 is the address of another node already",
+        "the VIP 10.0.1.11 is the address of a control plane",
+        "'user' must be one word",
+    ] {
+        assert!(said.contains(why), "{why} in {said}");
+    }
+    assert!(text.contains("vip = \"10.0.1.10:6443\""), "{text}");
+    assert_eq!(text.matches("[[node]]").count(), 3, "{text}");
+}
+
+/// Nearly every file has `bind *:6443`.
+#[test]
+fn what_a_haproxy_cfg_cannot_tell_is_asked_for() {
+    let folder = Folder::new("asked");
+    let wild = HAPROXY.replace("10.0.1.10:6443", "*:7443");
+    let args = InitArgs {
+        from_haproxy: Some(folder.file("haproxy.cfg", &wild)),
+        ..InitArgs::default()
+    };
+    let (text, said) = asked(&args, "lb1=10.0.1.8 lb2=10.0.1.9\n\n10.0.1.8\n10.0.1.10\n");
+    let text = text.unwrap();
+    assert!(text.contains("vip = \"10.0.1.10:7443\""), "{text}");
+    assert_eq!(text.matches("[[node]]").count(), 4, "{text}");
+    assert!(
+        said.contains("haproxy.cfg:2:10: 'kubernetes-frontend' binds every address of its host"),
+        "{said}"
+    );
+    assert!(
+        said.contains("give the VIP an address of its own"),
+        "{said}"
+    );
+    // One balancer: its address is what Enter takes.
+    let (text, _) = asked(&args, "10.0.1.10\nw1=10.0.1.13\n\n");
+    assert!(text.unwrap().contains("vip = \"10.0.1.10:7443\""));
+    // The VIP is said: Enter takes its host for the balancer.
+    let args = InitArgs {
+        vip: Some("10.0.1.10".to_owned()),
+        ..args
+    };
+    let (text, said) = asked(&args, "\n\n");
+    assert!(
+        text.unwrap()
+            .contains("name = \"lb\"\nrole = \"lb\"\naddress = \"10.0.1.10\"")
+    );
+    assert!(said.contains("spaces between [lb=10.0.1.10]: "), "{said}");
+    // A file that tells everything asks for nothing.
+    let args = InitArgs {
+        from_haproxy: Some(folder.file("haproxy.cfg", HAPROXY)),
+        ..InitArgs::default()
+    };
+    let mut sketch = sketch_of(&args).unwrap();
+    let mut said = Vec::new();
+    ask::ask(
+        &args,
+        Path::new("c"),
+        &mut sketch,
+        &mut Cursor::new(""),
+        &mut said,
+    )
+    .unwrap();
+    assert!(said.is_empty());
+}
+
+#[test]
+fn addresses_that_others_do_not_reach_are_told_with_their_place() {
+    let folder = Folder::new("loopback");
+    let text = HAPROXY
+        .replace("10.0.1.10:", "127.0.0.1:")
+        .replace("10.0.1.11:", "127.0.0.1:")
+        .replace("10.0.1.12:", "master2.invalid:");
+    let mut args = InitArgs {
+        from_haproxy: Some(folder.file("haproxy.cfg", &text)),
+        ..InitArgs::default()
+    };
+    let message = refused(&args);
+    assert!(
+        message.contains("haproxy.cfg:11:5: the address of server 'master1' must be an address that other hosts reach; 127.0.0.1 is the loopback of each host; name the control plane yourself: --control-plane master1=ADDRESS\n"),
+        "{message}"
+    );
+    assert!(
+        message.contains("--control-plane master2=ADDRESS"),
+        "{message}"
+    );
+    args.control_plane = words(&["master1=10.0.1.11", "master2=10.0.1.12"]);
+    let message = refused(&args);
+    assert!(
+        message.contains("haproxy.cfg:2:10: 'kubernetes-frontend' binds 127.0.0.1, which other hosts do not reach, so that this file does not tell the VIP; pass it, --vip 10.0.1.10, and each balancer whose own address it is not, --lb lb1=10.0.1.8"),
+        "{message}"
+    );
+    args.vip = Some("10.0.1.10".to_owned());
+    let (inventory, _) = written("loopback-said", &args);
+    assert_eq!(inventory.of(Role::ControlPlane).count(), 2);
+    assert_eq!(inventory.endpoint.to_string(), "10.0.1.10:6443");
 }
 
 /// What stands behind `# ` can be said as it stands there.

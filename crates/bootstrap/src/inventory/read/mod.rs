@@ -21,6 +21,7 @@ use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
 use self::nodes::NodeDraft;
+pub(super) use self::values::usable;
 use super::keys;
 use super::{Endpoint, Inventory, Version};
 

@@ -174,7 +174,7 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<IpAddr, String> {
 }
 
 /// Refuses addresses that no other host could reach.
-fn usable(address: IpAddr) -> Result<(), String> {
+pub(in crate::inventory) fn usable(address: IpAddr) -> Result<(), String> {
     let kind = match address {
         _ if address.is_unspecified() => "no address of a host",
         _ if address.is_loopback() => "the loopback of each host",
