@@ -24,5 +24,7 @@ mod parcels;
 #[path = "../support/space.rs"]
 mod space;
 mod traffic;
+mod trouble;
 #[path = "../support/wait.rs"]
 mod wait;
+mod words;

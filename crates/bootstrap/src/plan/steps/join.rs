@@ -290,8 +290,9 @@ fn join(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -> Step {
         actions,
         advice: format!(
             "kubeadm's own words are above. {JUDGED}. A connection that is refused or times out: the way from {} to {}. \
-             A kubelet that does not come up: `journalctl -u kubelet` there. Then run apply again: what is \
-             half done is taken away first",
+             A JWS signature that is not found, or Unauthorized: the token has expired, or a clock is off by \
+             hours (`timedatectl`); the next apply makes a new one. A kubelet that does not come up: \
+             `journalctl -u kubelet` there. Then run apply again: what is half done is taken away first",
             node.name, inventory.endpoint
         ),
     }
