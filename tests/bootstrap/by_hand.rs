@@ -171,7 +171,7 @@ fn init(lab: &Lab) -> String {
     hash
 }
 
-pub(crate) fn kubectl(node: &Node, line: &str) -> String {
+fn kubectl(node: &Node, line: &str) -> String {
     node.ssh(
         "root",
         &format!("KUBECONFIG=/etc/kubernetes/admin.conf kubectl {line}"),

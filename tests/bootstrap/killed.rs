@@ -8,7 +8,6 @@ use crate::by_hand::{TABLE, table};
 use crate::lab::{FIVE, Lab, with_lab};
 use crate::node::Node;
 use crate::operator::{Running, succeed, write_inventory};
-use crate::wait::until;
 
 const APPLY: &[&str] = &["apply", "--yes"];
 
@@ -93,11 +92,8 @@ impl Story {
     /// Runs it until a machine runs a command that hangs there.
     #[track_caller]
     fn kill_while(&self, node: &Node, command: &str) {
-        let run = Running::start(APPLY);
-        until(command, || {
-            let output = node.try_sh(&format!("pgrep -f '^{command}'"));
-            output.status.success().then_some(())
-        });
+        let mut run = Running::start(APPLY);
+        run.until_runs(node, command);
         run.kill();
         self.tell(&format!("killed while {} runs {command}", node.name()));
     }

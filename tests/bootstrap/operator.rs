@@ -4,10 +4,13 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use crate::by_hand::CNI;
 use crate::lab::{DIRECTORY, Lab};
+use crate::node::Node;
 use crate::parcels::RELEASE;
+use crate::wait::within;
 
 /// Packages as a site without a network carries them.
 const PACKAGES: [&str; 7] = [
@@ -163,6 +166,24 @@ impl Running {
                 return Some(line.trim_end().to_owned());
             }
         }
+    }
+
+    /// Waits until a machine runs a command, given as it begins.
+    #[track_caller]
+    pub(crate) fn until_runs(&mut self, node: &Node, command: &str) {
+        let runs = within(Duration::from_secs(120), || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                while self.line(|_| false).is_some() {}
+                panic!("it ended ({status}) before {command:?} ran:\n{}", self.said);
+            }
+            let output = node.try_sh(&format!("pgrep -f '^{command}'"));
+            output.status.success().then_some(())
+        });
+        assert!(
+            runs.is_some(),
+            "{command:?} does not run on {}",
+            node.name()
+        );
     }
 
     /// `SIGKILL`, to it alone: what it started goes on, as it does when an operator's machine kills it.
