@@ -166,7 +166,7 @@ pub fn enable(inventory: &Inventory, facts: &Facts, masters: &[&str], what: &str
     let steps = here.map(|node| {
         let mut step = settings(inventory, facts, node, masters);
         step.id = format!("{}/{what}", node.name);
-        step.title = format!("have {} send clients to {}", node.name, masters.join(", "));
+        step.title = format!("have {} send clients to {}", node.name, listed(masters));
         step
     });
     steps.collect()
@@ -372,6 +372,13 @@ fn repository(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<St
     ))
 }
 
+fn listed(masters: &[&str]) -> String {
+    match masters {
+        [] => "nobody".to_owned(),
+        masters => masters.join(", "),
+    }
+}
+
 /// The configuration, put in place by a reload that the running balancer agrees to: a file that it refuses
 /// leaves everything as it was.
 fn settings(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]) -> Step {
@@ -404,7 +411,7 @@ fn settings(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str])
         format!(
             "have evenkeel bind {} and send clients to {}",
             inventory.endpoint,
-            masters.join(", ")
+            listed(masters)
         ),
         vec![
             Fact::File {

@@ -156,14 +156,76 @@ pub(crate) fn remembered(what: &str, command: &str) -> String {
 /// For `kubeadm reset`, which stops every container.
 pub(crate) const RESET_LIMIT: Duration = Duration::from_secs(300);
 
+/// Rules that kube-proxy and flannel left, which would go on to send 10.96.0.1 to the old cluster; those of
+/// others stay. What cannot be put back as a whole stays as it was.
+const RULES: &str = "for table in iptables ip6tables; do\n\
+    \x20 rules=$($table-save 2>/dev/null) || continue\n\
+    \x20 case $rules in *KUBE-*|*FLANNEL-*) ;; *) continue ;; esac\n\
+    \x20 printf '%s\\n' \"$rules\" | grep -v -e KUBE- -e FLANNEL- | $table-restore || echo \"rules of $table stay\" >&2\n\
+    done\n\
+    for family in ip ip6; do nft delete table $family kube-proxy 2>/dev/null || :; done\n";
+
 /// `kubeadm reset`, and what it leaves: networks of plugins, which would keep the old cluster's addresses.
 pub(crate) fn reset(inventory: &Inventory) -> String {
     format!(
         "kubeadm reset -f --cri-socket {}\n\
          rm -rf /etc/cni/net.d/10-flannel.conflist /etc/cni/net.d/10-calico.conflist \
          /etc/cni/net.d/calico-kubeconfig /var/lib/cni/networks /run/flannel {FOLDER}\n\
-         for link in cni0 flannel.1 flannel-v6.1 vxlan.calico; do ip link delete $link 2>/dev/null || :; done\n\
+         for link in cni0 flannel.1 flannel-v6.1 vxlan.calico kube-ipvs0; do ip link delete $link 2>/dev/null || :; done\n\
+         {RULES}\
          rm -f {BEGUN}\n",
         quote(&inventory.runtime.socket)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// What two families of rules look like after the script, with programs that keep them in files.
+    #[test]
+    fn rules_of_the_old_cluster_go_and_those_of_others_stay() {
+        let folder = std::env::temp_dir().join(format!("evenkeel-rules-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        for family in ["iptables", "ip6tables"] {
+            let kept = folder.join(family).display().to_string();
+            program(&format!("{family}-save"), &format!("cat {kept}"));
+            program(
+                &format!("{family}-restore"),
+                &format!("cat >{kept}.new; mv {kept}.new {kept}; echo x >>{kept}.times"),
+            );
+        }
+        program("nft", "exit 1");
+        let ours =
+            "*nat\n:PREROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER\nCOMMIT\n";
+        let kube = ":KUBE-SERVICES - [0:0]\n-A PREROUTING -j KUBE-SERVICES\n-A KUBE-SEP-X -j DNAT --to-destination 10.0.1.11:6443\n:FLANNEL-FWD - [0:0]\n";
+        std::fs::write(
+            folder.join("iptables"),
+            ours.replace("COMMIT", &format!("{kube}COMMIT")),
+        )
+        .unwrap();
+        std::fs::write(folder.join("ip6tables"), ours).unwrap();
+        let output = Command::new("/bin/sh")
+            .env("PATH", format!("{}:/usr/bin:/bin", folder.display()))
+            .args(["-euc", RULES])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read("iptables"), ours);
+        assert_eq!(read("ip6tables"), ours);
+        assert!(
+            !folder.join("ip6tables.times").exists(),
+            "nothing of ours was there"
+        );
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

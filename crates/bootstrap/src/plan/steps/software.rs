@@ -559,6 +559,26 @@ mod tests {
         ));
     }
 
+    /// As `kubeadm config images list` of each release says.
+    #[test]
+    fn the_sandbox_image_is_that_of_the_release() {
+        let mut inventory = crate::plan::steps::example::inventory();
+        for (version, tag) in [
+            ("1.31.14", "3.10"),
+            ("1.33.13", "3.10"),
+            ("1.34.9", "3.10.1"),
+            ("1.35.6", "3.10.1"),
+            ("1.36.3", "3.10.2"),
+        ] {
+            inventory.kubernetes = version.parse().unwrap();
+            assert_eq!(
+                sandbox_image(&inventory),
+                format!("registry.k8s.io/pause:{tag}"),
+                "{version}"
+            );
+        }
+    }
+
     #[test]
     fn what_pods_run_on_is_told_from_the_rest_by_its_file() {
         let runs = |name: &str| is_of_running_node(Path::new(name));
