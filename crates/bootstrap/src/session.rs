@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::apply::Log;
 use crate::console;
-use crate::facts::{Facts, gather};
+use crate::facts::{Facts, archives, gather};
 use crate::inventory::{Inventory, Node, Transport};
 use crate::plan::steps;
 use crate::transport::{Machine, Options};
@@ -150,6 +150,7 @@ impl Session {
             facts.hosts.insert(name.clone(), Err(why));
         }
         facts.without.clone_from(&self.without);
+        facts.archives = archives(&self.inventory);
         facts
     }
 }

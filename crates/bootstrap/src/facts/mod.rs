@@ -2,12 +2,14 @@
 //! Knows nothing of what is wanted.
 
 mod answer;
+mod archives;
 mod cluster;
 mod gather;
 mod listeners;
 mod model;
 mod script;
 
+pub use archives::archives;
 pub use gather::{ask_cluster, gather};
 pub use model::{
     Certificate, ClusterFacts, ClusterNode, Content, DRAINED, Facts, FileFacts, HostFacts,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -19,6 +20,9 @@ pub struct Facts {
     pub cluster: Option<ClusterFacts>,
     /// What is to be applied to the cluster, read on this machine and rendered for its networks, in order.
     pub manifests: Vec<Manifest>,
+    /// By which an archive of images on this machine is known from what was there before under its name: its
+    /// size and the time of its last change.
+    pub archives: BTreeMap<PathBuf, String>,
     /// Hosts that the operator goes on without. What is in `hosts` for them says why.
     pub without: BTreeSet<String>,
 }

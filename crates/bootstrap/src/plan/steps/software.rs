@@ -44,7 +44,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     }
     steps.extend(hold(node, host));
     steps.push(kubelet(node));
-    steps.extend(images(inventory, node));
+    steps.extend(images(inventory, facts, node));
     unmet(facts, steps)
 }
 
@@ -488,10 +488,9 @@ fn kubelet(node: &Node) -> Step {
     )
 }
 
-fn images(inventory: &Inventory, node: &Node) -> Option<Step> {
-    if inventory.artefacts.images.is_empty() {
-        return None;
-    }
+/// Those archives of images that the node has not imported as they are now.
+#[must_use]
+pub fn images(inventory: &Inventory, facts: &Facts, node: &Node) -> Option<Step> {
     let mut actions = Vec::new();
     let mut brings = Vec::new();
     for image in &inventory.artefacts.images {
@@ -499,16 +498,25 @@ fn images(inventory: &Inventory, node: &Node) -> Option<Step> {
             .archive
             .file_name()
             .unwrap_or(image.archive.as_os_str())
-            .to_string_lossy()
-            .into_owned();
-        let to = format!("{FOLDER}/{name}");
-        let stamp = format!("{FOLDER}/{name}.imported");
-        brings.push(Fact::Stamp {
+            .to_string_lossy();
+        // Archives of several folders may have one name.
+        let folder = hash(image.archive.as_os_str().as_encoded_bytes());
+        let to = format!("{FOLDER}/{}-{name}", &folder[..8]);
+        let stamp = format!("{to}.imported");
+        let mark = facts
+            .archives
+            .get(&image.archive)
+            .map_or("", String::as_str);
+        let is_there = Fact::Stamp {
             path: stamp.clone(),
-            line: "imported".to_owned(),
-        });
+            line: format!("imported {mark}"),
+        };
+        if is_there.holds(facts, &node.name) {
+            continue;
+        }
+        brings.push(is_there);
         let import = format!(
-            "ctr -n k8s.io images import {}\necho imported >{}\n",
+            "ctr -n k8s.io images import {}\necho 'imported {mark}' >{}\n",
             quote(&to),
             quote(&stamp)
         );
@@ -523,10 +531,13 @@ fn images(inventory: &Inventory, node: &Node) -> Option<Step> {
             limit: seconds(INSTALL_LIMIT),
         });
     }
+    if brings.is_empty() {
+        return None;
+    }
     Some(step(
         node,
         "images",
-        format!("import {} image archives", inventory.artefacts.images.len()),
+        format!("import {} image archives", brings.len()),
         brings,
         actions,
         "an archive is what 'docker save' or 'ctr images export' writes, of the host's architecture",
@@ -557,6 +568,44 @@ mod tests {
         assert!(!suits(
             "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
         ));
+    }
+
+    #[test]
+    fn an_archive_that_changed_is_imported_again_and_only_that() {
+        use crate::plan::steps::example::{bare, host};
+        let mut inventory = crate::plan::steps::example::inventory();
+        inventory.artefacts.images = ["/a/api.tar", "/b/api.tar", "/b/proxy.tar"]
+            .map(|archive| crate::inventory::Image {
+                archive: archive.into(),
+            })
+            .to_vec();
+        let node = inventory.node("worker1").unwrap().clone();
+        let mut facts = bare(&inventory);
+        for image in &inventory.artefacts.images {
+            facts
+                .archives
+                .insert(image.archive.clone(), "5-1".to_owned());
+        }
+        let all = images(&inventory, &facts, &node).unwrap();
+        assert_eq!(all.brings.len(), 3);
+        for fact in &all.brings {
+            let Fact::Stamp { path, line } = fact else {
+                panic!("{fact:?}")
+            };
+            let file = crate::facts::FileFacts {
+                text: Some(format!("{line}\n")),
+                ..crate::facts::FileFacts::default()
+            };
+            host(&mut facts, "worker1").files.insert(path.clone(), file);
+        }
+        assert_eq!(images(&inventory, &facts, &node), None);
+        facts.archives.insert("/b/api.tar".into(), "5-2".to_owned());
+        let again = images(&inventory, &facts, &node).unwrap();
+        assert_eq!(again.brings.len(), 1);
+        assert!(
+            format!("{:?}", again.actions).contains("/b/api.tar"),
+            "{again:?}"
+        );
     }
 
     /// As `kubeadm config images list` of each release says.
