@@ -6,8 +6,10 @@ use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role, Version};
 use crate::plan::steps::shell::await_own_api;
 use crate::plan::steps::{balancer, join, software};
-use crate::plan::{Action, Plan, Step, seconds, unmet};
+use crate::plan::{Action, Order, Plan, Stage, Step, seconds, unmet};
 
+/// Nodes that are sent images beside each other.
+const MOST_AT_ONCE: usize = 16;
 /// kubeadm restarts four static pods and waits for each, five minutes at most, and pulls their images.
 const UPGRADE_SECONDS: u64 = 2400;
 /// For an API server that has been restarted.
@@ -100,6 +102,15 @@ pub fn plan(inventory: &Inventory, facts: &Facts, care: Care) -> Result<Plan, Ve
             .chain(left.map(|node| uncordon(live, node)))
             .collect(),
     ));
+    // Those of the new release: a site without a network has no others, and nobody is kept waiting by a copy.
+    let images = nodes.iter().filter(|node| !is_done(node));
+    plan.stages.push(Stage {
+        title: "images".to_owned(),
+        order: Order::AtOnce(MOST_AT_ONCE),
+        steps: images
+            .filter_map(|node| software::images(inventory, facts, node))
+            .collect(),
+    });
     for master in masters.iter().filter(|master| !is_done(master)) {
         steps.extend(control_plane(inventory, facts, master, &names, first, care));
         first = false;
@@ -237,6 +248,7 @@ fn worker(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node, care: 
 fn kubelet(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Vec<Step> {
     let to = inventory.kubernetes;
     let mut steps = install(inventory, facts, node, &["kubelet", "kubectl"]);
+    steps.extend(software::runtime_of(inventory, facts, node));
     let mut restart = script(
         node,
         "restart-kubelet",
@@ -392,6 +404,36 @@ mod tests {
         );
         assert_eq!(text.matches("kubeadm upgrade node").count(), 3);
         assert_eq!(ids.last(), Some(&"master1/uncordon-worker2"));
+    }
+
+    #[test]
+    fn images_and_settings_of_the_release_come_before_it() {
+        let (mut inventory, mut facts) = old();
+        inventory.kubernetes = version("1.36.3");
+        inventory.artefacts.images = vec![crate::inventory::Image {
+            archive: "/a/kube-apiserver.tar".into(),
+        }];
+        let ours = |facts: &mut Facts, tag: &str| {
+            let text = format!(
+                "# Written by evenkeel-bootstrap.\nsandbox_image = \"registry.k8s.io/pause:{tag}\"\n"
+            );
+            let file = FileFacts {
+                text: Some(text),
+                ..FileFacts::default()
+            };
+            let files = &mut host(facts, "worker1").files;
+            files.insert("/etc/containerd/config.toml".to_owned(), file);
+        };
+        ours(&mut facts, "3.10.1");
+        let plan = plan(&inventory, &facts, CARE).unwrap();
+        let ids = ids(&plan);
+        assert_eq!(ids[0], "master1/images");
+        assert_eq!(ids.iter().filter(|id| id.ends_with("/images")).count(), 4);
+        let place = |id: &str| ids.iter().position(|other| *other == id).unwrap();
+        assert!(place("master1/drain-worker1") < place("worker1/runtime-settings"));
+        assert!(place("worker1/runtime-settings") < place("worker1/restart-kubelet"));
+        // Where containerd's settings are the operator's, they stay.
+        assert!(!ids.contains(&"worker2/runtime-settings"), "{ids:?}");
     }
 
     #[test]

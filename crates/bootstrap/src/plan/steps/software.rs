@@ -82,6 +82,20 @@ pub(super) fn refusals(inventory: &Inventory, node: &Node, host: &HostFacts) -> 
         .collect()
 }
 
+/// Settings of ours for containerd as the inventory's release wants them: the image of the sandbox is another
+/// with some. While pods are away is the time for it.
+#[must_use]
+pub fn runtime_of(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
+    let ours = facts.host(&node.name).filter(|host| {
+        host.text(CONTAINERD)
+            .is_some_and(|text| text.starts_with(OURS))
+    });
+    let step = ours
+        .filter(|_| inventory.runtime.managed)
+        .and_then(|host| runtime_settings(inventory, node, host));
+    unmet(facts, step)
+}
+
 fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
     names
         .iter()
