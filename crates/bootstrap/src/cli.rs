@@ -17,10 +17,7 @@ use crate::verify::Topic;
 /// passed over.
 #[derive(Debug, Parser)]
 #[command(name = "evenkeel-bootstrap", version, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 all is well; 1 something failed or is not as it should be; 2 a mistake in the \
-command line or in cluster.toml; 130 stopped by the operator."
-)]
+#[command(after_help = exit_status())]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -34,31 +31,39 @@ pub struct Cli {
         value_name = "FILE"
     )]
     pub file: PathBuf,
-    /// How hosts are connected to.
-    #[command(flatten)]
-    pub connect: Connect,
+}
+
+/// Every exit status with what it means.
+pub const EXITS: [(u8, &str); 4] = [
+    (0, "all is well"),
+    (1, "something failed, or is not as it should be"),
+    (2, "a mistake in the command line or in cluster.toml"),
+    (130, "stopped by the operator"),
+];
+
+fn exit_status() -> String {
+    let all: Vec<_> = EXITS
+        .iter()
+        .map(|(status, what)| format!("{status} {what}"))
+        .collect();
+    format!("Exit status: {}.", all.join("; "))
 }
 
 /// How hosts are connected to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Connect {
     /// Ask for the password that sudo wants on the hosts
-    #[arg(short = 'K', long, global = true)]
+    #[arg(short = 'K', long)]
     pub ask_sudo_password: bool,
     /// Read that password from the first line of a file
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        conflicts_with = "ask_sudo_password"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "ask_sudo_password")]
     pub sudo_password_file: Option<PathBuf>,
     /// Take the key of a host that was never seen as it is (ssh's StrictHostKeyChecking=accept-new)
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub accept_new_host_keys: bool,
     /// Go on without a host that is down; may be given more than once. What it has joined, serves or keeps
     /// stays as it is
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, value_name = "NAME")]
     pub without: Vec<String>,
 }
 
@@ -69,15 +74,21 @@ pub enum Command {
     Init(Box<InitArgs>),
     /// Look at every host and say what is in the way, with a way out; changes nothing
     Preflight {
-        /// For programs
-        #[arg(long)]
-        json: bool,
+        /// In which form it is printed.
+        #[command(flatten)]
+        shown: Shown,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Show what would be done, with every file and command
     Plan {
-        /// For programs
-        #[arg(long)]
-        json: bool,
+        /// In which form it is printed.
+        #[command(flatten)]
+        shown: Shown,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Do it: show the plan, ask, and run it, from nothing or from wherever it stopped
     Apply {
@@ -90,6 +101,12 @@ pub enum Command {
         /// Leave something out of what is verified at the end; may be given more than once
         #[arg(long, value_name = "TOPIC")]
         skip: Vec<Topic>,
+        /// Merge the administrator's kubeconfig into yours when all is done, as `kubeconfig` does
+        #[arg(long)]
+        kubeconfig: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Ask until the cluster is what the file says, and report: nodes, API servers, the balancer, etcd, the
     /// network, DNS, certificates
@@ -100,9 +117,12 @@ pub enum Command {
         /// Leave something out; may be given more than once
         #[arg(long, value_name = "TOPIC")]
         skip: Vec<Topic>,
-        /// How the report is printed
-        #[arg(long, default_value = "text")]
-        format: Format,
+        /// In which form it is printed.
+        #[command(flatten)]
+        shown: Shown,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Merge the administrator's kubeconfig into yours, by the cluster's name; what was there is kept beside it
     Kubeconfig {
@@ -112,12 +132,18 @@ pub enum Command {
         /// Have kubectl speak to this cluster from now on
         #[arg(long)]
         current: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Make a new token known and print the command with which a host joins by hand
     Token {
         /// As a control plane: with a key for the uploaded certificates
         #[arg(long)]
         control_plane: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Write a node into the file; apply has it join
     Add(NewNode),
@@ -131,6 +157,9 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Take the whole cluster away, or one node out of it that stays in the file
     Reset {
@@ -145,6 +174,9 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Bring the cluster to the version in the file, one control plane after the other, out of the balancer
     /// while it restarts
@@ -155,6 +187,9 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Print when the certificates of the control planes end, or renew them: one control plane after the other,
     /// out of the balancer while it restarts
@@ -169,12 +204,18 @@ pub enum Command {
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Fetch an archive of a snapshot of etcd and the cluster's keys; keep it as you keep the keys themselves
     Backup {
         /// Where to, instead of NAME-TIME.tar.gz here
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// How hosts are connected to.
+        #[command(flatten)]
+        connect: Connect,
     },
     /// Print a man page
     #[command(hide = true)]
@@ -252,6 +293,25 @@ impl From<NewRole> for crate::inventory::Role {
     }
 }
 
+/// In which form something is printed.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Shown {
+    /// For programs: the same as --format json
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// For eyes, or for programs
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+}
+
+impl Shown {
+    /// Whether a program reads it.
+    #[must_use]
+    pub fn for_programs(self) -> bool {
+        self.json || self.format == Some(Format::Json)
+    }
+}
+
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -270,5 +330,49 @@ mod tests {
     #[test]
     fn the_command_line_agrees_with_itself() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_form_may_be_said_in_two_ways() {
+        for command in ["plan", "preflight", "verify"] {
+            for (words, expected) in [
+                (&[][..], false),
+                (&["--json"], true),
+                (&["--format", "json"], true),
+                (&["--format=text"], false),
+            ] {
+                let mut line = vec!["evenkeel-bootstrap", command];
+                line.extend(words);
+                let (Command::Plan { shown, .. }
+                | Command::Preflight { shown, .. }
+                | Command::Verify { shown, .. }) = Cli::parse_from(line).command
+                else {
+                    panic!("{command}")
+                };
+                assert_eq!(shown.for_programs(), expected, "{command}");
+            }
+        }
+    }
+
+    /// An option that does nothing is a promise that is not kept.
+    #[test]
+    fn options_of_connections_are_where_hosts_are_connected_to() {
+        let command = Cli::command();
+        let mut with = Vec::new();
+        for sub in command.get_subcommands() {
+            if sub
+                .get_arguments()
+                .any(|arg| arg.get_id() == "ask_sudo_password")
+            {
+                with.push(sub.get_name());
+            }
+        }
+        for name in ["init", "add", "man", "completions"] {
+            assert!(!with.contains(&name), "{name}");
+        }
+        assert!(
+            with.contains(&"apply") && with.contains(&"backup"),
+            "{with:?}"
+        );
     }
 }

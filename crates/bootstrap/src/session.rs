@@ -44,17 +44,13 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 impl Session {
     /// Connects to every host of the inventory. Those of `without` are treated as if they did not answer,
     /// whether they do or not.
-    ///
-    /// # Errors
-    ///
-    /// If the record cannot be opened; hosts that do not answer are in [`Session::silent`].
+    /// Hosts that do not answer are in [`Session::silent`].
     pub async fn open(
         inventory: Inventory,
         options: &Options,
         without: BTreeSet<String>,
-        command: &str,
-    ) -> std::io::Result<Self> {
-        let log = Log::open(&inventory.name, command)?;
+        log: Log,
+    ) -> Self {
         if let Some(password) = &options.sudo_password {
             log.hide(password);
         }
@@ -67,7 +63,7 @@ impl Session {
             inventory,
         };
         session.connect(options).await;
-        Ok(session)
+        session
     }
 
     async fn connect(&mut self, options: &Options) {

@@ -6,13 +6,28 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use thiserror::Error;
+
 use crate::secret::{Secret, mask};
+
+/// There is no place for a record.
+#[derive(Debug, Error)]
+#[error(
+    "cannot write a record of this run into {} (XDG_STATE_HOME chooses another place)",
+    folder.display()
+)]
+pub struct LogError {
+    folder: PathBuf,
+    #[source]
+    cause: io::Error,
+}
 
 /// Where everything that was run, and what it said, is written down.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
-    file: Mutex<File>,
+    /// None: nothing is kept.
+    file: Mutex<Option<File>>,
     secrets: Mutex<Vec<Secret>>,
 }
 
@@ -23,12 +38,48 @@ impl Log {
     /// # Errors
     ///
     /// If it cannot be made.
-    pub fn open(cluster: &str, command: &str) -> io::Result<Self> {
+    pub fn open(cluster: &str, command: &str) -> Result<Self, LogError> {
         let time = jiff::Zoned::now().strftime("%Y%m%dT%H%M%S").to_string();
+        let folder = state_folder().join(cluster);
         Self::create(
-            &state_folder().join(cluster),
+            &folder,
             &format!("{command}-{time}-{}.log", std::process::id()),
         )
+        .map_err(|cause| LogError { folder, cause })
+    }
+
+    /// A record that nobody reads, for a run that changes nothing where there is no place for one.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self {
+            path: PathBuf::new(),
+            file: Mutex::new(None),
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// Removes the oldest records of `command` beside this one. One that changes nothing may be run by a
+    /// timer, and nobody looks far back.
+    pub fn prune(&self, command: &str) {
+        /// Some weeks of a daily look.
+        const KEPT: usize = 30;
+        let Some(folder) = self.path.parent().filter(|_| self.path.is_absolute()) else {
+            return;
+        };
+        let beginning = format!("{command}-");
+        let mut records: Vec<_> = std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.starts_with(&beginning) && name.ends_with(".log"))
+            .collect();
+        // The time is in the name.
+        records.sort_unstable();
+        let old = records.len().saturating_sub(KEPT);
+        for name in &records[..old] {
+            // One that stays is looked at again the next time.
+            let _ = std::fs::remove_file(folder.join(name));
+        }
     }
 
     pub(super) fn create(folder: &Path, name: &str) -> io::Result<Self> {
@@ -44,7 +95,7 @@ impl Log {
             .open(&path)?;
         Ok(Self {
             path,
-            file: Mutex::new(file),
+            file: Mutex::new(Some(file)),
             secrets: Mutex::default(),
         })
     }
@@ -79,11 +130,10 @@ impl Log {
             "{time} {host}: {}\n",
             text.trim_end().replace('\n', "\n    ")
         );
-        let _ = self
-            .file
-            .lock()
-            .expect("nobody panics while it is held")
-            .write_all(record.as_bytes());
+        let mut file = self.file.lock().expect("nobody panics while it is held");
+        if let Some(file) = file.as_mut() {
+            let _ = file.write_all(record.as_bytes());
+        }
     }
 }
 
@@ -122,5 +172,39 @@ mod tests {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn a_look_keeps_its_latest_records_and_others_keep_theirs() {
+        let folder = std::env::temp_dir().join(format!("evenkeel-prune-{}", std::process::id()));
+        let log = Log::create(&folder, "verify-20261127T120099-1.log").expect("made");
+        for number in 0..40 {
+            let name = format!("verify-20261127T1200{number:02}-1.log");
+            std::fs::write(folder.join(name), "").expect("written");
+            std::fs::write(folder.join(format!("apply-{number}.log")), "").expect("written");
+        }
+        log.prune("verify");
+        let names: Vec<_> = std::fs::read_dir(&folder)
+            .expect("there")
+            .map(|entry| {
+                entry
+                    .expect("read")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
+            .collect();
+        let of = |beginning: &str| {
+            names
+                .iter()
+                .filter(|name| name.starts_with(beginning))
+                .count()
+        };
+        assert_eq!((of("verify-"), of("apply-")), (30, 40));
+        assert!(names.contains(&"verify-20261127T120099-1.log".to_owned()));
+        assert!(!names.contains(&"verify-20261127T120010-1.log".to_owned()));
+        std::fs::remove_dir_all(folder).expect("removed");
+        Log::nowhere().write("master1", "said to nobody");
+        Log::nowhere().prune("verify");
     }
 }

@@ -11,6 +11,6 @@ mod runner;
 
 pub use credentials::Credentials;
 pub use lock::{Lock, LockError, voters};
-pub use log::Log;
+pub use log::{Log, LogError};
 pub use progress::Progress;
 pub use runner::{Failed, Known, Reason, Run, Summary, UPLOADS_AT_ONCE};

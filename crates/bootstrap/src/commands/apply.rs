@@ -9,18 +9,19 @@ use tokio::sync::Semaphore;
 
 use super::Stop;
 use super::consent::{agreed, lock, refused, unless_stopped};
-use super::open::{session, tell};
+use super::open::{look, session, tell};
 use crate::apply::{Known, Lock, Progress, Reason, Run, UPLOADS_AT_ONCE};
 use crate::cli::Connect;
 use crate::facts::{Facts, Manifest};
 use crate::manifests;
+use crate::operations::kubeconfig::Current;
 use crate::plan::{self, Plan, steps};
 use crate::session::{Interrupt, Session};
 use crate::verify::{self, Topic};
 
 /// Prints what would be done.
 pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<ExitCode, Stop> {
-    let session = session(file, connect, "plan").await?;
+    let session = look(file, connect, "plan").await?;
     let mut facts = session.facts().await;
     facts.manifests = manifests(&session).await?;
     let plan = make(&session, &facts)?;
@@ -33,39 +34,49 @@ pub(super) async fn plan(file: &Path, connect: &Connect, json: bool) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// How an apply is wanted.
+pub(super) struct Wanted {
+    pub(super) yes: bool,
+    pub(super) skip_preflight: bool,
+    pub(super) skip_verify: Vec<Topic>,
+    /// Merged at the end.
+    pub(super) kubeconfig: bool,
+}
+
 /// Shows the plan, asks, and runs it.
 pub(super) async fn apply(
     file: &Path,
     connect: &Connect,
-    yes: bool,
-    skip_preflight: bool,
-    skip_verify: Vec<Topic>,
+    wanted: Wanted,
 ) -> Result<ExitCode, Stop> {
     let session = session(file, connect, "apply").await?;
     let interrupt = Interrupt::listen();
     // Before the facts: nobody shall change what the plan is made of.
     let lock = lock(&session).await?;
     let mut facts = unless_stopped(&interrupt, session.facts()).await?;
-    if !skip_preflight {
+    if !wanted.skip_preflight {
         let look = super::preflight::stop_at_errors(&session, &facts);
         unless_stopped(&interrupt, look).await??;
     }
     facts.manifests = unless_stopped(&interrupt, manifests(&session)).await??;
     let plan = make(&session, &facts)?;
     print(&plan.to_string())?;
-    if !plan.is_empty() && !yes && !agreed(&plan, &interrupt).await? {
+    if !plan.is_empty() && !wanted.yes && !agreed(&plan, &interrupt).await? {
         return Err(refused(&interrupt));
     }
     run(&session, &lock, &facts, &plan, &interrupt).await?;
     drop(lock);
     let options = verify::Options {
-        skip: skip_verify,
+        skip: wanted.skip_verify,
         without: session.without.clone(),
         ..verify::Options::default()
     };
     let look = super::verify::wait(&session, &options);
     let report = unless_stopped(&interrupt, look).await?;
     print(&report.to_string())?;
+    if wanted.kubeconfig {
+        super::operate::merge_kubeconfig(&session, None, Current::Kept).await?;
+    }
     Ok(if report.is_met() {
         ExitCode::SUCCESS
     } else {

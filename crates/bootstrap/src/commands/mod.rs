@@ -38,29 +38,47 @@ pub enum Stop {
 ///
 /// What the operator has to read.
 pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
-    let Cli {
-        command,
-        file,
-        connect,
-    } = cli;
+    let Cli { command, file } = cli;
     match command {
-        Command::Plan { json } => apply::plan(&file, &connect, json).await,
+        Command::Plan { shown, connect } => {
+            let done = apply::plan(&file, &connect, shown.for_programs()).await;
+            pages::failure(done, shown)
+        }
         Command::Verify {
             timeout,
             skip,
-            format,
+            shown,
+            connect,
         } => {
             let limit = std::time::Duration::from_secs(timeout);
-            verify::verify(&file, &connect, limit, skip, format).await
+            let done = verify::verify(&file, &connect, limit, skip, shown.for_programs()).await;
+            pages::failure(done, shown)
         }
         Command::Init(args) => init(&args, &file),
-        Command::Preflight { json } => preflight::preflight(&file, &connect, json).await,
+        Command::Preflight { shown, connect } => {
+            let done = preflight::preflight(&file, &connect, shown.for_programs()).await;
+            pages::failure(done, shown)
+        }
         Command::Apply {
             yes,
             skip_preflight,
             skip,
-        } => apply::apply(&file, &connect, yes, skip_preflight, skip).await,
-        Command::Kubeconfig { output, current } => {
+            kubeconfig,
+            connect,
+        } => {
+            let wanted = apply::Wanted {
+                yes,
+                skip_preflight,
+                skip_verify: skip,
+                kubeconfig,
+            };
+            apply::apply(&file, &connect, wanted).await
+        }
+        Command::Kubeconfig {
+            output,
+            current,
+            connect,
+        } => {
             let current = if current {
                 Current::This
             } else {
@@ -68,29 +86,39 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
             };
             operate::kubeconfig(&file, &connect, output, current).await
         }
-        Command::Token { control_plane } => token::token(&file, &connect, control_plane).await,
+        Command::Token {
+            control_plane,
+            connect,
+        } => token::token(&file, &connect, control_plane).await,
         Command::Add(new) => files::add(&file, &new),
-        Command::Remove { node, gently, yes } => {
-            operate::remove(&file, &connect, &node, gently.into(), yes).await
-        }
+        Command::Remove {
+            node,
+            gently,
+            yes,
+            connect,
+        } => operate::remove(&file, &connect, &node, gently.into(), yes).await,
         Command::Reset {
             node,
             force,
             gently,
             yes,
+            connect,
         } => operate::reset(&file, &connect, node.as_deref(), force, gently.into(), yes).await,
-        Command::Upgrade { gently, yes } => {
-            operate::upgrade(&file, &connect, gently.into(), yes).await
-        }
+        Command::Upgrade {
+            gently,
+            yes,
+            connect,
+        } => operate::upgrade(&file, &connect, gently.into(), yes).await,
         Command::Certs {
             renew,
             session_wait,
             yes,
+            connect,
         } => {
             let sessions = std::time::Duration::from_secs(session_wait);
             certs::certs(&file, &connect, renew.then_some(sessions), yes).await
         }
-        Command::Backup { output } => operate::backup(&file, &connect, output).await,
+        Command::Backup { output, connect } => operate::backup(&file, &connect, output).await,
         Command::Man => pages::man(),
         Command::Completions { shell } => pages::completions(shell),
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use evenkeel_config::Problem;
 
 use super::Stop;
+use crate::apply::Log;
 use crate::cli::Connect;
 pub(super) use crate::console::tell;
 use crate::inventory::{self, Inventory};
@@ -29,21 +30,40 @@ pub(super) fn complaint(problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
-/// A session with every host that answers.
+/// A session with every host that answers, for a command that changes something: without a record of what was
+/// done, nothing is.
 pub(super) async fn session(
     file: &Path,
     connect: &Connect,
     command: &str,
 ) -> Result<Session, Stop> {
     let inventory = inventory(file)?;
+    let log = Log::open(&inventory.name, command)
+        .map_err(|error| Stop::Failed(super::apply::with_causes(&error)))?;
+    connected(inventory, connect, log).await
+}
+
+/// A session for a command that changes nothing on the hosts. Its record is a help, and kept for a while.
+pub(super) async fn look(file: &Path, connect: &Connect, command: &str) -> Result<Session, Stop> {
+    let inventory = inventory(file)?;
+    let log = Log::open(&inventory.name, command).unwrap_or_else(|error| {
+        tell(&format!(
+            "warning: {}; going on without",
+            super::apply::with_causes(&error)
+        ));
+        Log::nowhere()
+    });
+    log.prune(command);
+    connected(inventory, connect, log).await
+}
+
+async fn connected(inventory: Inventory, connect: &Connect, log: Log) -> Result<Session, Stop> {
     let without = without(&inventory, connect)?;
     let options = Options {
         sudo_password: password(connect)?,
         accept_new_host_keys: connect.accept_new_host_keys,
     };
-    Session::open(inventory, &options, without, command)
-        .await
-        .map_err(|cause| Stop::Failed(format!("cannot write a record of this run: {cause}")))
+    Ok(Session::open(inventory, &options, without, log).await)
 }
 
 /// Hosts that the operator goes on without, each of the file.

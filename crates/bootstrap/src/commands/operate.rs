@@ -10,7 +10,7 @@ use super::Stop;
 use super::apply::{print, run};
 use super::consent::{agreed, lock, refused};
 use super::files::{edited, read, replace};
-use super::open::{session, tell};
+use super::open::{look, session, tell};
 use crate::apply::Lock;
 use crate::cli::Connect;
 use crate::files::Readers;
@@ -91,10 +91,16 @@ pub(super) async fn remove(
     let facts = session.facts().await;
     let leaving = node(&session.inventory, name)?;
     // Before anything is done: what cannot be taken out of the file would join again.
-    let text = edited(file, |text| nodes::remove(text, name))?;
+    edited(file, |text| nodes::remove(text, name))?;
     let plan = remove::plan(&session.inventory, &facts, leaving, Entry::Goes, care)
         .map_err(Stop::Failed)?;
     carry_out(&session, &lock, &facts, &plan, yes, &interrupt).await?;
+    // Once more of the file as it is now: draining takes its time, and somebody may have edited it.
+    let text = edited(file, |text| nodes::remove(text, name)).map_err(|stop| {
+        Stop::Failed(format!(
+            "{name} has left the cluster and has to be taken out of the file by hand: {stop}"
+        ))
+    })?;
     replace(file, text.as_bytes(), Readers::All)?;
     drop(lock);
     tell(&format!("{name} is no longer in {}", file.display()));
@@ -165,11 +171,21 @@ pub(super) async fn kubeconfig(
     output: Option<PathBuf>,
     current: kubeconfig::Current,
 ) -> Result<ExitCode, Stop> {
-    let session = session(file, connect, "kubeconfig").await?;
+    let session = look(file, connect, "kubeconfig").await?;
+    merge_kubeconfig(&session, output, current).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Merges it with the hosts of a session.
+pub(super) async fn merge_kubeconfig(
+    session: &Session,
+    output: Option<PathBuf>,
+    current: kubeconfig::Current,
+) -> Result<(), Stop> {
     let cluster = crate::facts::ask_cluster(&session.inventory, &session.machines).await;
     let first = &session.inventory.first_master().name;
     let host = cluster.map_or_else(|| first.clone(), |cluster| cluster.told_by);
-    let admin = say(&session, &host, "cat /etc/kubernetes/admin.conf").await?;
+    let admin = say(session, &host, "cat /etc/kubernetes/admin.conf").await?;
     let path = match output {
         Some(path) => path,
         None => own_kubeconfig()?,
@@ -197,7 +213,7 @@ pub(super) async fn kubeconfig(
         session.inventory.name,
         session.inventory.endpoint
     ));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The first file of `KUBECONFIG`, or kubectl's own.

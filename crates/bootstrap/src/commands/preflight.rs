@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::Stop;
 use super::apply::print;
-use super::open::{session, tell};
+use super::open::{look, tell};
 use crate::cli::Connect;
 use crate::console::takes_color;
 use crate::facts::Facts;
@@ -19,7 +19,7 @@ pub(super) async fn preflight(
     connect: &Connect,
     json: bool,
 ) -> Result<ExitCode, Stop> {
-    let session = session(file, connect, "preflight").await?;
+    let session = look(file, connect, "preflight").await?;
     let facts = session.facts().await;
     let report = preflight::preflight(&session.inventory, &session.machines, &facts).await;
     print(&if json {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::Stop;
 use super::apply::print;
-use super::open::{session, tell};
-use crate::cli::{Connect, Format};
+use super::open::{look, tell};
+use crate::cli::Connect;
 use crate::session::Session;
-use crate::verify::{Options, Report, Topic, verify as look};
+use crate::verify::{self, Options, Report, Topic};
 
 /// Waits until everything is as it should be, and reports.
 pub(super) async fn verify(
@@ -18,9 +18,9 @@ pub(super) async fn verify(
     connect: &Connect,
     limit: Duration,
     skip: Vec<Topic>,
-    format: Format,
+    json: bool,
 ) -> Result<ExitCode, Stop> {
-    let session = session(file, connect, "verify").await?;
+    let session = look(file, connect, "verify").await?;
     let options = Options {
         limit,
         skip,
@@ -28,13 +28,11 @@ pub(super) async fn verify(
         ..Options::default()
     };
     let report = wait(&session, &options).await;
-    let text = match format {
-        Format::Text => report.to_string(),
-        Format::Json => {
-            serde_json::to_string_pretty(&report)
-                .map_err(|cause| Stop::Failed(cause.to_string()))?
-                + "\n"
-        }
+    let text = if json {
+        serde_json::to_string_pretty(&report).map_err(|cause| Stop::Failed(cause.to_string()))?
+            + "\n"
+    } else {
+        report.to_string()
     };
     print(&text)?;
     Ok(if report.is_met() {
@@ -76,5 +74,12 @@ pub(super) async fn wait(session: &Session, options: &Options) -> Report {
             *before.borrow_mut() = lacking;
         }
     };
-    look(&session.inventory, &session.machines, options, &watch).await
+    verify::verify(
+        &session.inventory,
+        &session.machines,
+        &session.silent,
+        options,
+        &watch,
+    )
+    .await
 }

@@ -13,11 +13,19 @@ pub enum Failure {
         /// ssh's words.
         said: String,
     },
-    /// The host's key is unknown or another than before.
+    /// The host's key is unknown.
     #[error(
         "its host key was not accepted: {said}; connect once with ssh by hand and compare the key, or pass --accept-new-host-keys"
     )]
     HostKey {
+        /// ssh's words.
+        said: String,
+    },
+    /// The host's key is another than the one that is known.
+    #[error(
+        "its host key is not the one that is known: {said}; if it was installed anew, compare the key there and forget the old one (ssh-keygen -R HOST), else somebody answers in its place"
+    )]
+    OtherHostKey {
         /// ssh's words.
         said: String,
     },
@@ -114,10 +122,10 @@ impl Failure {
         };
         let said = lines().next_back().unwrap_or("it says nothing").to_owned();
         let has = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
-        if has(&[
-            "Host key verification failed",
-            "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        ]) {
+        // First: ssh says that the verification failed then, too.
+        if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
+            Self::OtherHostKey { said }
+        } else if has(&["Host key verification failed"]) {
             Self::HostKey { said }
         } else if has(&["Permission denied", "Too many authentication failures"]) {
             Self::Denied { said }

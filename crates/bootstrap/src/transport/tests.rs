@@ -297,6 +297,10 @@ fn what_ssh_says_tells_what_to_do() {
             "--accept-new-host-keys",
         ),
         (
+            "@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\r\nHost key verification failed.\r\n",
+            "ssh-keygen -R HOST",
+        ),
+        (
             "Connection to 10.0.1.11 closed by remote host.\r\n",
             "cannot be reached",
         ),

@@ -258,16 +258,20 @@ fn daemons(inventory: &Inventory, without: &BTreeSet<String>, seen: &Seen) -> Co
     });
     let late =
         late.map(|(name, ready, wanted)| format!("{name} runs on {ready} of {wanted} nodes"));
+    // Others may be for nodes that there are none of.
+    let idle = sets
+        .iter()
+        .filter(|(name, _, wanted)| {
+            (Some(*name) == plugin || *name == "kube-proxy") && *wanted == "0"
+        })
+        .map(|(name, ..)| format!("{name} is wanted on no node"));
     let all: Vec<_> = absent
         .map(|name| format!("there is no {name}"))
         .into_iter()
         .chain(late)
+        .chain(idle)
         .collect();
-    let lacks = if seen.cluster.is_none() {
-        Some("no API server answers".to_owned())
-    } else {
-        (!all.is_empty()).then(|| all.join(", "))
-    };
+    let lacks = unanswered(seen, "sets").or_else(|| (!all.is_empty()).then(|| all.join(", ")));
     let what = "the network plugin and the cluster's other daemons run on every node".to_owned();
     condition(Topic::Network, what, lacks)
 }
@@ -294,6 +298,18 @@ fn names(inventory: &Inventory, nodes: &[&Node], seen: &Seen) -> Vec<Condition> 
         .collect()
 }
 
+/// Why nothing is known of what `word` asks for. Nothing that was not asked is well.
+fn unanswered(seen: &Seen, word: &str) -> Option<String> {
+    if seen.cluster.is_none() {
+        return Some("no API server answers".to_owned());
+    }
+    let is_answered = seen
+        .live
+        .iter()
+        .any(|(said, about)| said == "asked" && about == word);
+    (!is_answered).then(|| "the API server did not answer this".to_owned())
+}
+
 /// Kubelets that wait for somebody to approve their certificate.
 fn requests(seen: &Seen) -> Condition {
     let waiting: Vec<_> = seen
@@ -308,7 +324,8 @@ fn requests(seen: &Seen) -> Condition {
         })
         .collect();
     let what = "no kubelet waits for a certificate".to_owned();
-    let lacks = (!waiting.is_empty()).then(|| waiting.join(", "));
+    let lacks =
+        unanswered(seen, "requests").or_else(|| (!waiting.is_empty()).then(|| waiting.join(", ")));
     condition(Topic::Certificates, what, lacks)
 }
 
@@ -348,6 +365,8 @@ mod tests {
                     "request",
                     "csr-1 kubernetes.io/kube-apiserver-client-kubelet Approved",
                 ),
+                line("asked", "sets"),
+                line("asked", "requests"),
             ],
             table: String::new(),
         }
@@ -445,6 +464,21 @@ mod tests {
             &|seen| seen.live[2].1 = "csr-1 kubernetes.io/kubelet-serving".to_owned(),
             "no kubelet waits for a certificate: csr-1 waits: kubectl certificate approve csr-1",
         );
+        check(
+            &|seen| drop(seen.live.pop()),
+            "no kubelet waits for a certificate: the API server did not answer this",
+        );
+        check(
+            &|seen| {
+                seen.live
+                    .retain(|(word, about)| word != "asked" || about != "sets")
+            },
+            "the network plugin and the cluster's other daemons run on every node: the API server did not answer this",
+        );
+        check(
+            &|seen| seen.live[1].1 = "kube-proxy 0 0".to_owned(),
+            "the network plugin and the cluster's other daemons run on every node: kube-proxy is wanted on no node",
+        );
     }
 
     #[test]
@@ -466,6 +500,20 @@ mod tests {
                 1,
                 "others' pods count"
             );
+        }
+    }
+
+    /// Nothing that was not asked is well.
+    #[test]
+    fn nothing_is_well_where_nobody_answers() {
+        let inventory = inventory();
+        let without = BTreeSet::new();
+        let mut cni = inventory.clone();
+        cni.cni = Cni::None;
+        for inventory in [inventory, cni] {
+            for condition in conditions(&inventory, &without, &Seen::default()) {
+                assert!(condition.lacks.is_some(), "{}", condition.what);
+            }
         }
     }
 

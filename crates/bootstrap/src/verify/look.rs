@@ -31,11 +31,18 @@ pub(super) type Lines = Vec<(String, String)>;
 /// For one host.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) async fn look(inventory: &Inventory, machines: &BTreeMap<String, Machine>) -> Seen {
+pub(super) async fn look(
+    inventory: &Inventory,
+    machines: &BTreeMap<String, Machine>,
+    silent: &BTreeMap<String, String>,
+) -> Seen {
     let hosts = join_all(inventory.nodes.iter().map(async |node| {
         let said = match machines.get(&node.name) {
             Some(machine) => ask(machine, &script(inventory, node)).await,
-            None => Err("it is not connected".to_owned()),
+            None => Err(silent
+                .get(&node.name)
+                .cloned()
+                .unwrap_or_else(|| "it is not connected".to_owned())),
         };
         (node.name.clone(), said.map(|text| lines(&text)))
     }));
@@ -80,13 +87,18 @@ fn lines(text: &str) -> Lines {
         .collect()
 }
 
-/// Asked of the control plane that told of the cluster. Only what belongs to the cluster itself: whether
+/// Asked of the control plane that told of the cluster, with a word for each question that was answered: an
+/// empty list is an answer, a failure is none. Only what belongs to the cluster itself: whether
 /// its users' pods are well is not for us to say.
-const LIVE: &str = r#"k() { @KUBECTL@ "$@" </dev/null; }
+const LIVE: &str = r#"set +e
+k() { @KUBECTL@ "$@" </dev/null; }
+all=yes
 for space in kube-system kube-flannel calico-system; do
-  k -n "$space" get daemonsets -o 'jsonpath={range .items[*]}set{"\t"}{.metadata.name} {.status.numberReady} {.status.desiredNumberScheduled}{"\n"}{end}'
+  k -n "$space" get daemonsets -o 'jsonpath={range .items[*]}set{"\t"}{.metadata.name} {.status.numberReady} {.status.desiredNumberScheduled}{"\n"}{end}' || all=
 done
-k get csr -o 'jsonpath={range .items[*]}request{"\t"}{.metadata.name} {.spec.signerName} {.status.conditions[*].type}{"\n"}{end}'
+[ -z "$all" ] || printf 'asked\tsets\n'
+k get csr -o 'jsonpath={range .items[*]}request{"\t"}{.metadata.name} {.spec.signerName} {.status.conditions[*].type}{"\n"}{end}' && printf 'asked\trequests\n'
+exit 0
 "#;
 
 fn script(inventory: &Inventory, node: &Node) -> String {
