@@ -18,13 +18,12 @@ use std::time::Duration;
 
 use namespaces::{inside, say};
 use pair::{Fault, Pair};
+use support::caller::{MOVE_BOUND, shown};
 use support::wait::throughout;
-use support::{Program, not_run};
+use support::{Program, not_run, tools};
 
 /// How often each fault is made.
 const ROUNDS: usize = 3;
-/// Far more than a move takes, so that a busy machine fails no test.
-const BOUND: Duration = Duration::from_secs(15);
 /// Several adverts and track scripts.
 const QUIET: Duration = Duration::from_millis(3500);
 
@@ -55,7 +54,7 @@ fn the_address_moves_with_the_balancer_and_never_with_the_masters() {
         });
         assert_eq!(pair.holder(), holder);
         pair.masters_come_back();
-        pair.answers_again(BOUND);
+        pair.answers_again(MOVE_BOUND);
         let faults = figures.len() * ROUNDS;
         // Each fault moved it once, and no node took it back: in both families.
         assert_eq!(pair.moves(), 2 * (1 + faults), "{}", pair.logs());
@@ -97,34 +96,27 @@ fn the_address_stays_and_no_request_fails_over_reloads_and_upgrades() {
 
 fn is_missing() -> bool {
     let why = if !rustix::process::geteuid().is_root() {
-        "root is needed: keepalived starts its script as another user"
-    } else if !has("keepalived") {
-        "keepalived is missing (Debian's package keepalived has it)"
+        Some("root is needed: keepalived starts its script as another user".to_owned())
     } else {
-        return false;
+        tools::missing(&[("keepalived", "keepalived")])
     };
-    not_run("keepalived", why);
-    true
-}
-
-fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    if let Some(why) = &why {
+        not_run("keepalived", why);
+    }
+    why.is_some()
 }
 
 /// What the clients waited for the first good answer, each time.
 fn rounds(pair: &mut Pair, fault: Fault) -> Vec<Duration> {
-    let mut waits: Vec<Duration> = (0..ROUNDS)
+    (0..ROUNDS)
         .map(|_| {
             let before = pair.holder();
-            let waited = pair.strike(fault, BOUND);
+            let waited = pair.strike(fault, MOVE_BOUND);
             assert_ne!(pair.holder(), before, "{fault:?}: {}", pair.logs());
             pair.heal();
             waited
         })
-        .collect();
-    waits.sort();
-    waits
+        .collect()
 }
 
 fn print(evenkeel: &[(Fault, Vec<Duration>)], haproxy: &[(Fault, Vec<Duration>)]) {
@@ -132,10 +124,6 @@ fn print(evenkeel: &[(Fault, Vec<Duration>)], haproxy: &[(Fault, Vec<Duration>)]
         "\nfirst good answer after the fault, {ROUNDS} rounds each: median (longest)\n  {:<20}{:>24}{:>24}\n",
         "", "evenkeel", "HAProxy 3.0"
     );
-    let shown = |waits: &[Duration]| {
-        let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
-        format!("{} ms ({} ms)", median.as_millis(), longest.as_millis())
-    };
     for (fault, waits) in evenkeel {
         let other = haproxy.iter().find(|(other, _)| other == fault);
         let other = other.map_or("not seen by its script".to_owned(), |(_, waits)| {

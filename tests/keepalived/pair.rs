@@ -2,22 +2,19 @@
 //! own namespace, where the test runs, has the masters and the clients.
 
 use std::fs::{self, File};
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, TryRecvError};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::namespaces::{DIRECTORY, run};
+use crate::namespaces::DIRECTORY;
+use crate::support::caller::{Caller, Calls};
+use crate::support::tools::run;
 use crate::support::wait::{PATIENCE, within};
 use crate::support::{Origin, Program, until};
 
-/// One try of a client; the next follows at once.
-const TRY: Duration = Duration::from_millis(100);
 /// Where the script finds evenkeel.
 const ADMIN: &str = "127.0.0.1:9101";
 
@@ -288,9 +285,9 @@ impl Pair {
             format!("10.0.{number}.10:6443"),
             format!("[fd00:{number}::10]:6443"),
         ] {
-            let address: SocketAddr = address.parse().unwrap();
+            let waited = caller(address.parse().unwrap()).first_answer(bound);
             assert!(
-                within(bound, || answers(address).then_some(())).is_some(),
+                waited.is_some(),
                 "no answer from {address} within {bound:?}: {}",
                 self.logs()
             );
@@ -306,20 +303,8 @@ impl Pair {
     }
 
     /// A client that connects to the address again and again, until it is told to stop.
-    pub(crate) fn client(&self) -> Client {
-        let address = SocketAddr::from(([10, 0, self.number, 10], 6443));
-        let (stop, told) = mpsc::channel();
-        let work = thread::spawn(move || {
-            let (mut served, mut failed) = (0, 0);
-            while told.try_recv() == Err(TryRecvError::Empty) {
-                match is_answered(address, PATIENCE) {
-                    true => served += 1,
-                    false => failed += 1,
-                }
-            }
-            (served, failed)
-        });
-        Client { stop, work }
+    pub(crate) fn client(&self) -> Calls {
+        caller(SocketAddr::from(([10, 0, self.number, 10], 6443))).start()
     }
 
     pub(crate) fn masters_die(&mut self) {
@@ -374,19 +359,6 @@ impl Pair {
     }
 }
 
-pub(crate) struct Client {
-    stop: mpsc::Sender<()>,
-    work: JoinHandle<(usize, usize)>,
-}
-
-impl Client {
-    /// How often it was answered, and how often not.
-    pub(crate) fn stop(self) -> (usize, usize) {
-        self.stop.send(()).unwrap();
-        self.work.join().unwrap()
-    }
-}
-
 impl Node {
     fn master_socket(&self) -> PathBuf {
         self.folder.join("master.sock")
@@ -403,18 +375,13 @@ impl Node {
     }
 }
 
-/// Whether a fresh connection reaches a master.
-fn answers(address: SocketAddr) -> bool {
-    is_answered(address, TRY)
-}
-
-fn is_answered(address: SocketAddr, patience: Duration) -> bool {
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, patience) else {
-        return false;
-    };
-    stream.set_read_timeout(Some(patience)).unwrap();
-    let mut answer = [0; 7];
-    stream.read_exact(&mut answer).is_ok() && answer.starts_with(b"master")
+/// A client that reaches a master, each of which says its name.
+fn caller(address: SocketAddr) -> Caller {
+    Caller {
+        address,
+        say: b"",
+        answer: b"master",
+    }
 }
 
 fn ip(line: &str) {

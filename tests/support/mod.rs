@@ -12,6 +12,8 @@
 )]
 
 pub(crate) mod balancer;
+pub(crate) mod booted;
+pub(crate) mod caller;
 pub(crate) mod checked;
 pub(crate) mod cli;
 pub(crate) mod dns;
@@ -27,6 +29,7 @@ pub(crate) mod static_program;
 pub(crate) mod syslog;
 pub(crate) mod tcplog;
 pub(crate) mod tls;
+pub(crate) mod tools;
 pub(crate) mod wait;
 
 pub(crate) use balancer::{Balancer, Finished, Program};

@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::lab::{Host, Lab, signal};
-use crate::namespaces::{poll, run};
+use crate::support::tools::run;
+use crate::support::wait::within;
 
 /// A program that runs haproxy.cfg.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +203,7 @@ impl Balancer {
 
     /// Waits for the program to end by itself.
     pub(crate) fn ends(&mut self, limit: Duration) -> Option<ExitStatus> {
-        let status = poll(limit, || {
+        let status = within(limit, || {
             self.child
                 .try_wait()
                 .expect("our own child can be waited for")

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::lab::{Host, Lab};
+use crate::support::wait::within;
 
 const URL: &str = "https://10.0.1.10:6443";
 
@@ -67,7 +68,7 @@ pub(crate) fn request(lab: &Lab, host: Host) -> Request {
 
 /// The first good answer within `limit`.
 pub(crate) fn first_answer(lab: &Lab, limit: Duration) -> Option<Request> {
-    crate::namespaces::poll(limit, || {
+    within(limit, || {
         let request = request(lab, Host::Client);
         request.answer.is_ok().then_some(request)
     })
@@ -277,7 +278,7 @@ impl Watch {
     /// Whether more comes within `limit`: an open connection on which nothing arrives is dead.
     pub(crate) fn flows(&self, limit: Duration) -> bool {
         let before = self.bytes.load(Ordering::Relaxed);
-        crate::namespaces::poll(limit, || {
+        within(limit, || {
             (self.bytes.load(Ordering::Relaxed) > before).then_some(())
         })
         .is_some()
@@ -285,7 +286,7 @@ impl Watch {
 
     /// Whether the client learns within `limit` that its watch is over.
     pub(crate) fn ends(&mut self, limit: Duration) -> bool {
-        crate::namespaces::poll(limit, || {
+        within(limit, || {
             self.curl
                 .try_wait()
                 .expect("our own child can be waited for")

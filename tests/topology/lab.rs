@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::namespaces::{DIRECTORY, poll, run};
+use crate::namespaces::DIRECTORY;
+use crate::support::tools::run;
+use crate::support::wait::within;
 
 /// A machine of the seed, or the client beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +222,7 @@ impl Master {
             host,
             nginx,
         };
-        let answers = poll(Duration::from_secs(10), || master.ask("/readyz"));
+        let answers = within(Duration::from_secs(10), || master.ask("/readyz"));
         assert_eq!(
             answers.as_deref(),
             Some("ok"),

@@ -1,15 +1,13 @@
 //! The namespaces of a test, as root or as root of a user namespace, and what is run in them.
 
-use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use crate::support::tools::{self, run};
 use crate::support::{not_run, space};
 
 /// What the tests start, with the Debian package that has it.
@@ -47,34 +45,6 @@ pub(crate) fn say(text: &str) {
         .expect("standard error is open");
 }
 
-/// Asks `question` until it answers, or gives up after `limit`.
-pub(crate) fn poll<T>(limit: Duration, mut question: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(answer) = question() {
-            return Some(answer);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
-/// Runs a command to its end and returns what it printed; a failure is the lab's, so it panics.
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}: {stderr}",
-        output.status
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 /// The options of `unshare` that work here: as root, or else as root of a user namespace.
 fn way_in() -> Result<&'static [OsString], &'static str> {
     static FOUND: OnceLock<Result<Vec<OsString>, String>> = OnceLock::new();
@@ -85,13 +55,8 @@ fn way_in() -> Result<&'static [OsString], &'static str> {
 }
 
 fn find_way_in() -> Result<Vec<OsString>, String> {
-    for (tool, package) in TOOLS {
-        let path = env::var_os("PATH").unwrap_or_default();
-        if !env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
-            return Err(format!(
-                "{tool} is missing (Debian's package {package} has it)"
-            ));
-        }
+    if let Some(why) = tools::missing(&TOOLS) {
+        return Err(why);
     }
     let mut reasons = Vec::new();
     for user in [&[][..], &["--user", "--map-root-user"][..]] {

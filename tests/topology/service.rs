@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use crate::balancer::{Balancer, Program};
 use crate::client::{Load, Watch, first_answer, kubectl, request, shares};
 use crate::lab::{Host, Lab, Master, Vip};
-use crate::namespaces::{inside, poll, say};
+use crate::namespaces::{inside, say};
 use crate::report::{Both, Course, Observed, Stage, with_both};
+use crate::support::wait::within;
 use crate::{SEED, TUNED};
 
 #[test]
@@ -60,7 +61,7 @@ fn checks_are_invisible_to_the_application() {
             let master = &stage.masters[0];
             let (accepted, segments) = (master.accepted(), master.segments_received());
             // A check is at least two segments to the master, a SYN and the RST.
-            let received = poll(Duration::from_secs(10), || {
+            let received = within(Duration::from_secs(10), || {
                 let received = master.segments_received() - segments;
                 (received >= 60).then_some(received)
             });
@@ -76,7 +77,7 @@ fn checks_are_invisible_to_the_application() {
             let probe = "exec 3<>/dev/tcp/10.0.1.11/6443";
             let status = stage.lab.on(Host::Lb, "bash").args(["-c", probe]).status();
             assert!(status.expect("bash is there").success());
-            let noticed = poll(Duration::from_secs(5), || {
+            let noticed = within(Duration::from_secs(5), || {
                 (master.handshake_errors() == 1).then(|| master.accepted() - accepted)
             });
             assert_eq!(noticed, Some(3), "our two questions and the probe");
