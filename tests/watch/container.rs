@@ -212,3 +212,39 @@ fn samples_of_the_container_load() {
         assert!(file.exists(), "compose.yaml mounts {}", file.display());
     }
 }
+
+#[test]
+fn docker_compose_reads_the_demo() {
+    let Some((program, arguments)) = compose() else {
+        let why = "no Docker Compose 2 (Debian's package docker-compose has it, from Debian 13 on)";
+        return not_run("container docker/compose.yaml", why);
+    };
+    let output = Command::new(program)
+        .args(arguments)
+        .arg("--file")
+        .arg(path("docker/compose.yaml"))
+        .args(["config", "--quiet"])
+        .output()
+        .unwrap();
+    // It also warns there of what it does not know.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Docker Compose 2 or later, as a plugin of docker or a program of its own.
+fn compose() -> Option<(&'static str, &'static [&'static str])> {
+    let programs: [(_, &[&str]); 2] = [("docker", &["compose"]), ("docker-compose", &[])];
+    programs.into_iter().find(|(program, arguments)| {
+        let mut command = Command::new(program);
+        let output = command.args(*arguments).args(["version", "--short"]);
+        let said = output
+            .output()
+            .ok()
+            .filter(|output| output.status.success());
+        said.is_some_and(|output| {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let major = said.trim_start_matches('v').split('.').next();
+            major.is_some_and(|major| major.parse::<u32>().is_ok_and(|major| major >= 2))
+        })
+    })
+}
