@@ -11,7 +11,11 @@
     reason = "tests, and a lab whose parts not every test uses"
 )]
 
+#[path = "../support/booted.rs"]
+mod booted;
 mod by_hand;
+#[path = "../support/caller.rs"]
+mod caller;
 mod from_nothing;
 mod killed;
 mod lab;
@@ -20,9 +24,12 @@ mod node;
 mod notice;
 mod operate;
 mod operator;
+mod pair;
 mod parcels;
 #[path = "../support/space.rs"]
 mod space;
+#[path = "../support/tools.rs"]
+mod tools;
 mod traffic;
 mod trouble;
 #[path = "../support/wait.rs"]

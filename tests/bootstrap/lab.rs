@@ -2,7 +2,6 @@
 //! namespace of its own behind one bridge, with the addresses of a small cluster. The test stands in
 //! the network too, at 10.0.1.1, as the operator's machine.
 
-use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,23 +9,20 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::node::{Node, run};
+use crate::booted;
+use crate::node::Node;
 use crate::notice::not_run;
+use crate::tools::{self, run};
 use crate::{parcels, space};
 
 /// Where everything of a lab is, on a file system that only its own mount namespace sees.
 pub(crate) const DIRECTORY: &str = "/run/lab";
 
-/// What a lab starts, with the Debian package that has it.
-const TOOLS: [(&str, &str); 8] = [
+/// What a lab starts besides what boots machines, with the Debian package that has it.
+const TOOLS: [(&str, &str); 3] = [
     ("dpkg-deb", "dpkg"),
-    ("ip", "iproute2"),
-    ("mount", "mount"),
-    ("nsenter", "util-linux"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),
-    ("systemd-nspawn", "systemd-container"),
-    ("unshare", "util-linux"),
 ];
 
 /// The five machines of the picture: a balancer, two masters, two workers.
@@ -38,15 +34,26 @@ pub(crate) const FIVE: &[(&str, &str)] = &[
     ("worker2", "10.0.1.14"),
 ];
 
-/// The same with two balancers, which share 10.0.1.10.
-pub(crate) const SIX: &[(&str, &str)] = &[
+/// Two balancers, which share 10.0.1.10, before as little of a cluster as there can be.
+pub(crate) const PAIR: &[(&str, &str)] = &[
+    ("lb1", "10.0.1.8"),
+    ("lb2", "10.0.1.9"),
+    ("master1", "10.0.1.11"),
+];
+
+/// The same before three masters.
+pub(crate) const PAIR_AND_THREE: &[(&str, &str)] = &[
     ("lb1", "10.0.1.8"),
     ("lb2", "10.0.1.9"),
     ("master1", "10.0.1.11"),
     ("master2", "10.0.1.12"),
-    ("worker1", "10.0.1.13"),
-    ("worker2", "10.0.1.14"),
+    ("master3", "10.0.1.15"),
 ];
+
+/// Whether what takes minutes is tested, too.
+pub(crate) fn is_full() -> bool {
+    std::env::var_os("EVENKEEL_BOOTSTRAP_FULL").is_some()
+}
 
 /// Runs `body` with machines that have just booted; `name` is the full name of the test that calls.
 pub(crate) fn with_lab(name: &str, machines: &[(&str, &str)], body: impl FnOnce(&mut Lab)) {
@@ -60,56 +67,22 @@ pub(crate) fn with_lab(name: &str, machines: &[(&str, &str)], body: impl FnOnce(
         );
         return body(&mut lab);
     }
-    if let Some(why) = missing() {
+    let missing = booted::missing(&tree(), "usr/sbin/sshd")
+        .or_else(|| tools::missing(&TOOLS))
+        .or_else(parcels::missing);
+    if let Some(why) = missing {
         return not_run(&format!("bootstrap {name}"), &why);
     }
     parcels::build();
     // One lab at a time: they would only slow each other down.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    space::enter(name, space::SPACES);
-}
-
-fn missing() -> Option<String> {
-    if !rustix::process::geteuid().is_root() {
-        return Some("it boots machines, for which it must be root".to_owned());
-    }
-    let path = env::var_os("PATH").unwrap_or_default();
-    for (tool, package) in TOOLS {
-        if !env::split_paths(&path).any(|folder| folder.join(tool).is_file()) {
-            return Some(format!(
-                "{tool} is missing (Debian's package {package} has it)"
-            ));
-        }
-    }
-    if let Some(why) = parcels::missing() {
-        return Some(why);
-    }
-    let tree = tree();
-    if !tree.join("usr/sbin/sshd").exists() {
-        return Some(format!(
-            "no Debian with sshd in {}: tests/run makes it",
-            tree.display()
-        ));
-    }
-    // Booting takes mounts and groups of processes that a container may not have.
-    let output = Command::new("unshare")
-        .args(space::SPACES)
-        .args(["sh", "-c", "mount -t tmpfs tmpfs /run && exec systemd-nspawn -q --keep-unit --register=no --volatile=overlay -D \"$0\" true"])
-        .arg(tree)
-        .output()
-        .unwrap();
-    (!output.status.success()).then(|| {
-        let why = String::from_utf8_lossy(&output.stderr);
-        format!("systemd-nspawn does not work here: {}", why.trim())
-    })
+    booted::enter(name);
 }
 
 /// Where tests/run keeps the Debian that is booted.
 pub(crate) fn tree() -> PathBuf {
-    let trees = env::var_os("EVENKEEL_ORACLE")
-        .map_or_else(|| parcels::root().join("target/oracle"), PathBuf::from);
-    trees.join("bookworm-nodes")
+    booted::tree(&parcels::root().join("target"), "bookworm-nodes")
 }
 
 /// The machines, all up.
@@ -119,23 +92,13 @@ pub(crate) struct Lab {
 
 impl Lab {
     fn build(machines: &[(&str, &str)]) -> Self {
-        sh(
-            "mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lab /run/sshd && ip link set lo up",
-        );
+        booted::prepare();
         sh(&format!(
-            "cd {DIRECTORY} && ssh-keygen -q -t ed25519 -N '' -f operator && mkdir etcd && touch known_hosts
+            "mkdir -p /run/netns /run/sshd {DIRECTORY} && cd {DIRECTORY}
+             ssh-keygen -q -t ed25519 -N '' -f operator && mkdir etcd && touch known_hosts
              ip link add br0 type bridge && ip addr add 10.0.1.1/24 dev br0 && ip link set br0 up"
         ));
         Self::prepare_base();
-        for (name, address) in machines {
-            sh(&format!(
-                "ip netns add {name} && ip -n {name} link set lo up
-                 ip link add p-{name} type veth peer name eth0 netns {name}
-                 ip link set p-{name} master br0 up
-                 ip -n {name} addr add {address}/24 dev eth0 && ip -n {name} link set eth0 up
-                 ip -n {name} route add default via 10.0.1.1"
-            ));
-        }
         let nodes = thread::scope(|scope| {
             let boots: Vec<_> = machines
                 .iter()
@@ -160,7 +123,7 @@ impl Lab {
             "cd {DIRECTORY} && mkdir -p base/upper base/work base/root
              mount -t overlay overlay -o lowerdir={tree},upperdir=base/upper,workdir=base/work base/root
              cd base/root
-             chroot . dpkg --remove kubernetes-client >/dev/null
+             chroot . dpkg --purge kubernetes-client keepalived >/dev/null
              rm -f etc/ssh/ssh_host_* etc/apt/sources.list
              echo 'deb [trusted=yes] file:/opt/packages ./' >etc/apt/sources.list
              mkdir -p opt/packages root/.ssh var/lib/doubles && chmod 700 root/.ssh

@@ -1,32 +1,34 @@
 //! One machine: a Debian over a layer of its own that only memory holds, booted by systemd-nspawn.
 
 use std::fs;
-use std::process::{Child, Command, Output, Stdio};
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use crate::lab::{DIRECTORY, append, file, sh};
-use crate::wait::until;
+use crate::booted::Booted;
+use crate::lab::{DIRECTORY, append, sh};
+use crate::tools::run;
 
 /// Most that a machine may write, in MiB; what it has written, a tenth of it, is kept in memory.
 const DISK_MIB: u32 = 4096;
 
 /// A machine that runs, or that has been switched off.
 pub(crate) struct Node {
+    index: usize,
     name: String,
     address: String,
-    machine_id: String,
-    running: Option<Running>,
-}
-
-struct Running {
-    nspawn: Child,
-    /// The process id of its init, as we see it.
-    leader: u32,
+    running: Option<Booted>,
 }
 
 impl Node {
     /// Makes its layer and boots it: a machine that nobody has named yet.
     pub(crate) fn boot(index: usize, name: &str, address: &str) -> Self {
-        let machine_id = format!("{:032x}", 0x1ab0_0000_u64 + index as u64);
+        let mut node = Self {
+            index,
+            name: name.to_owned(),
+            address: address.to_owned(),
+            running: None,
+        };
         sh(&format!(
             "mkdir -p {DIRECTORY}/{name}
              mount -t tmpfs -o size={DISK_MIB}m tmpfs {DIRECTORY}/{name}
@@ -37,6 +39,7 @@ impl Node {
              echo {machine_id} >root/etc/machine-id
              : >root/etc/resolv.conf
              ssh-keygen -q -t ed25519 -N '' -f root/etc/ssh/ssh_host_ed25519_key",
+            machine_id = node.machine_id(),
             tree = crate::lab::tree().display(),
         ));
         let key = fs::read_to_string(format!(
@@ -44,12 +47,6 @@ impl Node {
         ))
         .unwrap();
         append("known_hosts", &format!("{address},{name} {}", key.trim()));
-        let mut node = Self {
-            name: name.to_owned(),
-            address: address.to_owned(),
-            machine_id,
-            running: None,
-        };
         node.start();
         node
     }
@@ -57,58 +54,56 @@ impl Node {
     /// Switches it on, and waits until sshd answers.
     pub(crate) fn start(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
-        let (name, machine_id) = (&self.name, &self.machine_id);
-        let log = file(&format!("{name}.boot"));
-        // Two systemds in one group of processes would fight over it.
-        let enter = "for root in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
-             [ -e $root/cgroup.procs ] || continue
-             mkdir -p $root/evenkeel-lab-$$-$0 && echo $$ >$root/evenkeel-lab-$$-$0/cgroup.procs
-             done; exec systemd-nspawn \"$@\"";
-        let mut nspawn = Command::new("sh")
-            .args(["-c", enter, name])
-            // The settings of its own network, and of nothing else, may be changed.
-            .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network")
-            .args([
-                "--quiet",
-                "--keep-unit",
-                "--register=no",
-                "--resolv-conf=off",
-            ])
-            .args(["--boot", "--capability=CAP_NET_ADMIN,CAP_NET_RAW"])
-            .arg(format!("--machine={name}"))
-            .arg(format!("--uuid={machine_id}"))
-            .arg(format!("--network-namespace-path=/run/netns/{name}"))
-            .arg(format!("--bind-ro={DIRECTORY}/base/packages:/opt/packages"))
-            .arg(format!("--bind={DIRECTORY}/etcd:/var/lib/doubles/etcd"))
-            .arg(format!("--directory={DIRECTORY}/{name}/root"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let children = format!("/proc/{0}/task/{0}/children", nspawn.id());
-        let leader = until("a machine that has booted", || {
-            if nspawn.try_wait().unwrap().is_some() {
-                let log = fs::read_to_string(format!("{DIRECTORY}/{name}.boot"));
-                panic!("{name} did not boot: {}", log.unwrap_or_default());
-            }
-            // The first child is one of nspawn's own, which makes the init and goes.
-            let children = fs::read_to_string(&children).ok()?;
-            let leader = children.split_whitespace().next()?.parse().ok()?;
-            let output = inside(leader, "systemctl is-active -q ssh multi-user.target").output();
-            output.unwrap().status.success().then_some(leader)
-        });
-        self.running = Some(Running { nspawn, leader });
+        self.plug_in();
+        let name = &self.name;
+        let options = [
+            "--capability=CAP_NET_ADMIN,CAP_NET_RAW".to_owned(),
+            format!("--uuid={}", self.machine_id()),
+            format!("--network-namespace-path=/run/netns/{name}"),
+            format!("--bind-ro={DIRECTORY}/base/packages:/opt/packages"),
+            format!("--bind={DIRECTORY}/etcd:/var/lib/doubles/etcd"),
+            format!("--directory={DIRECTORY}/{name}/root"),
+        ];
+        let log = format!("{DIRECTORY}/{name}.boot");
+        let is_up = "systemctl is-active -q ssh multi-user.target";
+        let booted = Booted::boot(name, options, Path::new(&log), is_up);
+        // The kernel shows everybody the swap of the machine that all this runs on, which no container may
+        // turn off.
+        booted.sh("head -n 1 /proc/swaps >/run/swaps && mount --bind /run/swaps /proc/swaps");
+        self.running = Some(booted);
+    }
+
+    /// A cable to the bridge, and an interface with the address of its own that it has for life. A machine
+    /// that starts anew remembers nothing of its network.
+    fn plug_in(&self) {
+        let Self {
+            index,
+            name,
+            address,
+            ..
+        } = self;
+        sh(&format!(
+            "ip netns add {name} && ip -n {name} link set lo up
+             ip link add p-{name} type veth peer name eth0 netns {name} address 02:00:0a:00:01:{index:02x}
+             ip link set p-{name} master br0 up
+             ip -n {name} addr add {address}/24 dev eth0 && ip -n {name} link set eth0 up
+             ip -n {name} route add default via 10.0.1.1"
+        ));
     }
 
     /// Cuts its power: nothing is written back, nobody is told.
     pub(crate) fn cut_power(&mut self) {
-        let Some(Running { mut nspawn, leader }) = self.running.take() else {
+        if self.running.is_none() {
             return;
-        };
-        sh(&format!("kill -KILL {leader} || :"));
-        let _ = nspawn.kill();
-        let _ = nspawn.wait();
+        }
+        let name = &self.name;
+        sh(&format!("ip link del p-{name}"));
+        self.running = None;
+        sh(&format!("ip netns del {name}"));
+    }
+
+    fn machine_id(&self) -> String {
+        format!("{:032x}", 0x1ab0_0000_u64 + self.index as u64)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -117,17 +112,6 @@ impl Node {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
-    }
-
-    /// Runs a line of shell as root, past the network.
-    pub(crate) fn try_sh(&self, line: &str) -> Output {
-        inside(self.leader(), line).output().unwrap()
-    }
-
-    /// The same; it must succeed. What it printed.
-    #[track_caller]
-    pub(crate) fn sh(&self, line: &str) -> String {
-        run(&mut inside(self.leader(), line))
     }
 
     /// Runs a line of shell over ssh, as the operator does.
@@ -149,21 +133,6 @@ impl Node {
         command
     }
 
-    /// Puts a file into the machine.
-    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = format!("/proc/{}/root{path}", self.leader());
-        fs::write(path, content).unwrap();
-    }
-
-    /// What a file of the machine holds.
-    pub(crate) fn read(&self, path: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/root{path}", self.leader())).unwrap()
-    }
-
-    pub(crate) fn exists(&self, path: &str) -> bool {
-        fs::exists(format!("/proc/{}/root{path}", self.leader())).unwrap()
-    }
-
     /// Asks a double on it to misbehave; see tests/doubles.
     pub(crate) fn fault(&self, name: &str, value: &str) {
         self.sh("mkdir -p /run/doubles");
@@ -183,51 +152,19 @@ impl Node {
         let output = self.try_sh("journalctl --no-pager -o short-precise -n 40");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
+}
 
-    #[track_caller]
-    fn leader(&self) -> u32 {
+impl Deref for Node {
+    type Target = Booted;
+
+    fn deref(&self) -> &Booted {
         let running = self.running.as_ref();
-        running
-            .unwrap_or_else(|| panic!("{} is switched off", self.name))
-            .leader
+        running.unwrap_or_else(|| panic!("{} is switched off", self.name))
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         self.cut_power();
-        // Only empty groups go, and those of a run that was killed go with the next.
-        let _ = Command::new("sh")
-            .args(["-c", "find /sys/fs/cgroup -depth -path '*/evenkeel-lab-*' -type d -exec rmdir {} + 2>/dev/null"])
-            .status();
     }
-}
-
-fn inside(leader: u32, line: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command
-        .args(["--target", &leader.to_string(), "--all", "env", "-i"])
-        .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .args([
-            "HOME=/root",
-            "LC_ALL=C.UTF-8",
-            "DEBIAN_FRONTEND=noninteractive",
-        ])
-        .args(["sh", "-c", line])
-        .stdin(Stdio::null());
-    command
-}
-
-/// Runs a command to its end; it must succeed. What it printed.
-#[track_caller]
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{stdout}{stderr}",
-        output.status
-    );
-    stdout
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::lab::{DIRECTORY, tree};
-use crate::node::run;
+use crate::tools::run;
 
 /// The release of Kubernetes that the doubles are.
 pub(crate) const RELEASE: &str = "1.36.2";
@@ -159,8 +159,20 @@ pub(crate) fn repository() -> PathBuf {
     });
     let evenkeel = output().join(format!("evenkeel_0.1.0-1_{}.deb", architecture()));
     fs::copy(evenkeel, repository.join("evenkeel.deb")).unwrap();
+    if let Some(keepalived) = keepalived() {
+        fs::copy(keepalived, repository.join("keepalived.deb")).unwrap();
+    }
     index(&repository);
     repository
+}
+
+/// Debian's own package of keepalived, as it was installed in the tree.
+pub(crate) fn keepalived() -> Option<PathBuf> {
+    let cache = tree().join("var/cache/apt/archives");
+    let mut files = fs::read_dir(cache).ok()?.filter_map(Result::ok);
+    let is_it = |name: &str| name.starts_with("keepalived_") && name.ends_with(".deb");
+    let found = files.find(|file| file.file_name().to_str().is_some_and(is_it));
+    found.map(|file| file.path())
 }
 
 fn architecture() -> &'static str {

@@ -83,6 +83,8 @@ fn fact(facts: &mut HostFacts, word: &str, value: &str) -> Option<()> {
         "arch" => value.clone_into(&mut facts.arch),
         "cpus" => facts.cpus = value.parse().ok()?,
         "memory" => facts.memory_bytes = value.parse::<u64>().ok()? * 1024,
+        "container" if value != "none" => value.clone_into(&mut facts.container),
+        "container" => {}
         "swap" => facts.swaps.push(value.to_owned()),
         "os" => os(facts, value)?,
         "module" => {

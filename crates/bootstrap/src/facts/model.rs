@@ -56,6 +56,8 @@ pub struct HostFacts {
     pub product_uuid: String,
     /// Interfaces but the loopback.
     pub interfaces: Vec<Interface>,
+    /// What kind of container it is, `lxc` or `systemd-nspawn`; empty if it is none, or that is not known.
+    pub container: String,
     /// `/etc/os-release`.
     pub os: Os,
     /// `uname -r`.

@@ -92,6 +92,7 @@ say kernel "$(uname -r)"
 say arch "$(uname -m)"
 say cpus "$(getconf _NPROCESSORS_ONLN 2>/dev/null || nproc)"
 say memory "$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo)"
+say container "$(systemd-detect-virt --container 2>/dev/null)"
 sed 1d /proc/swaps 2>/dev/null | while read -r name rest; do say swap "$name"; done
 cat /etc/os-release /usr/lib/os-release 2>/dev/null | while IFS== read -r name value; do
   case "$name" in ID|VERSION_ID|PRETTY_NAME) say os "$name=$value" ;; esac

@@ -298,6 +298,12 @@ pub(super) static VRRP: Section = Section {
             "that of the node's address",
             "Which interface carries the VIP.",
         ),
+        key(
+            "packages",
+            "list of files (.deb, .rpm)",
+            "the host's repositories",
+            "The packages of Keepalived and of all that it depends on, to copy and install.",
+        ),
     ],
 };
 

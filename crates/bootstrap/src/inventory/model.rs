@@ -286,6 +286,9 @@ pub struct Vrrp {
     pub router_id: u8,
     /// Interface that carries the VIP; `None` takes that of the node's address.
     pub interface: Option<String>,
+    /// Package files here that bring keepalived and all that it depends on; without any it comes from the
+    /// host's own repositories.
+    pub packages: Vec<PathBuf>,
 }
 
 /// Extra settings, merged into the documents that are made for kubeadm (objects key by key, lists of

@@ -1,7 +1,7 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
 use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, refusals, software};
-use super::{Order, Plan, Refusal, Stage, absent, unmet};
+use super::{Fact, Order, Plan, Refusal, Stage, absent, unmet};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
 
@@ -50,17 +50,7 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
                 .flat_map(|node| software::steps(inventory, facts, node))
                 .collect(),
         ),
-        stage(
-            "balancer",
-            inventory
-                .of(Role::Balancer)
-                .flat_map(|node| {
-                    let mut steps = balancer::steps(inventory, facts, node, &masters);
-                    steps.extend(keepalived::steps(inventory, facts, node));
-                    steps
-                })
-                .collect(),
-        ),
+        balancers(inventory, facts, &masters),
     ];
     let mut notes = absent::notes(inventory, facts);
     let cluster = cluster(inventory, facts, masters, &mut notes);
@@ -75,6 +65,25 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
             .collect(),
         notes,
     })
+}
+
+/// Beside each other while none of them serves; then one after the other, so that what goes wrong on one
+/// leaves another as it was.
+fn balancers(inventory: &Inventory, facts: &Facts, masters: &[&str]) -> Stage {
+    let steps = inventory.of(Role::Balancer).flat_map(|node| {
+        let mut steps = balancer::steps(inventory, facts, node, masters);
+        steps.extend(keepalived::steps(inventory, facts, node));
+        steps
+    });
+    let mut stage = stage("balancer", steps.collect());
+    let serves = Fact::Unit {
+        name: "evenkeel.service".to_owned(),
+    };
+    let mut all = inventory.of(Role::Balancer);
+    if all.any(|node| serves.holds(facts, &node.name)) {
+        stage.order = Order::InTurn;
+    }
+    stage
 }
 
 /// Nodes of the cluster that run another version than is wanted. Their packages are not to be replaced under

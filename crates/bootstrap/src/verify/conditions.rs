@@ -77,6 +77,9 @@ pub(super) fn conditions(
             says_ok(seen, node, "vip"),
         ));
     }
+    if inventory.vrrp.is_some() {
+        all.push(holder(inventory, without, seen));
+    }
     for balancer in of(Role::Balancer) {
         for master in of(Role::ControlPlane) {
             all.push(in_balancer(seen, balancer, master));
@@ -146,6 +149,43 @@ fn says_ok(seen: &Seen, node: &Node, word: &str) -> Option<String> {
         Some(Err(why)) => Some(why.clone()),
         None => Some("it was not asked".to_owned()),
     }
+}
+
+/// Where VRRP does not get through from balancer to balancer, each takes the VIP.
+fn holder(inventory: &Inventory, without: &BTreeSet<String>, seen: &Seen) -> Condition {
+    let has = |node: &&Node| {
+        let lines = seen
+            .hosts
+            .get(&node.name)
+            .and_then(|said| said.as_ref().ok());
+        lines.is_some_and(|lines| said(lines, "has-vip").is_some())
+    };
+    let holders: Vec<_> = inventory
+        .of(Role::Balancer)
+        .filter(has)
+        .map(|node| node.name.as_str())
+        .collect();
+    let vip = inventory.endpoint.vip;
+    let lacks = match holders.as_slice() {
+        [_] => None,
+        // It may be on one that we do not ask.
+        [] if inventory
+            .of(Role::Balancer)
+            .any(|node| without.contains(&node.name)) =>
+        {
+            None
+        }
+        [] => Some("none has it: see journalctl -u keepalived there".to_owned()),
+        several => Some(format!(
+            "{} have it: a firewall must let IP protocol 112 through between them",
+            several.join(", ")
+        )),
+    };
+    condition(
+        Topic::Balancer,
+        format!("one balancer has the VIP {vip}"),
+        lacks,
+    )
 }
 
 fn is_node(inventory: &Inventory, seen: &Seen, node: &Node) -> Condition {
@@ -515,6 +555,37 @@ mod tests {
                 assert!(condition.lacks.is_some(), "{}", condition.what);
             }
         }
+    }
+
+    #[test]
+    fn the_vip_is_on_one_of_the_balancers_that_share_it() {
+        let mut inventory = inventory();
+        let mut other = inventory.nodes[0].clone();
+        other.name = "lb2".to_owned();
+        inventory.nodes.push(other);
+        inventory.vrrp = Some(crate::inventory::Vrrp {
+            router_id: 10,
+            interface: None,
+            packages: Vec::new(),
+        });
+        let check = |holders: &[&str], expected: Option<&str>| {
+            let mut seen = well();
+            seen.hosts.insert("lb2".to_owned(), Ok(Vec::new()));
+            for name in holders {
+                let lines = seen.hosts.get_mut(*name).unwrap().as_mut().unwrap();
+                lines.push(("has-vip".to_owned(), "yes".to_owned()));
+            }
+            let all = conditions(&inventory, &BTreeSet::new(), &seen);
+            let what = "one balancer has the VIP 10.0.1.10";
+            let found = all.iter().find(|condition| condition.what == what);
+            assert_eq!(found.unwrap().lacks.as_deref(), expected);
+        };
+        check(&["lb2"], None);
+        check(&[], Some("none has it: see journalctl -u keepalived there"));
+        check(
+            &["lb", "lb2"],
+            Some("lb, lb2 have it: a firewall must let IP protocol 112 through between them"),
+        );
     }
 
     #[test]

@@ -139,12 +139,14 @@ fn script(inventory: &Inventory, node: &Node) -> String {
     )
 }
 
-/// The states of servers, of the balancer's own metrics.
+/// Whether it has the VIP, and the states of servers, of the balancer's own metrics.
 fn balancer(inventory: &Inventory) -> String {
     format!(
-        "{} |\n\
+        "if ip -o addr show to {vip} up | grep -q .; then printf 'has-vip\\tyes\\n'; fi\n\
+         {metrics} |\n\
          sed -n 's/^haproxy_server_status{{proxy=\"masters\",server=\"\\([^\"]*\\)\",state=\"\\([^\"]*\\)\"}} 1\\r*$/server\\t\\1 \\2/p'\n",
-        metrics(inventory)
+        vip = inventory.endpoint.vip,
+        metrics = metrics(inventory),
     )
 }
 
@@ -161,6 +163,7 @@ mod tests {
     fn states_of_servers_are_read_from_metrics() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut inventory = inventory();
+        inventory.endpoint.vip = [127, 0, 0, 1].into();
         inventory.balancer.admin = format!("0.0.0.0:{}", listener.local_addr().unwrap().port());
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -176,8 +179,12 @@ mod tests {
             .output()
             .unwrap();
         let said = lines(&String::from_utf8(output.stdout).unwrap());
-        let expected =
-            ["master1 UP", "master2 MAINT"].map(|text| ("server".to_owned(), text.to_owned()));
+        let expected = [
+            ("has-vip", "yes"),
+            ("server", "master1 UP"),
+            ("server", "master2 MAINT"),
+        ]
+        .map(|(word, text)| (word.to_owned(), text.to_owned()));
         assert_eq!(said, expected);
     }
 

@@ -18,6 +18,7 @@ kernel\t6.1.0-18-amd64\n\
 arch\tx86_64\n\
 cpus\t2\n\
 memory\t4025856\n\
+container\tlxc\n\
 swap\t/dev/sda5\n\
 os\tPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n\
 os\tVERSION_ID=\"12\"\n\
@@ -86,6 +87,7 @@ fn every_line_becomes_a_value() {
     );
     assert_eq!((facts.cpus, facts.memory_bytes), (2, 4_025_856 * 1024));
     assert_eq!(facts.swaps, ["/dev/sda5"]);
+    assert_eq!(facts.container, "lxc");
     assert_eq!(facts.os.id, "debian");
     assert_eq!(facts.os.version, "12");
     assert_eq!(facts.os.pretty, "Debian GNU/Linux 12 (bookworm)");

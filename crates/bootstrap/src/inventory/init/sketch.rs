@@ -260,6 +260,7 @@ const VRRP_USED: &str = r#"
 [vrrp]
 # router-id = 10
 # interface = "eth0"
+# packages = ["keepalived_amd64.deb"]
 "#;
 
 const TAIL: &str = r#"

@@ -584,7 +584,9 @@ fn commented_keys_are_keys() {
     hosts::add("m=10.0.1.11", Role::ControlPlane, &mut sketch).unwrap();
     sketch.vip = endpoint("10.0.1.10", 6443);
     let folder = Folder::new("comments");
-    folder.file("evenkeel_amd64.deb", "");
+    for package in ["evenkeel_amd64.deb", "keepalived_amd64.deb"] {
+        folder.file(package, "");
+    }
     let text: String = sketch
         .text()
         .lines()

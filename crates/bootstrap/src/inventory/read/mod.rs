@@ -155,7 +155,7 @@ fn root(file: &File<'_>, table: &DeTable<'_>, around: &Surroundings<'_>) -> Opti
         let runtime = parts::runtime(file, fields);
         let (balancer, admin) = parts::balancer(file, fields, around);
         let vip = cluster.as_ref().and_then(|cluster| cluster.vip.as_ref());
-        let vrrp = parts::vrrp(file, fields, vip.map(|vip| vip.value.vip), &nodes);
+        let vrrp = parts::vrrp(file, fields, around, vip.map(|vip| vip.value.vip), &nodes);
         let kubeadm = patches::kubeadm(file, fields, runtime.managed);
         let artefacts = parts::artefacts(file, fields, around);
 

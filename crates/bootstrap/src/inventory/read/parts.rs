@@ -204,6 +204,7 @@ fn package_file(around: &Surroundings<'_>) -> impl Fn(&DeValue<'_>) -> Result<Pa
 pub(super) fn vrrp(
     file: &File<'_>,
     fields: &mut Fields<'_, '_>,
+    around: &Surroundings<'_>,
     vip: Option<IpAddr>,
     nodes: &[NodeDraft],
 ) -> Option<Vrrp> {
@@ -214,10 +215,12 @@ pub(super) fn vrrp(
     let is_shared = nodes.iter().filter(is_balancer).count() > 1;
     let mut router_id = None;
     let mut interface = None;
+    let mut packages = Vec::new();
     if let Some((place, table)) = section(file, fields, "vrrp") {
         file.fields(&keys::VRRP, table, |fields| {
             router_id = said(fields.take("router-id", whole(1..=255)));
             interface = said(fields.take("interface", interface_name));
+            packages = list(file, fields, "packages", package_file(around));
         });
         if !is_shared {
             let message = "[vrrp] is for balancers that share the VIP, and there is one at most; \
@@ -230,6 +233,7 @@ pub(super) fn vrrp(
             .or_else(|| vip.map(natural_id))
             .unwrap_or(FALLBACK_ID),
         interface,
+        packages,
     })
 }
 

@@ -141,7 +141,7 @@ fn every_key_is_heard() {
          [cni]\nplugin = 'calico'\nmanifest = 'calico.yaml'\n\
          [runtime]\nmanaged = false\nsocket = 'unix:///run/crio/crio.sock'\n\
          [balancer]\nbinary = 'evenkeel'\nadmin = '127.0.0.1:9000'\n\
-         [vrrp]\nrouter-id = 7\ninterface = 'eth1'\n\
+         [vrrp]\nrouter-id = 7\ninterface = 'eth1'\npackages = ['k.deb', 'l.deb']\n\
          [kubeadm]\nignore-preflight-errors = ['NumCPU']\npull-timeout = '40m'\n\
          [kubeadm.cluster.apiServer]\nextraArgs = [{ name = 'v', value = '4' }]\n\
          [kubeadm.init.nodeRegistration]\nimagePullSerial = false\n\
@@ -172,7 +172,8 @@ fn every_key_is_heard() {
         inventory.vrrp,
         Some(Vrrp {
             router_id: 7,
-            interface
+            interface,
+            packages: vec!["/site/k.deb".into(), "/site/l.deb".into()],
         })
     );
     let kubeadm = &inventory.kubeadm;

@@ -190,9 +190,28 @@ fn and_so_with_two_balancers_and_a_third_control_plane() {
     inventory.vrrp = Some(Vrrp {
         router_id: 10,
         interface: None,
+        packages: Vec::new(),
     });
     inventory.endpoint.vip = [10, 0, 1, 100].into();
     check_every_cut(&inventory);
+}
+
+#[test]
+fn balancers_that_serve_are_changed_one_after_the_other() {
+    let inventory = inventory();
+    let order = |facts: &Facts| {
+        let plan = plan(&inventory, facts).expect("nothing is against it");
+        let mut stages = plan.stages.into_iter();
+        let stage = stages.find(|stage| stage.title == "balancer");
+        stage.expect("the balancer's file is to be written").order
+    };
+    let mut facts = fresh(&inventory);
+    assert_eq!(order(&facts), Order::AtOnce(MOST_AT_ONCE));
+    let unit = Fact::Unit {
+        name: "evenkeel.service".to_owned(),
+    };
+    make_so(&mut facts, &inventory, "lb", &unit, &[]);
+    assert_eq!(order(&facts), Order::InTurn);
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Two balancers that share the VIP: keepalived, whose configuration evenkeel itself prints.
 
-use super::keep;
+use super::{files, keep, step};
 use crate::facts::{Content, Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::{Action, Fact, Refusal, Step, quote, seconds, unmet};
 
 pub(super) const FILE: &str = "/etc/keepalived/keepalived.conf";
+
+/// How keepalived 2.2.7 (Debian 12) ends when a file with a script passes its test: by SIGTERM to itself.
+/// One that does not pass has another status there, too.
+const TERMINATED: u8 = 143;
 
 /// By which we know a file of ours; the command that printed it follows.
 const STAMP: &str = "# evenkeel-bootstrap: ";
@@ -19,10 +23,7 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
     let Some(command) = command(inventory, node, host) else {
         return Vec::new();
     };
-    let mut steps = Vec::new();
-    if !host.programs.contains_key("keepalived") && !inventory.artefacts.offline {
-        steps.push(program(node, host));
-    }
+    let mut steps = vec![program(inventory, node, host)];
     let stamp = format!("{STAMP}{command}");
     let script = format!(
         "umask 022\n\
@@ -34,7 +35,9 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
          \x20   [ ! -e \"$file\" ] || {{ echo 'include {OTHERS}'; break; }}\n\
          \x20 done\n\
          }} >{FILE}.new\n\
-         keepalived -t -f {FILE}.new\n\
+         status=0\n\
+         keepalived -t -f {FILE}.new || status=$?\n\
+         case $status in 0|{TERMINATED}) ;; *) exit 1 ;; esac\n\
          {keep}\
          mv {FILE}.new {FILE}\n\
          systemctl enable keepalived.service\n\
@@ -42,18 +45,23 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         stamp = quote(&stamp),
         keep = keep(FILE),
     );
-    steps.push(Step {
-        id: format!("{}/keepalived", node.name),
-        host: node.name.clone(),
-        title: format!("have keepalived give {} to the balancer that serves", inventory.endpoint.vip),
-        brings: vec![
-            Fact::Stamp { path: FILE.to_owned(), line: stamp },
-            Fact::Unit { name: "keepalived.service".to_owned() },
+    let vip = inventory.endpoint.vip;
+    steps.push(step(
+        node,
+        "keepalived",
+        format!("have keepalived give {vip} to the balancer that serves"),
+        vec![
+            Fact::Stamp {
+                path: FILE.to_owned(),
+                line: stamp,
+            },
+            Fact::Unit {
+                name: "keepalived.service".to_owned(),
+            },
         ],
-        actions: vec![Action::Run { script: script.into(), limit: seconds(120) }],
-        advice: "see journalctl -u keepalived on the host; a firewall must let IP protocol 112 through between the balancers"
-            .to_owned(),
-    });
+        vec![run(&script, 120)],
+        "see journalctl -u keepalived on the host; a firewall must let IP protocol 112 through between the balancers",
+    ));
     unmet(facts, steps)
 }
 
@@ -136,26 +144,50 @@ fn priority(place: usize) -> u8 {
     STEPS.get(place).copied().unwrap_or_else(further)
 }
 
-fn program(node: &Node, host: &HostFacts) -> Step {
-    let script = match host.package_manager {
-        Some(PackageManager::Dnf) => "dnf -q -y install keepalived",
-        _ => {
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 update\napt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y keepalived"
-        }
-    };
-    Step {
-        id: format!("{}/keepalived-package", node.name),
-        host: node.name.clone(),
-        title: "install keepalived".to_owned(),
-        brings: vec![Fact::Program {
+fn program(inventory: &Inventory, node: &Node, host: &HostFacts) -> Step {
+    let files = inventory
+        .vrrp
+        .as_ref()
+        .map_or(&[][..], |vrrp| &vrrp.packages);
+    let mut brings = vec![Fact::Program {
+        name: "keepalived".to_owned(),
+        version: String::new(),
+    }];
+    let (actions, advice) = if !files.is_empty() {
+        // One that is unpacked and not set up has its program in place, and yet nothing that it needs.
+        brings.push(Fact::Package {
             name: "keepalived".to_owned(),
             version: String::new(),
-        }],
-        actions: vec![Action::Run {
-            script: script.into(),
-            limit: seconds(600),
-        }],
-        advice: "the host's repositories must have it".to_owned(),
+            held: false,
+        });
+        let actions = files::install(inventory, host, files);
+        (
+            actions,
+            "vrrp.packages must hold keepalived and all that it depends on and the host does not have",
+        )
+    } else if inventory.artefacts.offline {
+        let script = "echo 'keepalived is not installed' >&2\nexit 1\n";
+        let advice = "artefacts.offline is set: install it yourself, or list its package files in vrrp.packages";
+        (vec![run(script, 10)], advice)
+    } else {
+        let script = match host.package_manager {
+            Some(PackageManager::Dnf) => "dnf -q -y install keepalived",
+            _ => {
+                "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 update\napt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y keepalived"
+            }
+        };
+        let advice =
+            "the host's repositories must have it, or list its package files in vrrp.packages";
+        (vec![run(script, 600)], advice)
+    };
+    let title = "install keepalived".to_owned();
+    step(node, "keepalived-package", title, brings, actions, advice)
+}
+
+fn run(script: &str, limit: u64) -> Action {
+    Action::Run {
+        script: script.to_owned().into(),
+        limit: seconds(limit),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod ca_hash;
 pub mod credentials;
 #[cfg(test)]
 pub(crate) mod example;
+mod files;
 pub mod hosts;
 pub mod init;
 pub mod join;

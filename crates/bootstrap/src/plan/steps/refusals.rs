@@ -170,6 +170,7 @@ mod tests {
         inventory.vrrp = Some(Vrrp {
             router_id: 10,
             interface: Some("eth0".to_owned()),
+            packages: Vec::new(),
         });
         check(
             &inventory,

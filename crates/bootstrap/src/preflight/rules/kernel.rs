@@ -10,7 +10,18 @@ pub(super) fn swap(scene: &Scene<'_>, findings: &mut Findings) {
     for (node, host) in scene.members() {
         if !host.swaps.is_empty() {
             let what = format!("swap is on: {}", host.swaps.join(", "));
-            findings.note(node, what, "apply turns it off, now and at boot");
+            if host.container.is_empty() {
+                findings.note(node, what, "apply turns it off, now and at boot");
+                continue;
+            }
+            findings.error(
+                node,
+                format!(
+                    "{what}, which is that of the machine that runs this container ({})",
+                    host.container
+                ),
+                "turn it off there (swapoff -a, /etc/fstab), or set 'failSwapOn = false' in [kubeadm.kubelet]",
+            );
         }
     }
 }

@@ -31,7 +31,7 @@ const fn rule(
     Rule { name, about, find }
 }
 
-static RULES: [Rule; 30] = [
+static RULES: [Rule; 31] = [
     rule(
         "answers",
         hosts::answers,
@@ -90,7 +90,7 @@ static RULES: [Rule; 30] = [
     rule(
         "swap",
         kernel::swap,
-        "kubelet does not start with swap; apply turns it off, unless `failSwapOn = false` stands in `[kubeadm.kubelet]`.",
+        "kubelet does not start with swap; apply turns it off, unless `failSwapOn = false` stands in `[kubeadm.kubelet]`. A host that is a container sees the swap of the machine that runs it, and cannot turn it off.",
     ),
     rule(
         "modules",
@@ -116,6 +116,11 @@ static RULES: [Rule; 30] = [
         "programs",
         software::programs,
         "kubeadm, kubelet and kubectl can be brought to the release of cluster.toml: none is newer, and a site without repositories brings its packages.",
+    ),
+    rule(
+        "keepalived",
+        software::keepalived,
+        "Where balancers share the VIP, keepalived is there or can be had: a site without repositories brings its packages.",
     ),
     rule(
         "ports",

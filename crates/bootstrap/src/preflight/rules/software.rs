@@ -2,7 +2,7 @@
 
 use super::{Findings, Scene};
 use crate::facts::PackageManager;
-use crate::inventory::Version;
+use crate::inventory::{Role, Version};
 
 pub(super) fn runtime(scene: &Scene<'_>, findings: &mut Findings) {
     /// The first containerd with the CRI v1 that kubelet speaks since 1.26.
@@ -124,6 +124,23 @@ pub(super) fn programs(scene: &Scene<'_>, findings: &mut Findings) {
                 node,
                 "containerd is not installed, and the site is offline".to_owned(),
                 "list its package in 'packages' of [artefacts], or install it by hand",
+            );
+        }
+    }
+}
+
+/// keepalived, where balancers share the VIP.
+pub(super) fn keepalived(scene: &Scene<'_>, findings: &mut Findings) {
+    let Some(vrrp) = &scene.inventory.vrrp else {
+        return;
+    };
+    let comes = !scene.inventory.artefacts.offline || !vrrp.packages.is_empty();
+    for (node, host) in scene.of(Role::Balancer) {
+        if !comes && !host.programs.contains_key("keepalived") {
+            findings.error(
+                node,
+                "keepalived is not installed, and the site is offline".to_owned(),
+                "list its package files in 'packages' of [vrrp], or install it by hand",
             );
         }
     }

@@ -346,6 +346,15 @@ static CASES: &[Case] = &[
     (
         |world| {
             world.host("w1").swaps.push("/dev/sda2".to_owned());
+            world.host("w1").container = "lxc".to_owned();
+        },
+        &[
+            "error w1 swap: swap is on: /dev/sda2, which is that of the machine that runs this container (lxc)",
+        ],
+    ),
+    (
+        |world| {
+            world.host("w1").swaps.push("/dev/sda2".to_owned());
             world
                 .inventory
                 .kubeadm
@@ -763,6 +772,28 @@ static CASES: &[Case] = &[
 
 /// As above, with a second balancer, and the VIP on none.
 static SHARED_CASES: &[Case] = &[
+    (
+        |world| {
+            world.inventory.artefacts.offline = true;
+            world.inventory.artefacts.packages = vec!["kubeadm.deb".into()];
+            world.inventory.balancer.package = Some("evenkeel.deb".into());
+            world
+                .host("lb2")
+                .programs
+                .insert("keepalived".to_owned(), "v2.2.7".to_owned());
+        },
+        &["error lb keepalived: keepalived is not installed, and the site is offline"],
+    ),
+    (
+        |world| {
+            world.inventory.artefacts.offline = true;
+            world.inventory.artefacts.packages = vec!["kubeadm.deb".into()];
+            world.inventory.balancer.package = Some("evenkeel.deb".into());
+            let vrrp = world.inventory.vrrp.as_mut().unwrap();
+            vrrp.packages = vec!["keepalived.deb".into()];
+        },
+        &[],
+    ),
     (|_| {}, &[]),
     (
         |world| world.tried("w1", "10.0.1.9", 6443, Outcome::Silent),
