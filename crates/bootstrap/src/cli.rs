@@ -101,6 +101,9 @@ pub enum Command {
         /// Leave something out of what is verified at the end; may be given more than once
         #[arg(long, value_name = "TOPIC")]
         skip: Vec<Topic>,
+        /// What other tools call `plan`.
+        #[arg(long, hide = true)]
+        dry_run: bool,
         /// Merge the administrator's kubeconfig into yours when all is done, as `kubeconfig` does
         #[arg(long)]
         kubeconfig: bool,

@@ -59,12 +59,17 @@ pub async fn run(cli: Cli) -> Result<ExitCode, Stop> {
             let done = preflight::preflight(&file, &connect, shown.for_programs()).await;
             pages::failure(done, shown)
         }
+        Command::Apply { dry_run: true, .. } => Err(Stop::Mistake(
+            "`evenkeel-bootstrap plan` shows what apply would do, and apply shows it before it asks"
+                .to_owned(),
+        )),
         Command::Apply {
             yes,
             skip_preflight,
             skip,
             kubeconfig,
             connect,
+            dry_run: false,
         } => {
             let wanted = apply::Wanted {
                 yes,

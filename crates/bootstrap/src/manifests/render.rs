@@ -11,7 +11,7 @@ use crate::inventory::Cni;
 pub enum RenderError {
     /// What has to be changed is not there, or is there more than once.
     #[error(
-        "{what} stands there {times} times, and has to stand there once so that it can be set to {to}; use the plugin's own manifest of a release, or set it yourself and write cni = \"manifest\""
+        "{what} stands there {times} times, and has to stand there once so that it can be set to {to}; use the plugin's own manifest of a release, or set it yourself and write plugin = \"manifest\" in [cni]"
     )]
     Times {
         /// What was looked for.
@@ -23,7 +23,7 @@ pub enum RenderError {
     },
     /// Two families need more than a network.
     #[error(
-        "calico.yaml has no IPv6; for two families use the operator's Installation with an ipPool of each, or change it yourself and write cni = \"manifest\""
+        "calico.yaml has no IPv6; for two families use the operator's Installation with an ipPool of each, or change it yourself and write plugin = \"manifest\" in [cni]"
     )]
     CalicoFamilies,
 }

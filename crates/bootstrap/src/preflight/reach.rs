@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use crate::facts::Facts;
 use crate::inventory::{Cni, Inventory, Node, Role};
+use crate::plan::quote;
 use crate::plan::steps::balancer::API_PORT;
 use crate::transport::Machine;
 
@@ -21,6 +22,8 @@ pub struct Reach {
     pub tries: Vec<Try>,
     /// VRRP adverts by the host that heard them; a host that could not listen says why.
     pub adverts: BTreeMap<String, Result<Vec<Advert>, String>>,
+    /// Folders of patches that kubeadm is to read, by the host that does not have them.
+    pub without_patches: BTreeMap<String, String>,
 }
 
 /// One connection that was tried.
@@ -68,6 +71,8 @@ const CONNECT_SECONDS: u32 = 4;
 const AT_ONCE: usize = 64;
 /// For all of a host's connections, whatever their number.
 const LIMIT: Duration = Duration::from_secs(180);
+/// For a look whether a folder is there.
+const FOLDER_LIMIT: Duration = Duration::from_secs(20);
 /// Three adverts and a half at one a second.
 const LISTEN_SECONDS: u32 = 4;
 /// Ports of etcd.
@@ -93,11 +98,30 @@ pub(super) async fn reach(
         let machine = machines.get(&node.name)?;
         Some((node.name.clone(), listen(machine).await))
     }));
-    let (tries, adverts) = tokio::join!(tries, adverts);
+    let patches = join_all(inventory.nodes.iter().map(async |node| {
+        let folder = patches_folder(inventory, node)?;
+        let machine = machines.get(&node.name)?;
+        let script = format!("[ -d {} ]", quote(folder));
+        // A host that cannot be asked is another finding.
+        let said = machine.run(&script, FOLDER_LIMIT).await.ok()?;
+        (said.status != 0).then(|| (node.name.clone(), folder.to_owned()))
+    }));
+    let (tries, adverts, patches) = tokio::join!(tries, adverts, patches);
     Reach {
+        without_patches: patches.into_iter().flatten().collect(),
         tries: tries.into_iter().flatten().collect(),
         adverts: adverts.into_iter().flatten().collect(),
     }
+}
+
+/// Where kubeadm is told to read patches on `node`: by its init on the first control plane, else by its join.
+fn patches_folder<'i>(inventory: &'i Inventory, node: &Node) -> Option<&'i str> {
+    let document = match node.role {
+        Role::Balancer => return None,
+        _ if node.name == inventory.first_master().name => &inventory.kubeadm.init,
+        _ => &inventory.kubeadm.join,
+    };
+    document.get("patches")?["directory"].as_str()
 }
 
 /// What `node` has to reach, once each. Nobody reaches a host that is down, which is another finding.

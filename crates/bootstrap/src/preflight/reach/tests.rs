@@ -153,3 +153,23 @@ async fn an_open_and_a_refused_port_are_told_apart() {
         );
     }
 }
+
+#[tokio::test]
+async fn patches_are_looked_for_on_the_hosts_that_read_them() {
+    let folder = std::env::temp_dir().join(format!("evenkeel-patches-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let inventory = inventory(&format!(
+        "{TEXT}[kubeadm]\ninit.patches.directory = '{}'\njoin.patches.directory = '/no where'\n",
+        folder.display()
+    ));
+    let machines: BTreeMap<_, _> = inventory
+        .nodes
+        .iter()
+        .map(|node| (node.name.clone(), Machine::here(&node.name)))
+        .collect();
+    // No host answered: nothing is connected to.
+    let reach = reach(&inventory, &machines, &Facts::default()).await;
+    let without: Vec<_> = reach.without_patches.keys().map(String::as_str).collect();
+    assert_eq!(without, ["m2", "w1"]);
+    std::fs::remove_dir(folder).unwrap();
+}

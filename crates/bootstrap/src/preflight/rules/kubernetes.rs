@@ -59,6 +59,18 @@ pub(super) fn begun(scene: &Scene<'_>, findings: &mut Findings) {
     }
 }
 
+pub(super) fn patches(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, _) in scene.members() {
+        if let Some(folder) = scene.reach.without_patches.get(&node.name) {
+            findings.error(
+                node,
+                format!("there is no folder {folder}, which kubeadm is to read patches from"),
+                "put it there, or take 'patches' out of [kubeadm.init] and [kubeadm.join]",
+            );
+        }
+    }
+}
+
 /// Days before its end from which on a certificate is spoken of: a third of a quarterly upgrade's distance.
 pub(crate) const ENDS_SOON_DAYS: i64 = 30;
 

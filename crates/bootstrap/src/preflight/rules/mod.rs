@@ -169,6 +169,11 @@ static RULES: [Rule; 31] = [
         "No init or join was begun and not completed; apply takes it up again.",
     ),
     rule(
+        "patches",
+        kubernetes::patches,
+        "The folder of `patches.directory` in `[kubeadm.init]` and `[kubeadm.join]` is there on each host that reads it.",
+    ),
+    rule(
         "versions",
         kubernetes::versions,
         "A cluster that is there runs the release of cluster.toml, and kubelets are neither newer than API servers nor more than three minor releases older.",

@@ -743,6 +743,13 @@ static CASES: &[Case] = &[
         &["note m2 begun: 'kubeadm join' was begun"],
     ),
     (
+        |world| {
+            let folder = "/etc/kubernetes/patches".to_owned();
+            world.reach.without_patches.insert("m2".to_owned(), folder);
+        },
+        &["error m2 patches: there is no folder /etc/kubernetes/patches"],
+    ),
+    (
         |world| world.facts.cluster = cluster("v1.35.1", vec![]),
         &["error (cluster) versions: the cluster runs v1.35.1, and cluster.toml says v1.36.2"],
     ),
