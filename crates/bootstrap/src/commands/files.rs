@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::Stop;
-use super::open::{complaint, inventory, tell};
+use super::open::{complaint, inventory as warned, tell};
 use crate::cli::NewNode;
 use crate::files::{self, Readers};
 use crate::inventory;
@@ -24,11 +24,13 @@ pub(super) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(),
 /// Writes a node into the file; `apply` has it join.
 pub(super) fn add(file: &Path, new: &NewNode) -> Result<ExitCode, Stop> {
     // What is wrong with it before is not this node's doing.
-    inventory(file)?;
+    inventory::load(file).map_err(|problems| Stop::Mistake(complaint(&problems)))?;
     let text = edited(file, |text| {
         nodes::add(text, &new.name, new.role.into(), new.address)
     })?;
     replace(file, text.as_bytes(), Readers::All)?;
+    // Said of what it is now.
+    warned(file)?;
     tell(&format!(
         "{} is in {}; `evenkeel-bootstrap apply` has it join",
         new.name,
