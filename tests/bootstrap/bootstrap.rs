@@ -16,6 +16,7 @@ mod booted;
 mod by_hand;
 #[path = "../support/caller.rs"]
 mod caller;
+mod down;
 mod from_nothing;
 mod killed;
 mod lab;

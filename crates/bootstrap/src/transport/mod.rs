@@ -96,7 +96,14 @@ impl Machine {
             line,
             rights: Rights::Enough,
         };
-        let user = machine.call("id -u", Input::default(), limit).await?;
+        let user = machine.call("id -u", Input::default(), limit).await;
+        let user = user.map_err(|failure| match failure {
+            // A shared connection to a host that has gone since is open for a while.
+            Failure::TimedOut { limit, .. } => Failure::Unreachable {
+                said: format!("no answer within {} s", limit.as_secs()),
+            },
+            other => other,
+        })?;
         if user.status != 0 {
             return Err(Failure::Refused { said: user.stderr });
         }

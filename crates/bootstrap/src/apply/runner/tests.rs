@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::plan::{Action, Text};
 
 struct Scene {
     folder: PathBuf,
