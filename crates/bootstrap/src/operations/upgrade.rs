@@ -248,6 +248,7 @@ fn worker(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node, care: 
 fn kubelet(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Vec<Step> {
     let to = inventory.kubernetes;
     let mut steps = install(inventory, facts, node, &["kubelet", "kubectl"]);
+    steps.extend(software::hold_of(facts, node));
     steps.extend(software::runtime_of(inventory, facts, node));
     let mut restart = script(
         node,
@@ -383,7 +384,7 @@ mod tests {
         let plan = plan(&inventory, &facts, CARE).unwrap();
         let ids = ids(&plan);
         assert_eq!(
-            ids[..9],
+            ids[..10],
             [
                 "master1/kubernetes-kubeadm",
                 "lb/disable-master1",
@@ -391,12 +392,13 @@ mod tests {
                 "master1/upgrade",
                 "master1/drain-master1",
                 "master1/kubernetes-kubelet-kubectl",
+                "master1/hold",
                 "master1/restart-kubelet",
                 "master1/uncordon-master1",
                 "lb/enable-master1",
             ]
         );
-        assert_eq!(ids[9], "master2/kubernetes-kubeadm");
+        assert_eq!(ids[10], "master2/kubernetes-kubeadm");
         let text = plan.to_string();
         assert_eq!(
             text.matches("kubeadm upgrade apply v1.37.1 --yes").count(),

@@ -96,6 +96,12 @@ pub fn runtime_of(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step
     unmet(facts, step)
 }
 
+/// Holds the programs again: a package that is replaced is no longer held.
+#[must_use]
+pub fn hold_of(facts: &Facts, node: &Node) -> Option<Step> {
+    hold(node, facts.host(&node.name)?)
+}
+
 fn programs(version: Version, names: &[&str]) -> Vec<Fact> {
     names
         .iter()
