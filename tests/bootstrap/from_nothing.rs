@@ -59,7 +59,7 @@ fn found(node: &Node) -> String {
          apt-mark showhold
          grep -h SystemdCgroup /etc/containerd/config.toml 2>/dev/null
          grep -h '^master' /etc/evenkeel/evenkeel.toml 2>/dev/null
-         systemctl is-enabled containerd kubelet evenkeel 2>/dev/null
+         for unit in containerd kubelet evenkeel; do systemctl -q is-enabled $unit 2>/dev/null && echo $unit; done
          ls -A /root/.evenkeel-bootstrap /var/lib/evenkeel-bootstrap/files 2>/dev/null | grep -v ':$' || :",
     )
 }
@@ -72,7 +72,7 @@ fn wanted(lab: &Lab, node: &Node) -> String {
     }
     text += "# END evenkeel-bootstrap\n1\n";
     text += match node.name() {
-        "lb" => "master1 = \"10.0.1.11:6443\"\nmaster2 = \"10.0.1.12:6443\"\nenabled\n",
+        "lb" => "master1 = \"10.0.1.11:6443\"\nmaster2 = \"10.0.1.12:6443\"\nevenkeel\n",
         _ => {
             "\
 overlay
@@ -84,8 +84,8 @@ kubeadm
 kubectl
 kubelet
 SystemdCgroup = true
-enabled
-enabled
+containerd
+kubelet
 "
         }
     };
