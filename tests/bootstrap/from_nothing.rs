@@ -60,7 +60,7 @@ fn found(node: &Node) -> String {
          grep -h SystemdCgroup /etc/containerd/config.toml 2>/dev/null
          grep -h '^master' /etc/evenkeel/evenkeel.toml 2>/dev/null
          for unit in containerd kubelet evenkeel; do systemctl -q is-enabled $unit 2>/dev/null && echo $unit; done
-         ls -A /root/.evenkeel-bootstrap /var/lib/evenkeel-bootstrap/files 2>/dev/null | grep -v ':$' || :",
+         find /root/.evenkeel-bootstrap /var/lib/evenkeel-bootstrap -type f 2>/dev/null || :",
     )
 }
 
