@@ -2,7 +2,8 @@
 //! to do; and once the cause is gone, the same command goes on.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use crate::by_hand::table;
@@ -79,6 +80,7 @@ fn no_password_and_a_wrong_one() {
         ],
     );
     fs::write(PASSWORD_FILE, "wrong horse\n").unwrap();
+    fs::set_permissions(PASSWORD_FILE, Permissions::from_mode(0o600)).unwrap();
     says(&fail(ASKED), &["lb: sudo refuses the password"]);
     fs::write(PASSWORD_FILE, format!("{PASSWORD}\n")).unwrap();
 }
