@@ -194,6 +194,139 @@ fn run(script: &str, limit: u64) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{FileFacts, Unit};
+    use crate::inventory::Vrrp;
+    use crate::plan::steps::example::{bare, host, inventory};
+
+    /// Two balancers, on hosts where nothing is installed.
+    fn pair() -> (Inventory, Facts) {
+        let mut inventory = inventory();
+        let mut other = inventory.nodes[0].clone();
+        other.name = "lb2".to_owned();
+        other.address = [10, 0, 1, 9].into();
+        inventory.nodes.insert(1, other);
+        inventory.endpoint.vip = [10, 0, 1, 100].into();
+        inventory.vrrp = Some(Vrrp {
+            router_id: 7,
+            interface: Some("eth1".to_owned()),
+            packages: Vec::new(),
+        });
+        let facts = bare(&inventory);
+        (inventory, facts)
+    }
+
+    fn of(inventory: &Inventory, facts: &Facts, name: &str) -> Vec<Step> {
+        steps(inventory, facts, inventory.node(name).expect("it is there"))
+    }
+
+    /// What a step runs at the end.
+    fn script(step: &Step) -> String {
+        match step.actions.last() {
+            Some(Action::Run { script, .. }) => script.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_balancer_has_evenkeel_print_its_own_file_and_tests_it_before_it_counts() {
+        let (inventory, facts) = pair();
+        let commands = ["lb", "lb2"].map(|name| {
+            let steps = of(&inventory, &facts, name);
+            let ids: Vec<_> = steps.iter().map(|step| step.id.clone()).collect();
+            assert_eq!(
+                ids,
+                [
+                    format!("{name}/keepalived-package"),
+                    format!("{name}/keepalived")
+                ]
+            );
+            let script = script(&steps[1]);
+            let place = |part: &str| {
+                script
+                    .find(part)
+                    .unwrap_or_else(|| panic!("{part}: {script}"))
+            };
+            assert!(place("keepalived -t -f") < place("mv "), "{script}");
+            assert!(place("mv ") < place("reload-or-restart"), "{script}");
+            match &steps[1].brings[0] {
+                Fact::Stamp { line, .. } => line.strip_prefix(STAMP).expect("ours").to_owned(),
+                other => panic!("{other:?}"),
+            }
+        });
+        let common = "--vip 10.0.1.100 --router-id 7";
+        assert_eq!(
+            commands,
+            [
+                format!(
+                    "evenkeel keepalived --interface 'eth1' --address 10.0.1.10 {common} --priority 200 --admin 127.0.0.1:8404 --peer 10.0.1.9"
+                ),
+                format!(
+                    "evenkeel keepalived --interface 'eth1' --address 10.0.1.9 {common} --priority 150 --admin 127.0.0.1:8404 --peer 10.0.1.10"
+                ),
+            ]
+        );
+    }
+
+    #[test]
+    fn keepalived_comes_from_files_where_there_are_some_and_from_nowhere_when_it_is_there() {
+        let (mut inventory, mut facts) = pair();
+        let package = |inventory: &Inventory, facts: &Facts| of(inventory, facts, "lb").remove(0);
+        assert!(script(&package(&inventory, &facts)).contains("apt-get"));
+        inventory.artefacts.offline = true;
+        assert!(script(&package(&inventory, &facts)).contains("exit 1"));
+        let vrrp = inventory.vrrp.as_mut().expect("it was just set");
+        vrrp.packages = vec!["site/keepalived.deb".into(), "site/libnl.deb".into()];
+        let step = package(&inventory, &facts);
+        assert_eq!(step.actions.len(), 3);
+        let folder = "/var/lib/evenkeel-bootstrap/files";
+        assert!(script(&step).contains(&format!(
+            "dpkg --force-confold -i '{folder}/keepalived.deb' '{folder}/libnl.deb'"
+        )));
+        // Unpacked and not set up is not there.
+        let found = host(&mut facts, "lb");
+        found
+            .programs
+            .insert("keepalived".to_owned(), "v2.2.7".to_owned());
+        assert_eq!(package(&inventory, &facts).id, "lb/keepalived-package");
+        let found = host(&mut facts, "lb");
+        found
+            .packages
+            .insert("keepalived".to_owned(), Default::default());
+        assert_eq!(package(&inventory, &facts).id, "lb/keepalived");
+    }
+
+    #[test]
+    fn nothing_is_left_to_do_where_the_file_is_ours_and_keepalived_runs() {
+        let (inventory, mut facts) = pair();
+        for step in of(&inventory, &facts.clone(), "lb") {
+            for fact in step.brings {
+                let found = host(&mut facts, "lb");
+                match fact {
+                    Fact::Program { name, version } => drop(found.programs.insert(name, version)),
+                    Fact::Stamp { path, line } => {
+                        let text = Some(line + "\nglobal_defs {\n");
+                        let file = FileFacts {
+                            text,
+                            ..FileFacts::default()
+                        };
+                        found.files.insert(path, file);
+                    }
+                    Fact::Unit { name } => {
+                        let unit = Unit {
+                            enabled: true,
+                            active: true,
+                        };
+                        found.units.insert(name, unit);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(of(&inventory, &facts, "lb"), []);
+        let mut single = inventory;
+        single.vrrp = None;
+        assert_eq!(of(&single, &facts, "lb2"), []);
+    }
 
     #[test]
     fn priorities_fall_and_stay_within_what_vrrp_has() {
