@@ -38,7 +38,7 @@ pub(super) fn check_name(value: &DeValue<'_>) -> Result<String, String> {
     };
     if !small.contains(char::is_whitespace)
         && (CHECKS.iter().any(|check| check.eq_ignore_ascii_case(name))
-            || CHECK_BEGINNINGS.iter().any(|beginning| begins(&beginning)))
+            || CHECK_BEGINNINGS.iter().any(begins))
     {
         return Ok(name.to_owned());
     }

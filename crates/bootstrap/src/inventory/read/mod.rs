@@ -307,6 +307,8 @@ fn plain(networks: Vec<Spanned<IpNet>>) -> Vec<IpNet> {
 }
 
 #[cfg(test)]
+mod collision_tests;
+#[cfg(test)]
 mod kubeadm_tests;
 #[cfg(test)]
 mod tests;
