@@ -361,7 +361,7 @@ pub(super) static ARTEFACTS: Section = Section {
             "images",
             "list of files (.tar)",
             "none",
-            "Container images, imported on every control plane and worker; as `ctr image export` writes them.",
+            "Container images, imported on every control plane and worker, again when a file changed, and by `upgrade` before anything else; as `ctr image export` writes them.",
         ),
         key(
             "manifests",
