@@ -138,6 +138,12 @@ fn fact(facts: &mut HostFacts, word: &str, value: &str) -> Option<()> {
             };
             facts.packages.insert(name.to_owned(), package);
         }
+        "unconfigured" => {
+            facts.unconfigured.insert(value.to_owned());
+        }
+        "image" => {
+            facts.images.insert(value.to_owned());
+        }
         "program" => {
             let (name, said) = value.split_once(' ').unwrap_or((value, ""));
             facts.programs.insert(
@@ -265,9 +271,8 @@ fn runtime(facts: &mut HostFacts, value: &str) -> Option<()> {
     let (name, value) = value.split_once(' ').unwrap_or((value, ""));
     let value = value.trim().trim_matches(['"', '\'']);
     match name {
-        "systemd-cgroup" => facts.runtime.systemd_cgroup = value.parse().ok(),
+        "settings" => facts.runtime.settings = decoded(value)?,
         "sandbox-image" => value.clone_into(&mut facts.runtime.sandbox_image),
-        "disabled" => facts.runtime.cri_disabled = value.contains("cri"),
         "socket" => facts.runtime.socket = true,
         _ => return None,
     }

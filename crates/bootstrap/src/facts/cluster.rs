@@ -39,10 +39,12 @@ pub(super) fn script(node: &Node, port: u16) -> String {
 
 const SCRIPT: &str = r#"set +e
 export LC_ALL=C PATH="$PATH:/usr/local/bin:/usr/bin"
-k() { timeout 20 kubectl --kubeconfig /etc/kubernetes/admin.conf --server @SERVER@ --request-timeout=10s "$@" </dev/null; }
+config=/etc/kubernetes/admin.conf
+k() { timeout 20 kubectl --kubeconfig $config --server @SERVER@ --request-timeout=10s "$@" </dev/null; }
 say() { printf '%s\t%s\n' "$1" "$2"; }
 echo evenkeel-cluster-1
-k get nodes -o 'jsonpath=@COLUMNS@' || exit 1
+# kubeadm gives admin.conf its rights once the API server answers: where that came too late for an init, it has none.
+k get nodes -o 'jsonpath=@COLUMNS@' || { config=/etc/kubernetes/super-admin.conf; k get nodes -o 'jsonpath=@COLUMNS@'; } || exit 1
 version=$(k get --raw /version | tr -d '\n') || exit 1
 say version "$version"
 for space in kube-system kube-public; do
@@ -147,6 +149,7 @@ fn node(value: &str) -> Option<ClusterNode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::steps::example::{Stubs, inventory};
 
     const ANSWER: &str = "welcome to master1\n\
         evenkeel-cluster-1\n\
@@ -178,6 +181,27 @@ mod tests {
         assert_eq!(worker.pod_cidrs.len(), 2);
         assert_eq!(worker.kubelet, "1.36.1".parse().ok());
         assert!(fresh.addresses.is_empty() && !fresh.ready);
+    }
+
+    /// An init whose API server came up after kubeadm had given up: `admin.conf` is forbidden everything yet.
+    #[test]
+    fn a_cluster_whose_administrator_has_no_rights_yet_is_seen() {
+        let stubs = Stubs::new("rights").with(
+            "kubectl",
+            "case \"$*\" in\n\
+             *super-admin.conf*) ;;\n\
+             *) echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1 ;;\n\
+             esac\n\
+             case \"$*\" in\n\
+             *'get nodes'*) printf 'node\\tmaster1|True|v1.36.2||10.0.1.11||\\n' ;;\n\
+             */version*) echo '{\"gitVersion\": \"v1.36.2\"}' ;;\n\
+             *configmaps*) echo configmap/kube-root-ca.crt ;;\n\
+             esac\n",
+        );
+        let output = stubs.run(&script(inventory().first_master(), 6443));
+        let facts = read(&String::from_utf8_lossy(&output.stdout), "master1").unwrap();
+        assert_eq!(facts.nodes[0].name, "master1");
+        assert!(!facts.config_maps.contains("kubeadm-config"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::answer::{self, Asked};
 use super::model::{ClusterFacts, Facts, HostFacts};
-use super::{cluster, script};
+use super::{brought, cluster, script};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::steps::balancer::API_PORT;
 use crate::transport::Machine;
@@ -31,7 +31,10 @@ pub async fn gather(inventory: &Inventory, machines: &BTreeMap<String, Machine>)
         connected.map(async |(node, machine)| (node.name.clone(), host(machine, &script).await)),
     );
     let mut facts = Facts::default();
+    let wanted = inventory.clone();
+    let brought = tokio::task::spawn_blocking(move || brought::read(&wanted));
     facts.hosts.extend(hosts.await);
+    facts.brought = brought.await.unwrap_or_default();
     facts.cluster = ask_cluster(inventory, machines).await;
     facts
 }

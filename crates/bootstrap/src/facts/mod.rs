@@ -3,6 +3,7 @@
 
 mod answer;
 mod archives;
+mod brought;
 mod cluster;
 mod gather;
 mod listeners;
@@ -10,7 +11,9 @@ mod model;
 mod script;
 
 pub use archives::archives;
+pub use brought::Brought;
 pub use gather::{ask_cluster, gather};
+pub(crate) use model::packages_of;
 pub use model::{
     Certificate, ClusterFacts, ClusterNode, Content, DRAINED, Facts, FileFacts, HostFacts,
     Interface, Kube, Listener, Manifest, Mount, Os, Package, PackageManager, RuntimeFacts, Unit,

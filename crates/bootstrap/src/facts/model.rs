@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::Brought;
 use crate::inventory::Version;
 
 /// Everything that was found out.
@@ -18,6 +19,8 @@ pub struct Facts {
     pub hosts: BTreeMap<String, Result<HostFacts, String>>,
     /// What the first control plane that answered says of the cluster; `None` if there is none yet.
     pub cluster: Option<ClusterFacts>,
+    /// Files of this machine that are brought to hosts.
+    pub brought: BTreeMap<PathBuf, Brought>,
     /// What is to be applied to the cluster, read on this machine and rendered for its networks, in order.
     pub manifests: Vec<Manifest>,
     /// By which an archive of images on this machine is known from what was there before under its name: its
@@ -82,10 +85,15 @@ pub struct HostFacts {
     pub package_manager: Option<PackageManager>,
     /// Installed packages of those that matter.
     pub packages: BTreeMap<String, Package>,
+    /// Packages of those that matter that are unpacked and not set up: their programs are there, and yet nothing
+    /// that these need.
+    pub unconfigured: BTreeSet<String>,
     /// Programs that were found, with the version that each says it has (`containerd`, `kubeadm`, ...).
     pub programs: BTreeMap<String, String>,
     /// systemd units of those that matter.
     pub units: BTreeMap<String, Unit>,
+    /// Names of the images in containerd, asked where archives of images are brought.
+    pub images: BTreeSet<String>,
     /// Files of those that a plan may write, which exist.
     pub files: BTreeMap<String, FileFacts>,
     /// TCP ports that something listens on.
@@ -155,6 +163,14 @@ impl HostFacts {
         self.files.get(path)?.text.as_deref()
     }
 
+    /// Whether a program is there, in whatever version, and its package, if it has one, is set up.
+    #[must_use]
+    pub fn has(&self, program: &str) -> bool {
+        let mut packages = packages_of(program).into_iter();
+        self.programs.contains_key(program)
+            && !packages.any(|package| self.unconfigured.contains(package))
+    }
+
     /// What is known of a file's text. One that exists and whose text is unknown is not an empty one.
     #[must_use]
     pub fn content(&self, path: &str) -> Content<'_> {
@@ -182,17 +198,23 @@ impl HostFacts {
     }
 }
 
+/// The packages that may bring a program.
+pub(crate) fn packages_of(program: &str) -> Vec<&str> {
+    match program {
+        "containerd" => vec!["containerd", "containerd.io"],
+        other => vec![other],
+    }
+}
+
 /// What containerd's settings come to (`containerd config dump`).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuntimeFacts {
     /// Whether the socket of the inventory is there.
     pub socket: bool,
-    /// `SystemdCgroup`; `None` where containerd does not say.
-    pub systemd_cgroup: Option<bool>,
+    /// All of it, TOML; empty where containerd is not there or does not say.
+    pub settings: String,
     /// The image of pods' own process, `registry.k8s.io/pause:3.10`; empty where it does not say.
     pub sandbox_image: String,
-    /// Whether the part that kubelet speaks to is switched off.
-    pub cri_disabled: bool,
 }
 
 /// A network interface.

@@ -61,10 +61,15 @@ pub(super) fn script(inventory: &Inventory) -> String {
     // Unquoted where it is used, since one of them is a pattern.
     list(&mut script, "FILES", &FILES);
     let vip: IpAddr = inventory.endpoint.vip;
+    let images = if inventory.artefacts.images.is_empty() {
+        ""
+    } else {
+        "yes"
+    };
     let socket = inventory.runtime.socket.trim_start_matches("unix://");
     let _ = writeln!(
         script,
-        "VIP={vip}\nSOCKET={}\nBEGUN={}\nLONGEST={LONGEST_TEXT_BYTES}",
+        "VIP={vip}\nSOCKET={}\nBEGUN={}\nLONGEST={LONGEST_TEXT_BYTES}\nIMAGES={images}",
         quote(socket),
         quote(BEGUN)
     );
@@ -124,7 +129,10 @@ fi
 if command -v apt-get >/dev/null; then
   say package-manager apt
   dpkg-query -W -f '${db:Status-Abbrev}\t${Package}\t${Version}\n' $PACKAGES 2>/dev/null | while read -r state name version; do
-    case "$state" in ?i*) say package "$name $version" ;; esac
+    case "$state" in
+      ?i*) say package "$name $version" ;;
+      ?[HUF]*) say unconfigured "$name" ;;
+    esac
   done
   apt-mark showhold 2>/dev/null | while read -r name; do say held "$name"; done
 elif command -v dnf >/dev/null; then
@@ -148,9 +156,11 @@ for name in $PROGRAMS; do
 done
 if command -v containerd >/dev/null; then
   settings=$(timeout 10 containerd config dump 2>/dev/null)
-  say runtime "systemd-cgroup $(echo "$settings" | sed -n 's/^ *SystemdCgroup *= *//p' | head -n 1)"
+  say runtime "settings $(echo "$settings" | base64 | tr -d '\n')"
   say runtime "sandbox-image $(echo "$settings" | sed -n 's/^ *sandbox\(_image\)\{0,1\} *= *//p' | head -n 1)"
-  say runtime "disabled $(echo "$settings" | sed -n 's/^ *disabled_plugins *= *//p' | head -n 1)"
+fi
+if [ -n "$IMAGES" ] && command -v ctr >/dev/null; then
+  timeout 20 ctr -n k8s.io images ls -q 2>/dev/null | grep -v '[@]' | while read -r name; do say image "$name"; done
 fi
 if [ -S "$SOCKET" ]; then say runtime 'socket yes'; fi
 if [ -d /run/systemd/system ]; then

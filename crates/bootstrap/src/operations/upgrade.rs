@@ -5,7 +5,7 @@ use super::{Care, Pods, drain, in_turn, script, uncordon};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role, Version};
 use crate::plan::steps::shell::await_own_api;
-use crate::plan::steps::{balancer, join, software};
+use crate::plan::steps::{balancer, containerd, join, software};
 use crate::plan::{Action, Order, Plan, Stage, Step, seconds, unmet};
 
 /// Nodes that are sent images beside each other.
@@ -249,7 +249,7 @@ fn kubelet(inventory: &Inventory, facts: &Facts, live: &Node, node: &Node) -> Ve
     let to = inventory.kubernetes;
     let mut steps = install(inventory, facts, node, &["kubelet", "kubectl"]);
     steps.extend(software::hold_of(facts, node));
-    steps.extend(software::runtime_of(inventory, facts, node));
+    steps.extend(containerd::of_release(inventory, facts, node));
     let mut restart = script(
         node,
         "restart-kubelet",

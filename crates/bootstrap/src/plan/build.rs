@@ -1,6 +1,8 @@
 //! The whole plan, in the order in which a cluster comes to be.
 
-use super::steps::{balancer, hosts, init, join, keepalived, kernel, manifest, refusals, software};
+use super::steps::{
+    balancer, containerd, hosts, init, join, keepalived, kernel, manifest, refusals, software,
+};
 use super::{Fact, Order, Plan, Refusal, Stage, absent, unmet};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
@@ -31,6 +33,12 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
     let everybody = || inventory.nodes.iter().filter(answers);
     let nodes = || everybody().filter(|node| node.role != Role::Balancer);
     let masters = balancer::masters_in(inventory, facts);
+    // No two nodes that work are without their runtime at one time.
+    let (restarts, software) = nodes()
+        .flat_map(|node| software::steps(inventory, facts, node))
+        .partition(|step| {
+            facts.member(&step.host).is_some() && step.id.ends_with(containerd::STEP)
+        });
     let mut stages = vec![
         stage(
             "names",
@@ -44,12 +52,12 @@ pub fn plan(inventory: &Inventory, facts: &Facts) -> Result<Plan, Vec<String>> {
                 .flat_map(|node| kernel::steps(inventory, facts, node))
                 .collect(),
         ),
-        stage(
-            "software",
-            nodes()
-                .flat_map(|node| software::steps(inventory, facts, node))
-                .collect(),
-        ),
+        stage("software", software),
+        Stage {
+            title: "container runtimes of nodes that work".to_owned(),
+            order: Order::InTurn,
+            steps: restarts,
+        },
         balancers(inventory, facts, &masters),
     ];
     let mut notes = absent::notes(inventory, facts);

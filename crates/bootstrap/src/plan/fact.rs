@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, packages_of};
 
 /// Something that is so on a host, or in the cluster, or is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +57,11 @@ pub enum Fact {
         name: String,
         /// `v1.36.2`.
         version: String,
+    },
+    /// A unit neither runs nor starts with the host.
+    UnitOff {
+        /// `zramswap.service`.
+        name: String,
     },
     /// A unit is enabled and active.
     Unit {
@@ -119,10 +124,14 @@ impl Fact {
             } => found.packages.get(name).is_some_and(|package| {
                 begins(&package.version, version) && (package.held || !held)
             }),
-            Self::Program { name, version } => found
-                .programs
+            Self::Program { name, version } => {
+                let said = found.programs.get(name);
+                found.has(name) && said.is_some_and(|said| begins(said, version))
+            }
+            Self::UnitOff { name } => found
+                .units
                 .get(name)
-                .is_some_and(|found| begins(found, version)),
+                .is_none_or(|unit| !unit.enabled && !unit.active),
             Self::Unit { name } => found
                 .units
                 .get(name)
@@ -206,14 +215,21 @@ impl Fact {
             }
             Self::Program { name, version } => format!(
                 // Of no particular version is still not nothing.
-                "command -v {name} >/dev/null && case \"$({name} {}\" in {}) ;; *) false ;; esac",
+                // Nor is one whose package was not set up.
+                "command -v {name} >/dev/null && case \"$({name} {}\" in {}) ;; *) false ;; esac && ! dpkg-query -W -f '${{db:Status-Abbrev}}\\n' {} 2>/dev/null | grep -q '^.[HUF]'",
                 match name.as_str() {
                     "kubeadm" => "version -o short)",
                     "kubectl" => "version --client)",
                     _ => "--version)",
                 },
-                patterns("*", version)
+                patterns("*", version),
+                packages_of(name).join(" ")
             ),
+            Self::UnitOff { name } => {
+                format!(
+                    "! systemctl -q is-enabled {name} 2>/dev/null && ! systemctl -q is-active {name}"
+                )
+            }
             Self::Unit { name } => {
                 format!("systemctl -q is-enabled {name} && systemctl -q is-active {name}")
             }
@@ -276,6 +292,7 @@ pub fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::steps::example::{Stubs, bare, host, inventory};
 
     #[test]
     fn a_program_that_is_missing_is_not_one_of_any_version() {
@@ -289,6 +306,49 @@ mod tests {
         };
         assert!(met("sed"));
         assert!(!met("no-such-program-anywhere"));
+    }
+
+    /// dpkg unpacks a program before it has what the program needs.
+    #[test]
+    fn a_program_whose_package_was_not_set_up_is_not_there() {
+        let fact = Fact::Program {
+            name: "kubelet".to_owned(),
+            version: "v1.36.2".to_owned(),
+        };
+        let met = |state: &str| {
+            let stubs = Stubs::new(&format!("program-{}", state.trim()))
+                .with("kubelet", "echo Kubernetes v1.36.2\n")
+                .with("dpkg-query", &format!("echo '{state}'\n"));
+            stubs.run(&fact.probe()).status.success()
+        };
+        assert!(met("ii ") && met("hi "));
+        assert!(!met("iU ") && !met("iF "));
+        let mut facts = bare(&inventory());
+        let found = host(&mut facts, "master1");
+        found
+            .programs
+            .insert("kubelet".to_owned(), "v1.36.2".to_owned());
+        assert!(fact.holds(&facts, "master1"));
+        let unconfigured = &mut host(&mut facts, "master1").unconfigured;
+        unconfigured.insert("kubelet".to_owned());
+        assert!(!fact.holds(&facts, "master1"));
+    }
+
+    /// A host of another family has no dpkg, and rpm is asked.
+    #[test]
+    fn packages_are_asked_for_with_what_the_host_has() {
+        let fact = Fact::Package {
+            name: "evenkeel".to_owned(),
+            version: "1.2.0".to_owned(),
+            held: false,
+        };
+        let asked = |stubs: Stubs| stubs.run(&fact.probe()).status.success();
+        let dpkg = |said: &str| Stubs::new(said).with("dpkg-query", &format!("printf '{said}'\n"));
+        assert!(asked(dpkg("ii 1.2.0-1")));
+        assert!(!asked(dpkg("iU 1.2.0-1")));
+        let script = fact.probe().replace("dpkg-query", "no-such-dpkg-query");
+        let rpm = Stubs::new("rpm").with("rpm", "printf 1.2.0-1\n");
+        assert!(rpm.run(&script).status.success());
     }
 
     #[test]

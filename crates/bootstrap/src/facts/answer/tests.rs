@@ -43,15 +43,16 @@ package\tkubeadm 1.36.2-1.1\n\
 package\tkubelet 1.36.2-1.1\n\
 held\tkubeadm\n\
 held\tlinux-image-amd64\n\
+unconfigured\tkubelet\n\
+image\tregistry.k8s.io/pause:3.10\n\
 program\tcontainerd containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u1 \n\
 program\tkubeadm v1.36.2 \n\
 program\tkubelet Kubernetes v1.36.2 \n\
 program\tkubectl Client Version: v1.36.2 Kustomize Version: v5.7.1 \n\
 program\tkeepalived Keepalived v2.2.7 (01/16,2022)  Copyright(C) 2001-2022 \n\
 program\tevenkeel \n\
-runtime\tsystemd-cgroup true\n\
+runtime\tsettings dmVyc2lvbiA9IDIK\n\
 runtime\tsandbox-image \"registry.k8s.io/pause:3.6\"\n\
-runtime\tdisabled [\"cri\"]\n\
 runtime\tsocket yes\n\
 unit\tkubelet.service LoadState=loaded ActiveState=activating UnitFileState=enabled \n\
 unit\tevenkeel.service LoadState=not-found ActiveState=inactive UnitFileState= \n\
@@ -115,9 +116,11 @@ fn every_line_becomes_a_value() {
     }
     assert_eq!(facts.programs["keepalived"], "v2.2.7");
     assert_eq!(facts.programs["evenkeel"], "");
-    assert_eq!(facts.runtime.systemd_cgroup, Some(true));
+    assert_eq!(facts.runtime.settings, "version = 2\n");
     assert_eq!(facts.runtime.sandbox_image, "registry.k8s.io/pause:3.6");
-    assert!(facts.runtime.cri_disabled && facts.runtime.socket);
+    assert_eq!(facts.unconfigured, ["kubelet".to_owned()].into());
+    assert!(facts.images.contains("registry.k8s.io/pause:3.10"));
+    assert!(facts.runtime.socket);
     let unit = |name: &str| {
         facts
             .units

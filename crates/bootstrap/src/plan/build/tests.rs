@@ -75,6 +75,9 @@ fn make_so_here(found: &mut HostFacts, fact: Fact, texts: &[String]) {
             found.packages.entry(name.clone()).or_default();
             found.programs.insert(name, version);
         }
+        Fact::UnitOff { name } => {
+            found.units.remove(&name);
+        }
         Fact::Unit { name } => {
             found.units.insert(
                 name,
@@ -256,4 +259,37 @@ fn a_master_is_sent_clients_only_after_it_has_joined() {
     assert!(place("lb/balancer") < place("master1/init"));
     assert!(place("master2/join") < place("lb/enable-master2"));
     assert!(place("lb/enable-master2") < place("worker1/join"));
+}
+
+/// Pods that run go on without their runtime, but nothing starts or answers kubelet meanwhile.
+#[test]
+fn runtimes_of_nodes_that_work_are_restarted_one_after_the_other() {
+    let inventory = inventory();
+    let mut facts = fresh(&inventory);
+    let cluster = joined(&inventory, &["master1", "worker1", "worker2"]).cluster;
+    facts.cluster = cluster;
+    for name in ["master1", "worker1", "worker2"] {
+        let kube = &mut host(&mut facts, name).kube;
+        kube.kubelet_conf = true;
+        kube.admin_conf = name == "master1";
+    }
+    let plan = plan(&inventory, &facts).expect("nothing is against it");
+    let ids = |title: &str| {
+        let stage = plan.stages.iter().find(|stage| stage.title == title);
+        let stage = stage.expect("containerd has no settings yet");
+        let steps = stage.steps.iter().map(|step| step.id.as_str());
+        (stage.order, steps.collect::<Vec<_>>())
+    };
+    let (order, restarts) = ids("container runtimes of nodes that work");
+    assert_eq!(order, Order::InTurn);
+    assert_eq!(
+        restarts,
+        [
+            "master1/runtime-settings",
+            "worker1/runtime-settings",
+            "worker2/runtime-settings"
+        ]
+    );
+    let (_, others) = ids("software");
+    assert!(others.contains(&"master2/runtime-settings"));
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::join;
-use super::step;
+use super::{APT, APT_GET, step};
 use crate::facts::{Content, Facts, HostFacts, PackageManager};
 use crate::inventory::{Balancer, Inventory, Node, Role};
 use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
@@ -14,6 +14,9 @@ use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 pub const FILE: &str = "/etc/evenkeel/evenkeel.toml";
 /// Where the service's file and options may be said otherwise.
 pub(super) const DEFAULTS: &str = "/etc/default/evenkeel";
+const PROGRAM: &str = "/usr/sbin/evenkeel";
+/// Which package was installed last by us.
+const INSTALLED: &str = "/var/lib/evenkeel-bootstrap/files/evenkeel.installed";
 const CANDIDATE: &str = "/etc/evenkeel/candidate.toml";
 const UNIT: &str = include_str!("../../../../../packaging/evenkeel.service");
 const SYSUSERS: &str = include_str!("../../../../../packaging/evenkeel.sysusers");
@@ -29,8 +32,8 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node, masters: &[&str]
         return Vec::new();
     };
     let program = match (&inventory.balancer.binary, &inventory.balancer.package) {
-        (Some(_), _) => binary(inventory, node),
-        (None, Some(_)) => package(inventory, node, host),
+        (Some(_), _) => binary(inventory, facts, node),
+        (None, Some(_)) => package(inventory, facts, node, host),
         (None, None) => repository(inventory, node, host),
     };
     unmet(
@@ -260,7 +263,7 @@ fn any_evenkeel() -> Fact {
 }
 
 /// A static program with the unit that the package would bring.
-fn binary(inventory: &Inventory, node: &Node) -> Option<Step> {
+fn binary(inventory: &Inventory, facts: &Facts, node: &Node) -> Option<Step> {
     let from = inventory.balancer.binary.clone()?;
     let write = |path: &str, content: &str| Action::Write {
         path: path.to_owned(),
@@ -278,61 +281,68 @@ fn binary(inventory: &Inventory, node: &Node) -> Option<Step> {
         "/etc/systemd/system/evenkeel.service",
         "/etc/sysusers.d/evenkeel.conf",
     );
+    let program = facts.brought.get(&from).map(|brought| Fact::File {
+        path: PROGRAM.to_owned(),
+        sha256: brought.sha256.clone(),
+        mode: 0o755,
+    });
+    let mut brings = vec![any_evenkeel(), of(unit, UNIT), of(users, SYSUSERS)];
+    brings.extend(program);
     Some(step(
         node,
         "evenkeel",
         "install evenkeel, its user and its unit".to_owned(),
-        vec![any_evenkeel(), of(unit, UNIT), of(users, SYSUSERS)],
+        brings,
         vec![
-            Action::Upload { from, to: "/usr/sbin/evenkeel".to_owned(), mode: 0o755, temporary: false },
+            Action::Upload { from, to: PROGRAM.to_owned(), mode: 0o755, temporary: false },
             write(users, SYSUSERS),
             write(unit, UNIT),
             Action::Run {
-                script: "systemd-sysusers /etc/sysusers.d/evenkeel.conf\nmkdir -p -m 755 /etc/evenkeel\nsystemctl daemon-reload".into(),
-                limit: seconds(60),
+                // One that runs gives way to the new one, as with a package.
+                script: "systemd-sysusers /etc/sysusers.d/evenkeel.conf\nmkdir -p -m 755 /etc/evenkeel\nsystemctl daemon-reload\n\
+                         if systemctl -q is-active evenkeel.service; then evenkeel upgrade || systemctl restart evenkeel.service; fi\n".into(),
+                limit: seconds(SWAP_SECONDS),
             },
         ],
         "balancer.binary must be a static program of the host's architecture",
     ))
 }
 
-fn package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
+/// A package is known by its content: what it is called says little of its version, and an operator who installs
+/// a newer one by hand keeps it.
+fn package(inventory: &Inventory, facts: &Facts, node: &Node, host: &HostFacts) -> Option<Step> {
     let from = inventory.balancer.package.clone()?;
     let name = from.file_name()?.to_string_lossy().into_owned();
-    // NAME_VERSION_ARCH.deb; an .rpm's version is not worth a guess.
-    let version = name
-        .ends_with(".deb")
-        .then(|| name.split('_').nth(1))
-        .flatten();
-    let brings = match version {
-        Some(version) => Fact::Package {
-            name: "evenkeel".to_owned(),
-            version: version.to_owned(),
-            held: false,
-        },
-        None => any_evenkeel(),
-    };
+    let mut brings = vec![any_evenkeel()];
+    let mut remember = String::new();
+    if let Some(brought) = facts.brought.get(&from) {
+        let line = format!("installed {}", brought.sha256);
+        remember = format!("\necho {line} >{INSTALLED}\n");
+        brings.push(Fact::Stamp {
+            path: INSTALLED.to_owned(),
+            line,
+        });
+    }
     let to = format!("/var/lib/evenkeel-bootstrap/files/{name}");
     let script = match (host.package_manager, inventory.artefacts.offline) {
-        (Some(PackageManager::Dnf), false) => format!("dnf -q -y install {}", quote(&to)),
-        (Some(PackageManager::Dnf), true) => format!("rpm -U --replacepkgs {}", quote(&to)),
-        (_, false) => format!(
-            "export DEBIAN_FRONTEND=noninteractive\n\
-             dpkg --force-confold -i {file} || apt-get -qq -o DPkg::Lock::Timeout=300 install -f -y",
+        (Some(PackageManager::Dnf), false) => format!(
+            "rpm -U --replacepkgs --oldpackage {file} || dnf -q -y install {file}",
             file = quote(&to)
         ),
-        (_, true) => {
-            format!(
-                "export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {}",
-                quote(&to)
-            )
+        (Some(PackageManager::Dnf), true) => {
+            format!("rpm -U --replacepkgs --oldpackage {}", quote(&to))
         }
+        (_, false) => format!(
+            "{APT}dpkg --force-confold -i {} || {APT_GET} install --fix-broken -y",
+            quote(&to)
+        ),
+        (_, true) => format!("{APT}dpkg --force-confold -i {}", quote(&to)),
     };
     Some(step(
         node,
         "evenkeel",
         format!("install {name}"),
-        vec![brings],
+        brings,
         vec![
             Action::Upload {
                 from,
@@ -341,7 +351,7 @@ fn package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step>
                 temporary: true,
             },
             Action::Run {
-                script: script.into(),
+                script: (script + &remember).into(),
                 limit: seconds(600),
             },
         ],
@@ -350,14 +360,12 @@ fn package(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step>
 }
 
 fn repository(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
-    if host.programs.contains_key("evenkeel") || inventory.artefacts.offline {
+    if host.has("evenkeel") || inventory.artefacts.offline {
         return None;
     }
     let script = match host.package_manager {
-        Some(PackageManager::Dnf) => "dnf -q -y install evenkeel",
-        _ => {
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 update\napt-get -qq -o DPkg::Lock::Timeout=300 install -y evenkeel"
-        }
+        Some(PackageManager::Dnf) => "dnf -q -y install evenkeel".to_owned(),
+        _ => format!("{APT}{APT_GET} update\n{APT_GET} install --fix-broken -y evenkeel\n"),
     };
     Some(step(
         node,
@@ -487,3 +495,86 @@ fn configuration(inventory: &Inventory, masters: &[&str]) -> String {
 
 /// Where API servers listen on the masters, whatever the VIP's port is.
 pub const API_PORT: u16 = 6443;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Brought, FileFacts};
+    use crate::plan::steps::example::{bare, host, inventory};
+
+    /// Whether something is to be installed.
+    fn installs(inventory: &Inventory, facts: &Facts) -> bool {
+        let node = inventory.node("lb").expect("there");
+        let steps = steps(inventory, facts, node, &["master1"]);
+        steps.iter().any(|step| step.id == "lb/evenkeel")
+    }
+
+    fn brought(facts: &mut Facts, path: &str, sha256: &str) {
+        let brought = Brought {
+            sha256: sha256.to_owned(),
+            images: Vec::new(),
+        };
+        facts.brought.insert(path.into(), brought);
+    }
+
+    fn file(facts: &mut Facts, path: &str, file: FileFacts) {
+        let found = host(facts, "lb");
+        found
+            .programs
+            .insert("evenkeel".to_owned(), "0.1.0".to_owned());
+        found.files.insert(path.to_owned(), file);
+    }
+
+    /// `evenkeel_amd64.deb`, as releases call it, says no version.
+    #[test]
+    fn a_package_is_installed_once_and_again_when_it_is_another() {
+        for path in ["/site/evenkeel_amd64.deb", "/site/evenkeel.rpm"] {
+            let mut inventory = inventory();
+            inventory.balancer.package = Some(path.into());
+            let mut facts = bare(&inventory);
+            brought(&mut facts, path, "aa");
+            assert!(installs(&inventory, &facts));
+            let stamp = FileFacts {
+                text: Some("installed aa\n".to_owned()),
+                ..FileFacts::default()
+            };
+            file(&mut facts, INSTALLED, stamp);
+            assert!(!installs(&inventory, &facts));
+            brought(&mut facts, path, "bb");
+            assert!(installs(&inventory, &facts));
+        }
+    }
+
+    #[test]
+    fn a_program_is_installed_again_when_it_is_another() {
+        let mut inventory = inventory();
+        inventory.balancer.binary = Some("/site/evenkeel".into());
+        let mut facts = bare(&inventory);
+        brought(&mut facts, "/site/evenkeel", "aa");
+        let of = |text: &str, mode: u32| FileFacts {
+            mode,
+            sha256: hash(text),
+            text: None,
+        };
+        file(
+            &mut facts,
+            "/etc/systemd/system/evenkeel.service",
+            of(UNIT, 0o644),
+        );
+        file(
+            &mut facts,
+            "/etc/sysusers.d/evenkeel.conf",
+            of(SYSUSERS, 0o644),
+        );
+        let old = FileFacts {
+            mode: 0o755,
+            sha256: "old".to_owned(),
+            text: None,
+        };
+        file(&mut facts, PROGRAM, old.clone());
+        assert!(installs(&inventory, &facts));
+        let sha256 = "aa".to_owned();
+        file(&mut facts, PROGRAM, FileFacts { sha256, ..old });
+        assert!(!installs(&inventory, &facts));
+    }
+}

@@ -116,3 +116,48 @@ pub(crate) fn host<'a>(facts: &'a mut Facts, name: &str) -> &'a mut HostFacts {
         .and_then(|host| host.as_mut().ok())
         .expect("it is there and answers")
 }
+
+/// A folder with programs of the test's own, for scripts that would call the real ones.
+pub(crate) struct Stubs(std::path::PathBuf);
+
+impl Stubs {
+    /// An empty one; `name` is the test's.
+    pub(crate) fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("evenkeel-stubs-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder can be made");
+        Self(folder)
+    }
+
+    /// A path in it.
+    pub(crate) fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// A program of this name, a shell script.
+    pub(crate) fn with(self, program: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.path(program);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}")).expect("it can be written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .expect("it is ours");
+        self
+    }
+
+    /// Runs a script that finds these programs first.
+    pub(crate) fn run(&self, script: &str) -> std::process::Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        std::process::Command::new("sh")
+            .args(["-eu", "-c", script])
+            .env("PATH", format!("{}:{path}", self.0.display()))
+            .output()
+            .expect("sh runs")
+    }
+}
+
+impl Drop for Stubs {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

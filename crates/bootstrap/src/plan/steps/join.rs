@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use super::credentials;
 use super::init::remains;
 use super::kubeadm_config::{self, join_limit};
 use super::shell::{
     FOLDER, JUDGED, RESET_LIMIT, await_own_api, await_vip, judge, kubectl_at, remembered,
     remove_member, reset,
 };
+use super::{credentials, step};
 use crate::facts::{Facts, HostFacts};
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::{Action, BEGUN, Fact, Refusal, Step, quote};
@@ -26,7 +26,8 @@ const CALLS_LIMIT: Duration = Duration::from_secs(60);
 enum Standing {
     /// It is a node, in its role, and has proved itself.
     Joined,
-    /// kubeadm ended its work, and then the run was cut off.
+    /// kubeadm ended its work, or all of it but to wait for the API server, and then the run was cut off. A
+    /// control plane is a voter by then, and may have come into use.
     Cut,
     /// It is none, or will not be when what is left of it has been taken away.
     Outside {
@@ -64,6 +65,9 @@ pub fn control_plane(
         Standing::Cut => vec![complete(node)],
         Standing::Outside { unclean, known } => {
             let mut steps = Vec::new();
+            if unclean {
+                steps.push(doubt(node));
+            }
             // The member goes before the machine that it runs on: the other way round, etcd would count a
             // voter that never comes back, and of two that is one too many.
             if known || unclean {
@@ -232,10 +236,10 @@ fn standing(facts: &Facts, node: &Node) -> Result<Standing, Refusal> {
         }
         return Ok(Standing::Joined);
     }
-    let answers = || cluster.is_some_and(|cluster| cluster.answering.contains(&node.name));
+    // Whether its API server answers just now is not asked: a voter is never taken away for being slow.
     let ended = kube.begun == "join"
         && kube.kubelet_conf
-        && (!control_plane || (member.control_plane && kube.admin_conf && is_voter && answers()));
+        && (!control_plane || (member.control_plane && kube.admin_conf && is_voter));
     if ended {
         return Ok(Standing::Cut);
     }
@@ -323,10 +327,41 @@ fn complete(node: &Node) -> Step {
         brings: vec![joined(&node.name, node.role)],
         actions: proof(node),
         advice: format!(
-            "`journalctl -u kubelet` and `crictl ps -a` on {} say why",
+            "`journalctl -u kubelet` and `crictl ps -a` on {0} say why; mend that and run apply again. If {0} is to \
+             join anew: `evenkeel-bootstrap remove {0}`, then apply",
             node.name
         ),
     }
+}
+
+/// Before anything of a control plane whose join did not end is taken away: the last question, asked there and
+/// now. What facts did not see, since its API server was slow to answer, may be in use.
+fn doubt(node: &Node) -> Step {
+    let script = format!(
+        "if [ -n \"$(find {BEGUN} -mmin +1440)\" ]; then\n\
+         \x20 echo 'the join was begun more than a day ago: what is here may have come into use' >&2\n\
+         \x20 exit 1\nfi\n\
+         if [ -s /etc/kubernetes/admin.conf ] && {kubectl} get nodes -l node-role.kubernetes.io/control-plane -o name 2>/dev/null | grep -qx node/{name}; then\n\
+         \x20 echo 'it is a control plane, and its API server answers: nothing was touched; run apply again' >&2\n\
+         \x20 exit 1\nfi\n",
+        kubectl = kubectl_at(node.address),
+        name = node.name
+    );
+    step(
+        node,
+        "doubt",
+        format!("see that what a join left on {} is not in use", node.name),
+        Vec::new(),
+        vec![Action::Run {
+            script: script.into(),
+            limit: CALLS_LIMIT,
+        }],
+        &format!(
+            "if you are sure that nothing on {0} is needed: `evenkeel-bootstrap remove {0}`, or evenkeel-bootstrap \
+             reset {0} --force, then apply",
+            node.name
+        ),
+    )
 }
 
 fn clean(inventory: &Inventory, node: &Node) -> Step {

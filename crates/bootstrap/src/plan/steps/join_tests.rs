@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::steps::balancer::masters_in;
-use crate::plan::steps::example::{bare, host, inventory, joined as found_joined};
+use crate::plan::steps::example::{Stubs, bare, host, inventory, joined as found_joined};
 
 fn ids(steps: &[Step]) -> Vec<&str> {
     steps.iter().map(|step| step.id.as_str()).collect()
@@ -65,15 +65,14 @@ fn who_has_joined_is_left_alone() {
 fn a_join_that_was_cut_off_is_taken_away_member_first() {
     let mut facts = found_joined(&inventory(), &["master1", "master2"]);
     host(&mut facts, "master2").kube.begun = "join".to_owned();
-    facts
-        .cluster
-        .as_mut()
-        .expect("it runs")
-        .answering
-        .remove("master2");
+    let cluster = facts.cluster.as_mut().expect("it runs");
+    cluster.answering.remove("master2");
+    // kubeadm's last phase but waiting.
+    cluster.nodes[1].control_plane = false;
     assert_eq!(
         ids(&master2(&facts).expect("it is ours")),
         [
+            "master2/doubt",
             "master1/forget-member-master2",
             "master2/clean",
             "master1/forget-node-master2",
@@ -95,6 +94,44 @@ fn a_join_that_ended_only_has_to_prove_itself() {
         ["master1"],
         "what has not proved itself is not in the balancer"
     );
+}
+
+#[test]
+fn a_voter_whose_api_server_is_slow_is_waited_for_and_never_taken_away() {
+    let mut facts = found_joined(&inventory(), &["master1", "master2"]);
+    host(&mut facts, "master2").kube.begun = "join".to_owned();
+    let cluster = facts.cluster.as_mut().expect("it runs");
+    cluster.answering.remove("master2");
+    let steps = master2(&facts).expect("it is ours");
+    assert_eq!(ids(&steps), ["master2/join"]);
+    assert!(!format!("{:?}", steps[0].actions).contains("kubeadm"));
+}
+
+/// The word of a begun join may be old, and facts may have missed an API server that answers.
+#[test]
+fn what_a_join_left_is_asked_once_more_whether_it_is_in_use() {
+    let inventory = inventory();
+    let Action::Run { script, .. } = &doubt(inventory.node("master2").expect("there")).actions[0]
+    else {
+        panic!("a script");
+    };
+    let stubs = Stubs::new("doubt").with("kubectl", "printf '%s\\n' $NODES\n");
+    std::fs::write(stubs.path("admin.conf"), "x").expect("it is ours");
+    let script = script
+        .to_string()
+        .replace(BEGUN, &stubs.path("begun"))
+        .replace("/etc/kubernetes/admin.conf", &stubs.path("admin.conf"));
+    let passes = |age_minutes: u64, nodes: &str| {
+        let begun = std::fs::File::create(stubs.path("begun")).expect("it is ours");
+        let age = Duration::from_secs(age_minutes * 60);
+        let then = std::time::SystemTime::now() - age;
+        begun.set_modified(then).expect("it is ours");
+        let script = format!("export NODES='{nodes}'\n{script}");
+        stubs.run(&script).status.success()
+    };
+    assert!(passes(5, "node/master1"));
+    assert!(!passes(5, "node/master2"));
+    assert!(!passes(1500, "node/master1"));
 }
 
 #[test]

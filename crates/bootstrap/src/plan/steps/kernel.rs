@@ -122,6 +122,14 @@ fn swap(facts: &Facts, node: &Node) -> Step {
         .filter(|quiet| Some(quiet.as_str()) != fstab);
     let mut brings = vec![Fact::SwapOff];
     let mut actions = Vec::new();
+    // Those that call swapon themselves have no unit of swap that could be masked.
+    let services: Vec<_> = facts
+        .host(&node.name)
+        .map(swap_services)
+        .unwrap_or_default();
+    brings.extend(services.iter().map(|name| Fact::UnitOff {
+        name: (*name).to_owned(),
+    }));
     if let Some(quiet) = quiet {
         let mode = facts
             .host(&node.name)
@@ -141,7 +149,11 @@ fn swap(facts: &Facts, node: &Node) -> Step {
         });
     }
     // Swap of units (zram, partitions that systemd finds) comes back at boot unless they are masked.
-    let script = "swapoff -a\n\
+    let mut script: String = services
+        .iter()
+        .map(|name| format!("systemctl disable --now {name}\n"))
+        .collect();
+    script += "swapoff -a\n\
                   if command -v systemctl >/dev/null; then\n\
                   \x20 systemctl list-units --type=swap --all --plain --no-legend | while read -r unit rest; do\n\
                   \x20   [ -n \"$unit\" ] && systemctl mask --now \"$unit\"\n\
@@ -160,6 +172,24 @@ fn swap(facts: &Facts, node: &Node) -> Step {
         advice: "kubelet does not start with swap unless kubeadm.kubelet says failSwapOn = false"
             .to_owned(),
     }
+}
+
+/// Services that bring swap at boot: Debian's zram-tools, Ubuntu's zram-config, Raspberry Pi OS's dphys-swapfile,
+/// and swapspace.
+pub(crate) const SWAP_SERVICES: [&str; 4] = [
+    "zramswap.service",
+    "zram-config.service",
+    "dphys-swapfile.service",
+    "swapspace.service",
+];
+
+/// Those of them that a host has on.
+pub(crate) fn swap_services(host: &HostFacts) -> Vec<&'static str> {
+    let is_on = |name: &&str| {
+        let unit = host.units.get(*name);
+        unit.is_some_and(|unit| unit.enabled || unit.active)
+    };
+    SWAP_SERVICES.into_iter().filter(is_on).collect()
 }
 
 /// An fstab whose swap lines are comments.
@@ -201,6 +231,33 @@ fn write(facts: &Facts, node: &Node, path: &str, content: String) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::Unit;
+    use crate::plan::steps::UNITS;
+    use crate::plan::steps::example::{bare, host, inventory};
+
+    #[test]
+    fn services_that_bring_swap_at_boot_are_switched_off() {
+        let inventory = inventory();
+        let mut facts = bare(&inventory);
+        let node = inventory.node("worker1").expect("there");
+        let step = |facts: &Facts| {
+            let mut steps = steps(&inventory, facts, node).into_iter();
+            steps.find(|step| step.id == "worker1/swap")
+        };
+        assert_eq!(step(&facts), None);
+        let unit = Unit {
+            enabled: true,
+            active: false,
+        };
+        let units = &mut host(&mut facts, "worker1").units;
+        units.insert("dphys-swapfile.service".to_owned(), unit);
+        let text = step(&facts).expect("it comes back at boot").to_string();
+        assert!(
+            text.contains("systemctl disable --now dphys-swapfile.service"),
+            "{text}"
+        );
+        assert!(SWAP_SERVICES.iter().all(|name| UNITS.contains(name)));
+    }
 
     #[test]
     fn only_swap_lines_become_comments_and_only_once() {

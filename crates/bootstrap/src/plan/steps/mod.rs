@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod ca_hash;
+pub(crate) mod containerd;
 pub mod credentials;
 #[cfg(test)]
 pub(crate) mod example;
@@ -20,8 +21,8 @@ pub mod software;
 use super::{Action, Fact, Step};
 use crate::inventory::Node;
 
-/// Files that steps write or judge by, whose text facts must have; the last is a pattern of the shell.
-pub const FILES: [&str; 13] = [
+/// Files that steps write or judge by, whose text facts must have; the last ones are patterns of the shell.
+pub const FILES: [&str; 15] = [
     "/etc/hosts",
     "/etc/fstab",
     "/etc/modules-load.d/90-evenkeel-bootstrap.conf",
@@ -34,11 +35,17 @@ pub const FILES: [&str; 13] = [
     "/etc/systemd/system/evenkeel.service",
     "/etc/sysusers.d/evenkeel.conf",
     "/etc/keepalived/keepalived.conf",
+    "/usr/sbin/evenkeel",
     "/var/lib/evenkeel-bootstrap/files/*.imported",
+    "/var/lib/evenkeel-bootstrap/files/*.installed",
 ];
 
-/// Units that steps start or enable.
-pub const UNITS: [&str; 4] = [
+/// Units that steps start, enable or switch off.
+pub const UNITS: [&str; 8] = [
+    "zramswap.service",
+    "zram-config.service",
+    "dphys-swapfile.service",
+    "swapspace.service",
     "containerd.service",
     "kubelet.service",
     "evenkeel.service",
@@ -75,6 +82,15 @@ pub const SYSCTLS: [&str; 4] = [
     "net.ipv4.ip_forward",
     "net.ipv6.conf.all.forwarding",
 ];
+
+/// The beginning of scripts that install with apt. What a run that was cut off left half set up makes every later
+/// one fail; what this cannot set up, `--fix-broken` says or mends.
+const APT: &str =
+    "export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold --configure -a || :\n";
+
+/// apt-get for a shell that nobody types into: a settings file that is there stays as it is, of which dpkg would
+/// ask; another package manager is waited for.
+const APT_GET: &str = "apt-get -qq -o DPkg::Lock::Timeout=300 -o DPkg::Options::=--force-confold";
 
 /// What is added to the name of a file that was there before we changed it for the first time.
 const KEPT: &str = ".before-evenkeel";

@@ -17,7 +17,7 @@ pub(crate) const FILES: &str = "/var/lib/evenkeel-bootstrap/files";
 pub(crate) fn leftovers() -> String {
     format!(
         "rm -rf {FOLDER}\n\
-         [ ! -d {FILES} ] || find {FILES} -type f ! -name '*.imported' -delete\n"
+         [ ! -d {FILES} ] || find {FILES} -type f ! -name '*.imported' ! -name '*.installed' -delete\n"
     )
 }
 
@@ -114,6 +114,22 @@ pub(crate) fn await_own_api(node: &Node, limit: Duration) -> Action {
         &format!("https://{server}"),
         limit,
     )
+}
+
+/// Waits until the cluster says that a node is ready, asked with the node's own rights.
+pub(crate) fn await_ready(node: &Node, limit: Duration) -> Action {
+    Action::Await {
+        what: format!("{} to be ready, three times in a row", node.name),
+        script: format!(
+            "kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=10s get node {} \
+             -o 'jsonpath={{.status.conditions[?(@.type==\"Ready\")].status}}{{\"\\n\"}}' | grep -Fx True\n",
+            node.name
+        )
+        .into(),
+        times: 3,
+        every: EVERY,
+        limit,
+    }
 }
 
 fn await_readyz(what: &str, server: &str, limit: Duration) -> Action {

@@ -4,18 +4,14 @@
 use std::path::{Path, PathBuf};
 
 use super::PACKAGES;
-use super::{keep, refusals, step};
+use super::{APT, APT_GET, containerd, step};
 use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Version};
 use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 
-const CONTAINERD: &str = "/etc/containerd/config.toml";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 /// Where files are copied to before they are installed.
 const FOLDER: &str = super::shell::FILES;
-/// A settings file that is there stays as it is. dpkg asks when its package brings another, even of a shell
-/// that nobody types into, and fails without an answer.
-const KEEP: &str = "-o DPkg::Options::=--force-confold";
 /// A package manager may wait for another one, and for slow mirrors.
 const INSTALL_LIMIT: u64 = 900;
 
@@ -31,10 +27,10 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
         steps.push(brought(inventory, node, host, &files, &PROGRAMS));
     }
     if inventory.runtime.managed {
-        if !host.programs.contains_key("containerd") && inventory.artefacts.packages.is_empty() {
+        if !host.has("containerd") && inventory.artefacts.packages.is_empty() {
             steps.push(runtime_package(inventory, node, host));
         }
-        steps.extend(runtime_settings(inventory, node, host));
+        steps.extend(containerd::settings(inventory, facts, node, host));
         steps.push(runtime_unit(node));
     }
     if inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline {
@@ -75,25 +71,7 @@ pub fn programs_of(
 
 /// What of its own makes a node's software nobody's to change.
 pub(super) fn refusals(inventory: &Inventory, node: &Node, host: &HostFacts) -> Vec<Refusal> {
-    let settings = refusals::unknown(node, host, CONTAINERD);
-    settings
-        .filter(|_| inventory.runtime.managed)
-        .into_iter()
-        .collect()
-}
-
-/// Settings of ours for containerd as the inventory's release wants them: the image of the sandbox is another
-/// with some. While pods are away is the time for it.
-#[must_use]
-pub fn runtime_of(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
-    let ours = facts.host(&node.name).filter(|host| {
-        host.text(CONTAINERD)
-            .is_some_and(|text| text.starts_with(OURS))
-    });
-    let step = ours
-        .filter(|_| inventory.runtime.managed)
-        .and_then(|host| runtime_settings(inventory, node, host));
-    unmet(facts, step)
+    containerd::refusals(inventory, node, host)
 }
 
 /// Holds the programs again: a package that is replaced is no longer held.
@@ -169,10 +147,10 @@ fn brought(
         }
         Some(PackageManager::Dnf) => format!("dnf -q -y install {listed}"),
         _ if inventory.artefacts.offline => {
-            format!("export DEBIAN_FRONTEND=noninteractive\ndpkg --force-confold -i {listed}")
+            format!("{APT}dpkg --force-confold -i {listed}")
         }
         _ => format!(
-            "export DEBIAN_FRONTEND=noninteractive\napt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y --allow-change-held-packages {listed}"
+            "{APT}{APT_GET} install --fix-broken --no-install-recommends -y --allow-change-held-packages {listed}"
         ),
     };
     actions.push(Action::Run {
@@ -250,107 +228,17 @@ fn install(host: &HostFacts, packages: &[String]) -> Action {
         .join(" ");
     let script = match host.package_manager {
         Some(PackageManager::Dnf) => {
-            format!("dnf -q -y install --disableexcludes=kubernetes {packages}")
+            format!("dnf -q -y install --setopt=disable_excludes=kubernetes {packages}")
         }
         _ => format!(
-            "export DEBIAN_FRONTEND=noninteractive\n\
-             apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
-             apt-get -qq -o DPkg::Lock::Timeout=300 {KEEP} install --no-install-recommends -y --allow-change-held-packages {packages}"
+            "{APT}{APT_GET} update\n\
+             {APT_GET} install --fix-broken --no-install-recommends -y --allow-change-held-packages {packages}"
         ),
     };
     Action::Run {
         script: script.into(),
         limit: seconds(INSTALL_LIMIT),
     }
-}
-
-/// containerd's settings, unless those that are there already suit: kubelet and containerd must agree that
-/// systemd owns the cgroups, and packages of some distributions switch the part off that kubelet speaks to.
-fn runtime_settings(inventory: &Inventory, node: &Node, host: &HostFacts) -> Option<Step> {
-    let before = host.text(CONTAINERD);
-    if before.is_some_and(|text| suits(text) && !text.starts_with(OURS)) {
-        return None;
-    }
-    let content = containerd_settings(&sandbox_image(inventory));
-    let script = "systemctl daemon-reload\nsystemctl restart containerd.service\n";
-    Some(step(
-        node,
-        "runtime-settings",
-        "have containerd leave cgroups to systemd, as kubelet does".to_owned(),
-        vec![Fact::File {
-            path: CONTAINERD.to_owned(),
-            sha256: hash(&content),
-            mode: 0o644,
-        }],
-        vec![
-            Action::Run {
-                script: keep(CONTAINERD).into(),
-                limit: seconds(30),
-            },
-            Action::Write {
-                path: CONTAINERD.to_owned(),
-                content: content.into(),
-                mode: 0o644,
-                before: before.map(str::to_owned),
-                temporary: false,
-            },
-            Action::Run {
-                script: script.into(),
-                limit: seconds(120),
-            },
-        ],
-        "see journalctl -u containerd on the host; what was there before is kept as config.toml.before-evenkeel",
-    ))
-}
-
-fn suits(text: &str) -> bool {
-    let lines = || {
-        text.lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with('#'))
-    };
-    let squeezed = |line: &str| line.replace([' ', '"', '\''], "");
-    lines().any(|line| squeezed(line) == "SystemdCgroup=true")
-        && !lines().any(|line| line.starts_with("disabled_plugins") && line.contains("cri"))
-}
-
-/// The first line of settings that are written here.
-const OURS: &str = "# Written by evenkeel-bootstrap.\n";
-
-/// The image that holds each pod's namespaces: that of kubeadm's list, so that one is pulled and not two.
-/// A site without a network has no other, and containerd's own choice would leave every pod waiting.
-fn sandbox_image(inventory: &Inventory) -> String {
-    let tag = match inventory.kubernetes.minor {
-        ..=33 => "3.10",
-        34 | 35 => "3.10.1",
-        _ => "3.10.2",
-    };
-    let repository = inventory
-        .kubeadm
-        .cluster
-        .get("imageRepository")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("registry.k8s.io");
-    format!("{repository}/pause:{tag}")
-}
-
-/// In the second version of its format, which containerd 1 and 2 both read: which of them will be there is
-/// not known before it is installed.
-fn containerd_settings(sandbox: &str) -> String {
-    const PLUGIN: &str = "io.containerd.grpc.v1.cri";
-    format!(
-        "{OURS}\
-         version = 2\n\
-         \n\
-         [plugins.\"{PLUGIN}\"]\n\
-         sandbox_image = \"{sandbox}\"\n\
-         \n\
-         [plugins.\"{PLUGIN}\".containerd.runtimes.runc]\n\
-         runtime_type = \"io.containerd.runc.v2\"\n\
-         \n\
-         [plugins.\"{PLUGIN}\".containerd.runtimes.runc.options]\n\
-         SystemdCgroup = true\n"
-    )
 }
 
 fn runtime_unit(node: &Node) -> Step {
@@ -392,10 +280,9 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts, names: &[&str]) -
         let content =
             format!("deb [signed-by={key}] https://pkgs.k8s.io/core:/stable:/{minor}/deb/ /\n");
         let fetch = format!(
-            "export DEBIAN_FRONTEND=noninteractive\n\
-             if ! command -v curl >/dev/null || [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then\n\
-             \x20 apt-get -qq -o DPkg::Lock::Timeout=300 update\n\
-             \x20 apt-get -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends -y curl ca-certificates\n\
+            "{APT}if ! command -v curl >/dev/null || [ ! -e /etc/ssl/certs/ca-certificates.crt ]; then\n\
+             \x20 {APT_GET} update\n\
+             \x20 {APT_GET} install --fix-broken --no-install-recommends -y curl ca-certificates\n\
              fi\n\
              mkdir -p -m 755 /etc/apt/keyrings\n\
              curl -fsSL --retry 3 --max-time 60 https://pkgs.k8s.io/core:/stable:/{minor}/deb/Release.key -o {key}.new\n\
@@ -465,8 +352,7 @@ fn kubernetes_is_there(version: Version, node: &Node, names: &[&str]) -> Step {
 /// So that a routine upgrade of the host does not upgrade the cluster. With dnf the repository's file leaves
 /// them out of every other command; programs that came without a package are nobody's to upgrade.
 fn hold(node: &Node, host: &HostFacts) -> Option<Step> {
-    let is_package =
-        |name: &&str| host.packages.contains_key(*name) || !host.programs.contains_key(*name);
+    let is_package = |name: &&str| host.packages.contains_key(*name) || !host.has(name);
     let held: Vec<_> = PROGRAMS.into_iter().filter(is_package).collect();
     if host.package_manager != Some(PackageManager::Apt) || held.is_empty() {
         return None;
@@ -531,12 +417,24 @@ pub fn images(inventory: &Inventory, facts: &Facts, node: &Node) -> Option<Step>
             path: stamp.clone(),
             line: format!("imported {mark}"),
         };
-        if is_there.holds(facts, &node.name) {
+        // kubelet may have thrown its images out since, or containerd be another. What shows that they were
+        // imported again is then another line.
+        let again = Fact::Stamp {
+            path: stamp.clone(),
+            line: format!("imported {mark} again"),
+        };
+        let was_again = again.holds(facts, &node.name);
+        let is_imported = was_again || is_there.holds(facts, &node.name);
+        if is_imported && has_images(facts, node, &image.archive) {
             continue;
         }
-        brings.push(is_there);
+        let (line, fact) = match is_imported && !was_again {
+            true => (format!("imported {mark} again"), again),
+            false => (format!("imported {mark}"), is_there),
+        };
+        brings.push(fact);
         let import = format!(
-            "ctr -n k8s.io images import {}\necho 'imported {mark}' >{}\n",
+            "ctr -n k8s.io images import {}\necho '{line}' >{}\n",
             quote(&to),
             quote(&stamp)
         );
@@ -564,6 +462,16 @@ pub fn images(inventory: &Inventory, facts: &Facts, node: &Node) -> Option<Step>
     ))
 }
 
+/// Whether containerd has all images that an archive says it holds.
+fn has_images(facts: &Facts, node: &Node, archive: &Path) -> bool {
+    let names = facts.brought.get(archive).map(|brought| &brought.images);
+    let has = |name: &String| {
+        let host = facts.host(&node.name);
+        host.is_some_and(|host| host.images.contains(name))
+    };
+    names.is_none_or(|names| names.iter().all(has))
+}
+
 fn write(host: &HostFacts, path: &str, content: String) -> Action {
     Action::Write {
         path: path.to_owned(),
@@ -577,23 +485,40 @@ fn write(host: &HostFacts, path: &str, content: String) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::{Brought, FileFacts, Unit};
+    use crate::plan::steps::example::{bare, host, inventory};
 
-    #[test]
-    fn settings_that_suit_are_left_alone() {
-        assert!(suits(&containerd_settings("example/pause:1")));
-        assert!(suits("            SystemdCgroup = true\n"));
-        assert!(
-            !suits("  SystemdCgroup = false\n") && !suits("# SystemdCgroup = true\n") && !suits("")
-        );
-        assert!(!suits(
-            "disabled_plugins = [\"cri\"]\nSystemdCgroup = true\n"
-        ));
+    fn ids(inventory: &Inventory, facts: &Facts) -> Vec<String> {
+        let node = inventory.node("worker1").expect("there");
+        let steps = steps(inventory, facts, node).into_iter();
+        steps.map(|step| step.id.replace("worker1/", "")).collect()
+    }
+
+    /// A node with all of its programs, on which only what a test takes away is missing.
+    fn done(inventory: &mut Inventory) -> Facts {
+        inventory.runtime.managed = false;
+        let mut facts = bare(inventory);
+        let found = host(&mut facts, "worker1");
+        found.package_manager = Some(PackageManager::Apt);
+        for name in PROGRAMS {
+            found.programs.insert(name.to_owned(), "v1.36.2".to_owned());
+            let package = crate::facts::Package {
+                version: "1.36.2-1.1".to_owned(),
+                held: true,
+            };
+            found.packages.insert(name.to_owned(), package);
+        }
+        let unit = Unit {
+            enabled: true,
+            active: false,
+        };
+        found.units.insert("kubelet.service".to_owned(), unit);
+        facts
     }
 
     #[test]
     fn an_archive_that_changed_is_imported_again_and_only_that() {
-        use crate::plan::steps::example::{bare, host};
-        let mut inventory = crate::plan::steps::example::inventory();
+        let mut inventory = inventory();
         inventory.artefacts.images = ["/a/api.tar", "/b/api.tar", "/b/proxy.tar"]
             .map(|archive| crate::inventory::Image {
                 archive: archive.into(),
@@ -619,6 +544,27 @@ mod tests {
             host(&mut facts, "worker1").files.insert(path.clone(), file);
         }
         assert_eq!(images(&inventory, &facts, &node), None);
+        // Each image of an archive that is gone brings that archive again, as often as it goes.
+        let pause = "registry.k8s.io/pause:3.10".to_owned();
+        let brought = Brought {
+            images: vec![pause.clone()],
+            ..Brought::default()
+        };
+        facts.brought.insert("/a/api.tar".into(), brought);
+        for line in ["imported 5-1 again", "imported 5-1", "imported 5-1 again"] {
+            let again = images(&inventory, &facts, &node).unwrap();
+            let [Fact::Stamp { path, line: found }] = &again.brings[..] else {
+                panic!("{again:?}")
+            };
+            assert_eq!(found, line);
+            let file = FileFacts {
+                text: Some(format!("{line}\n")),
+                ..FileFacts::default()
+            };
+            host(&mut facts, "worker1").files.insert(path.clone(), file);
+        }
+        host(&mut facts, "worker1").images.insert(pause);
+        assert_eq!(images(&inventory, &facts, &node), None);
         facts.archives.insert("/b/api.tar".into(), "5-2".to_owned());
         let again = images(&inventory, &facts, &node).unwrap();
         assert_eq!(again.brings.len(), 1);
@@ -626,26 +572,6 @@ mod tests {
             format!("{:?}", again.actions).contains("/b/api.tar"),
             "{again:?}"
         );
-    }
-
-    /// As `kubeadm config images list` of each release says.
-    #[test]
-    fn the_sandbox_image_is_that_of_the_release() {
-        let mut inventory = crate::plan::steps::example::inventory();
-        for (version, tag) in [
-            ("1.31.14", "3.10"),
-            ("1.33.13", "3.10"),
-            ("1.34.9", "3.10.1"),
-            ("1.35.6", "3.10.1"),
-            ("1.36.3", "3.10.2"),
-        ] {
-            inventory.kubernetes = version.parse().unwrap();
-            assert_eq!(
-                sandbox_image(&inventory),
-                format!("registry.k8s.io/pause:{tag}"),
-                "{version}"
-            );
-        }
     }
 
     #[test]
@@ -670,12 +596,38 @@ mod tests {
     }
 
     #[test]
-    fn containerd_takes_the_sandbox_image_of_kubeadm() {
-        let text = containerd_settings("example/pause:1");
-        assert!(
-            text.contains("\nsandbox_image = \"example/pause:1\"\n"),
-            "{text}"
+    fn a_package_that_was_left_half_set_up_is_installed_again_and_held() {
+        let mut inventory = inventory();
+        let mut facts = done(&mut inventory);
+        assert_eq!(ids(&inventory, &facts), Vec::<String>::new());
+        let found = host(&mut facts, "worker1");
+        found.packages.remove("kubelet");
+        found.unconfigured.insert("kubelet".to_owned());
+        assert_eq!(ids(&inventory, &facts), ["kubernetes", "hold"]);
+        let node = inventory.node("worker1").unwrap();
+        for step in &steps(&inventory, &facts, node)[..1] {
+            let text = step.to_string();
+            let (mends, installs) = (
+                text.find("dpkg --force-confold --configure -a"),
+                text.find("apt-get"),
+            );
+            assert!(mends.is_some() && mends < installs, "{text}");
+        }
+    }
+
+    /// dnf 5 no longer has the option that dnf 4 had a word of its own for.
+    #[test]
+    fn excluded_packages_are_installed_with_either_dnf() {
+        let found = HostFacts {
+            package_manager: Some(PackageManager::Dnf),
+            ..HostFacts::default()
+        };
+        let Action::Run { script, .. } = install(&found, &["kubelet-1.36.2".to_owned()]) else {
+            panic!("a script");
+        };
+        assert_eq!(
+            script.to_string(),
+            "dnf -q -y install --setopt=disable_excludes=kubernetes 'kubelet-1.36.2'"
         );
-        assert!(toml::de::DeTable::parse(&text).is_ok(), "{text}");
     }
 }

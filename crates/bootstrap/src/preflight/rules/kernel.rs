@@ -2,6 +2,7 @@
 
 use super::{Findings, Scene};
 use crate::plan::steps::MODULES;
+use crate::plan::steps::kernel::swap_services;
 
 pub(super) fn swap(scene: &Scene<'_>, findings: &mut Findings) {
     if scene.kubelet_says("failSwapOn", false) {
@@ -22,6 +23,11 @@ pub(super) fn swap(scene: &Scene<'_>, findings: &mut Findings) {
                 ),
                 "turn it off there (swapoff -a, /etc/fstab), or set 'failSwapOn = false' in [kubeadm.kubelet]",
             );
+        }
+        let services = swap_services(host);
+        if !services.is_empty() {
+            let what = format!("{} brings swap at boot", services.join(", "));
+            findings.note(node, what, "apply switches it off");
         }
     }
 }

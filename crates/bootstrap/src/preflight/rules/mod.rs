@@ -108,9 +108,14 @@ static RULES: [Rule; 32] = [
         "cgroup v2; kubelet refuses v1 from 1.35 on, unless `failCgroupV1 = false` stands in `[kubeadm.kubelet]`.",
     ),
     rule(
+        "selinux",
+        software::selinux,
+        "SELinux on nodes: enforcing works with container-selinux, and kubeadm's own guide has it permissive.",
+    ),
+    rule(
         "runtime",
         software::runtime,
-        "containerd 1.6 or later that speaks to kubelet and leaves cgroups to the same manager as kubelet.",
+        "containerd 1.6 or later that speaks to kubelet, leaves cgroups to the same manager as kubelet and finds the network's plugins; that its package can be had.",
     ),
     rule(
         "programs",

@@ -3,18 +3,31 @@
 use super::{Findings, Scene};
 use crate::facts::PackageManager;
 use crate::inventory::{Role, Version};
+use crate::plan::steps::containerd::{Fault, Wanted, faults};
+
+/// `ID` of /etc/os-release where the distribution itself has no containerd; Fedora does.
+const RHEL_FAMILY: [&str; 5] = ["almalinux", "centos", "ol", "rhel", "rocky"];
+
+pub(super) fn selinux(scene: &Scene<'_>, findings: &mut Findings) {
+    for (node, host) in scene.members() {
+        if host.selinux == "enforcing" {
+            findings.warning(
+                node,
+                "SELinux is enforcing, which keeps pods from files that they are given where its policy for containers \
+                 is missing or older than they are"
+                    .to_owned(),
+                "install container-selinux; if pods are denied (ausearch -m avc), set it to permissive as kubeadm's \
+                 guide does: setenforce 0, and SELINUX=permissive in /etc/selinux/config",
+            );
+        }
+    }
+}
 
 pub(super) fn runtime(scene: &Scene<'_>, findings: &mut Findings) {
     /// The first containerd with the CRI v1 that kubelet speaks since 1.26.
     const OLDEST: (u32, u32) = (1, 6);
     let wanted = &scene.inventory.runtime;
-    let cgroupfs = scene
-        .inventory
-        .kubeadm
-        .kubelet
-        .get("cgroupDriver")
-        .and_then(|said| said.as_str())
-        == Some("cgroupfs");
+    let how = Wanted::by(scene.inventory);
     for (node, host) in scene.members() {
         let found = &host.runtime;
         if !wanted.managed && !found.socket {
@@ -22,6 +35,21 @@ pub(super) fn runtime(scene: &Scene<'_>, findings: &mut Findings) {
                 node,
                 format!("no container runtime answers at {}", wanted.socket),
                 "install and start it, or let evenkeel-bootstrap do it: 'managed = true' in [runtime]",
+            );
+        }
+        let brings_packages = !scene.inventory.artefacts.packages.is_empty();
+        if wanted.managed
+            && wanted.package == "containerd"
+            && !brings_packages
+            && !host.has("containerd")
+            && RHEL_FAMILY.contains(&host.os.id.as_str())
+        {
+            findings.error(
+                node,
+                format!("{} has no package containerd in its repositories", host.os.pretty),
+                "add Docker's repository (dnf config-manager --add-repo \
+                 https://download.docker.com/linux/rhel/docker-ce.repo) and set 'package = \"containerd.io\"' in \
+                 [runtime]",
             );
         }
         let Some(version) = host.programs.get("containerd") else {
@@ -44,31 +72,48 @@ pub(super) fn runtime(scene: &Scene<'_>, findings: &mut Findings) {
                 "upgrade to containerd 2 before the next minor release of Kubernetes",
             );
         }
-        if wanted.managed {
+        if wanted.managed || found.settings.is_empty() {
             continue;
         }
-        if found.cri_disabled {
+        // Settings that cannot be read are containerd's to complain about.
+        for fault in faults(&found.settings, how).unwrap_or_default() {
+            let (what, fix) = said(&fault, how);
             findings.error(
                 node,
-                "containerd's part for Kubernetes is switched off (disabled_plugins has \"cri\")".to_owned(),
-                "take it out of /etc/containerd/config.toml and restart containerd, or set 'managed = true' \
-                 in [runtime]",
-            );
-        } else if found.systemd_cgroup == Some(cgroupfs) {
-            let (has, kubelet) = match cgroupfs {
-                true => ("systemd", "cgroupfs"),
-                false => ("cgroupfs", "systemd"),
-            };
-            findings.error(
-                node,
-                format!("containerd's cgroup driver is {has}, and kubelet's {kubelet}"),
+                what,
                 format!(
-                    "set 'SystemdCgroup = {}' in /etc/containerd/config.toml and restart containerd, or set \
-                     'managed = true' in [runtime]",
-                    !cgroupfs
+                    "{fix} in /etc/containerd/config.toml and restart containerd, or set 'managed = true' in [runtime]"
                 ),
             );
         }
+    }
+}
+
+fn said(fault: &Fault, how: Wanted) -> (String, String) {
+    match fault {
+        Fault::Disabled => (
+            "containerd's part for Kubernetes is switched off (disabled_plugins has \"cri\")"
+                .to_owned(),
+            "take it out".to_owned(),
+        ),
+        Fault::Cgroups { runtime } => {
+            let (has, kubelet) = match how.systemd {
+                true => ("cgroupfs", "systemd"),
+                false => ("systemd", "cgroupfs"),
+            };
+            (
+                format!(
+                    "the cgroup driver of containerd's runtime {runtime} is {has}, and kubelet's {kubelet}"
+                ),
+                format!("set 'SystemdCgroup = {}' for it", how.systemd),
+            )
+        }
+        Fault::CniFolder(folder) => (
+            format!(
+                "containerd looks for plugins of the network in {folder}, and they will be in /opt/cni/bin"
+            ),
+            "set 'bin_dir'".to_owned(),
+        ),
     }
 }
 

@@ -332,6 +332,34 @@ static CASES: &[Case] = &[
     ),
     (
         |world| {
+            let unit = crate::facts::Unit {
+                enabled: true,
+                active: true,
+            };
+            let units = &mut world.host("w1").units;
+            units.insert("zramswap.service".to_owned(), unit);
+        },
+        &["note w1 swap: zramswap.service brings swap at boot"],
+    ),
+    (
+        |world| {
+            "enforcing".clone_into(&mut world.host("w1").selinux);
+            "enforcing".clone_into(&mut world.host("lb").selinux);
+        },
+        &["warning w1 selinux: SELinux is enforcing"],
+    ),
+    (
+        |world| {
+            world.inventory.runtime.managed = true;
+            let os = &mut world.host("w1").os;
+            "rocky".clone_into(&mut os.id);
+            "Rocky Linux 9.4".clone_into(&mut os.pretty);
+            world.host("w1").programs.remove("containerd");
+        },
+        &["error w1 runtime: Rocky Linux 9.4 has no package containerd in its repositories"],
+    ),
+    (
+        |world| {
             world.host("lb").not_understood.push("LISTEN x".to_owned());
         },
         &["note lb system: a line of ss or ip is not understood: LISTEN x"],
@@ -416,16 +444,22 @@ static CASES: &[Case] = &[
                 .host("m2")
                 .programs
                 .insert("containerd".to_owned(), "1.7.2".to_owned());
-            world.host("m2").runtime.systemd_cgroup = Some(false);
+            let settings = |systemd: bool| {
+                format!(
+                    "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\nSystemdCgroup = {systemd}\n"
+                )
+            };
+            world.host("m2").runtime.settings = settings(false);
             world
                 .host("m3")
                 .programs
                 .insert("containerd".to_owned(), "2.1.0".to_owned());
-            world.host("m3").runtime.cri_disabled = true;
+            world.host("m3").runtime.settings =
+                "disabled_plugins = [\n\"cri\",\n]\n".to_owned() + &settings(true);
         },
         &[
             "error m1 runtime: no container runtime answers at unix:///var/run/containerd/containerd.sock",
-            "error m2 runtime: containerd's cgroup driver is cgroupfs, and kubelet's systemd",
+            "error m2 runtime: the cgroup driver of containerd's runtime runc is cgroupfs, and kubelet's systemd",
             "error m3 runtime: containerd's part for Kubernetes is switched off",
         ],
     ),
