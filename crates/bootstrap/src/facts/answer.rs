@@ -69,7 +69,19 @@ pub(super) fn read(answer: &str, asked: Asked) -> Result<HostFacts, Garbled> {
         let (least, most) = (last - asked.to_ms, first - asked.from_ms);
         facts.clock_ahead_ms = (least + most) / 2;
     }
-    facts.interfaces.retain(|interface| interface.name != "lo");
+    // An address that routers send here may stand on the loopback; its own say nothing.
+    for interface in facts
+        .interfaces
+        .iter_mut()
+        .filter(|interface| interface.name == "lo")
+    {
+        interface
+            .addresses
+            .retain(|network| !network.addr().is_loopback());
+    }
+    facts
+        .interfaces
+        .retain(|interface| interface.name != "lo" || !interface.addresses.is_empty());
     Ok(facts)
 }
 
@@ -123,6 +135,7 @@ fn fact(facts: &mut HostFacts, word: &str, value: &str) -> Option<()> {
         "default-route" => {
             facts.default_interface = after(value, "dev").unwrap_or_default().to_owned();
         }
+        "default-by-advert" => facts.default_by_advert = true,
         "package-manager" => {
             facts.package_manager = match value {
                 "apt" => Some(PackageManager::Apt),
@@ -230,7 +243,14 @@ fn address(facts: &mut HostFacts, line: &str) -> Option<()> {
     };
     let is_link_local = matches!(network.addr(), IpAddr::V6(v6) if v6.is_unicast_link_local());
     if !is_link_local {
-        interface(facts, name).addresses.push(network);
+        let is_fleeting = line
+            .split_whitespace()
+            .any(|word| matches!(word, "temporary" | "deprecated" | "tentative" | "dadfailed"));
+        let interface = interface(facts, name);
+        interface.addresses.push(network);
+        if is_fleeting {
+            interface.fleeting.push(network.addr());
+        }
     }
     Some(())
 }

@@ -57,7 +57,7 @@ pub struct HostFacts {
     pub machine_id: String,
     /// `/sys/class/dmi/id/product_uuid`.
     pub product_uuid: String,
-    /// Interfaces but the loopback.
+    /// Interfaces; the loopback if it has an address that is not its own.
     pub interfaces: Vec<Interface>,
     /// What kind of container it is, `lxc` or `systemd-nspawn`; empty if it is none, or that is not known.
     pub container: String,
@@ -104,6 +104,8 @@ pub struct HostFacts {
     pub route_to_vip: Option<IpAddr>,
     /// Interface of the default route, which flannel takes where it is not told another; empty without one.
     pub default_interface: String,
+    /// Whether an IPv6 default route was learnt from a router's adverts, which a kernel that forwards passes over.
+    pub default_by_advert: bool,
     /// The container runtime, as far as it can be seen from outside.
     pub runtime: RuntimeFacts,
     /// Proxy variables that services or shells would see (`HTTPS_PROXY`, `NO_PROXY`, ...).
@@ -226,6 +228,8 @@ pub struct Interface {
     pub mac: String,
     /// Addresses with their prefix length.
     pub addresses: Vec<IpNet>,
+    /// Those of them that will go, or may not be used yet: temporary, deprecated, not yet known to be unique.
+    pub fleeting: Vec<IpAddr>,
 }
 
 /// `/etc/os-release`.

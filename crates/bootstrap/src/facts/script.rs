@@ -90,7 +90,7 @@ say clock \"$(date +%s.%N)\"
 ";
 
 const BODY: &str = r#"
-say hostname "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
+say hostname "$(cat /proc/sys/kernel/hostname)"
 say machine-id "$(cat /etc/machine-id 2>/dev/null)"
 say product-uuid "$(cat /sys/class/dmi/id/product_uuid 2>/dev/null)"
 say kernel "$(uname -r)"
@@ -116,7 +116,8 @@ if [ -r /sys/fs/selinux/enforce ]; then say selinux "$(cat /sys/fs/selinux/enfor
 ip -o link show 2>/dev/null | while read -r line; do say link "$line"; done
 ip -o addr show 2>/dev/null | while read -r line; do say address "$line"; done
 say route "$(ip -o route get "$VIP" 2>/dev/null | head -n 1)"
-say default-route "$(ip -o route show default 2>/dev/null | head -n 1)"
+say default-route "$({ ip -o route show default; ip -o -6 route show default; } 2>/dev/null | head -n 1)"
+ip -o -6 route show default 2>/dev/null | grep -q 'proto ra' && say default-by-advert yes
 
 if command -v ss >/dev/null; then
   ss -Hltnp | while read -r line; do say listener "$line"; done

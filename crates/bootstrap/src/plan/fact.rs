@@ -178,7 +178,9 @@ impl Fact {
                 p = quote(path)
             ),
             Self::NoFile { path } => format!("[ ! -e {} ]", quote(path)),
-            Self::Hostname { name } => format!("[ \"$(hostname)\" = {} ]", quote(name)),
+            Self::Hostname { name } => {
+                format!("[ \"$(cat /proc/sys/kernel/hostname)\" = {} ]", quote(name))
+            }
             Self::Module { name } => {
                 let trace = match name.as_str() {
                     // What a kernel that has it built in shows, even where its list of modules is not installed.

@@ -148,6 +148,28 @@ fn every_line_becomes_a_value() {
     assert_eq!(kube.ca.as_deref(), Some("-----"));
 }
 
+/// As hosts have it that announce their addresses to routers.
+#[test]
+fn an_address_on_the_loopback_is_one_of_the_host() {
+    let lines = "address\t1: lo    inet 127.0.0.1/8 scope host lo\n\
+        address\t1: lo    inet 10.0.1.11/32 scope global lo\n\
+        address\t1: lo    inet6 ::1/128 scope host\n";
+    let facts = read(&format!("{FIRST}\n{lines}{LAST}\n"), ASKED).unwrap();
+    let found = facts.interface_of([10, 0, 1, 11].into()).unwrap();
+    assert_eq!((found.name.as_str(), found.addresses.len()), ("lo", 1));
+}
+
+/// An address for privacy is another one tomorrow, and kubelet does not start without that of its node-ip.
+#[test]
+fn addresses_that_go_are_known() {
+    let lines = "address\t2: eth0    inet6 fd01::aaaa/64 scope global temporary dynamic\n\
+        address\t2: eth0    inet6 fd01::11/64 scope global\n";
+    let facts = read(&format!("{FIRST}\n{lines}{LAST}\n"), ASKED).unwrap();
+    let fleeting: Vec<std::net::IpAddr> = vec!["fd01::aaaa".parse().unwrap()];
+    assert_eq!(facts.interfaces[0].fleeting, fleeting);
+    assert_eq!(facts.interfaces[0].addresses.len(), 2);
+}
+
 #[test]
 fn the_clock_is_compared_with_the_time_of_the_question() {
     let ahead = |first: &str, last: &str| {

@@ -140,6 +140,7 @@ fn fresh(inventory: &Inventory) -> Facts {
             name: "eth0".to_owned(),
             mac: String::new(),
             addresses: vec![address],
+            ..Interface::default()
         }];
     }
     facts

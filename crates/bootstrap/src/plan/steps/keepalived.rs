@@ -40,6 +40,9 @@ pub fn steps(inventory: &Inventory, facts: &Facts, node: &Node) -> Vec<Step> {
          case $status in 0|{TERMINATED}) ;; *) exit 1 ;; esac\n\
          {keep}\
          mv {FILE}.new {FILE}\n\
+         if [ \"$(getsebool keepalived_connect_any 2>/dev/null)\" = 'keepalived_connect_any --> off' ]; then\n\
+         \x20 setsebool -P keepalived_connect_any on\n\
+         fi\n\
          systemctl enable keepalived.service\n\
          systemctl reload-or-restart keepalived.service\n",
         stamp = quote(&stamp),

@@ -8,7 +8,7 @@ use crate::plan::{Action, Fact, Refusal, Step, hash, seconds, unmet};
 
 use super::MODULES;
 const MODULES_FILE: &str = "/etc/modules-load.d/90-evenkeel-bootstrap.conf";
-const SYSCTL_FILE: &str = "/etc/sysctl.d/90-evenkeel-bootstrap.conf";
+pub(crate) const SYSCTL_FILE: &str = "/etc/sysctl.d/90-evenkeel-bootstrap.conf";
 const FSTAB: &str = "/etc/fstab";
 
 /// What a node's kernel still lacks.

@@ -13,16 +13,6 @@ use crate::facts::HostFacts;
 use crate::inventory::{Inventory, Node, Role, go_duration};
 use crate::plan::{Later, Text};
 
-/// Keys of the documents that belong to us: a token, a key and what they are used for are made for each
-/// run. What `cluster.toml` says of them has to be refused.
-pub const OURS: [&str; 5] = [
-    "apiVersion",
-    "kind",
-    "bootstrapTokens",
-    "certificateKey",
-    "discovery",
-];
-
 const KUBEADM: &str = "kubeadm.k8s.io/v1beta4";
 
 /// kubeadm's own limits, written out so that they can be seen and changed.
@@ -223,13 +213,16 @@ fn other_family(inventory: &Inventory, node: &Node, found: Option<&HostFacts>) -
         IpAddr::V4(address) => address.is_link_local(),
         IpAddr::V6(address) => address.is_unicast_link_local(),
     };
-    found?
-        .interface_of(node.address)
-        .filter(|_| both)?
+    let interface = found?.interface_of(node.address).filter(|_| both)?;
+    interface
         .addresses
         .iter()
         .map(ipnet::IpNet::addr)
-        .find(|address| address.is_ipv4() != node.address.is_ipv4() && !is_link_local(address))
+        .find(|address| {
+            address.is_ipv4() != node.address.is_ipv4()
+                && !is_link_local(address)
+                && !interface.fleeting.contains(address)
+        })
 }
 
 /// Sizes of the nodes' shares of the pod networks, where the controller manager's own (24 and 64) would not

@@ -238,9 +238,10 @@ fn two_families_give_a_node_two_addresses() {
         interfaces: vec![Interface {
             name: "eth0".to_owned(),
             mac: String::new(),
-            addresses: ["10.0.1.11/24", "fe80::1/64", "fd00::11/64"]
+            addresses: ["10.0.1.11/24", "fe80::1/64", "fd00::aaaa/64", "fd00::11/64"]
                 .map(|text| text.parse().expect("an address"))
                 .to_vec(),
+            fleeting: vec!["fd00::aaaa".parse().expect("an address")],
         }],
         ..HostFacts::default()
     };

@@ -22,13 +22,14 @@ use super::{Action, Fact, Step};
 use crate::inventory::Node;
 
 /// Files that steps write or judge by, whose text facts must have; the last ones are patterns of the shell.
-pub const FILES: [&str; 15] = [
+pub const FILES: [&str; 16] = [
     "/etc/hosts",
     "/etc/fstab",
     "/etc/modules-load.d/90-evenkeel-bootstrap.conf",
-    "/etc/sysctl.d/90-evenkeel-bootstrap.conf",
     "/etc/containerd/config.toml",
-    "/etc/apt/sources.list.d/kubernetes.list",
+    "/etc/sysctl.d/*.conf",
+    "/etc/sysctl.conf",
+    "/etc/apt/sources.list.d/*",
     "/etc/yum.repos.d/kubernetes.repo",
     "/etc/evenkeel/evenkeel.toml",
     "/etc/default/evenkeel",

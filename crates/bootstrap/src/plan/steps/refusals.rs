@@ -108,6 +108,26 @@ mod tests {
     }
 
     #[test]
+    fn a_second_source_of_the_same_packages_would_stop_apt() {
+        let inventory = inventory();
+        let path = "/etc/apt/sources.list.d/k8s.list";
+        let source = "deb [signed-by=/etc/apt/keyrings/kubernetes-apt-keyring.gpg] https://pkgs.k8s.io/core:/stable:/v1.36/deb/ /\n";
+        let mut facts = with_file("worker1", path, Some(source));
+        check(
+            &inventory,
+            &facts,
+            &["worker1: /etc/apt/sources.list.d/k8s.list names the packages"],
+        );
+        for name in ["kubeadm", "kubelet", "kubectl"] {
+            let programs = &mut host(&mut facts, "worker1").programs;
+            programs.insert(name.to_owned(), "v1.36.2".to_owned());
+        }
+        check(&inventory, &facts, &[]);
+        let silent = format!("# {source}");
+        check(&inventory, &with_file("worker1", path, Some(&silent)), &[]);
+    }
+
+    #[test]
     fn a_balancer_that_serves_others_keeps_its_file() {
         let inventory = inventory();
         let own = "[frontend.ingress]\nbind = \":443\"\nbackend = \"ingress\"\n";

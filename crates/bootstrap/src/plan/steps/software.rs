@@ -9,6 +9,8 @@ use crate::facts::{Facts, HostFacts, PackageManager};
 use crate::inventory::{Inventory, Node, Version};
 use crate::plan::{Action, Fact, Refusal, Step, hash, quote, seconds, unmet};
 
+const SOURCE: &str = "/etc/apt/sources.list.d/kubernetes.list";
+const REPOSITORY: &str = "pkgs.k8s.io";
 const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 /// Where files are copied to before they are installed.
 const FOLDER: &str = super::shell::FILES;
@@ -71,7 +73,44 @@ pub fn programs_of(
 
 /// What of its own makes a node's software nobody's to change.
 pub(super) fn refusals(inventory: &Inventory, node: &Node, host: &HostFacts) -> Vec<Refusal> {
-    containerd::refusals(inventory, node, host)
+    let mut all = containerd::refusals(inventory, node, host);
+    let is_there = |fact: &Fact| match fact {
+        Fact::Program { name, version } => {
+            let said = host.programs.get(name);
+            host.has(name) && said.is_some_and(|said| said.starts_with(version.as_str()))
+        }
+        _ => false,
+    };
+    let from_repository = inventory.artefacts.packages.is_empty() && !inventory.artefacts.offline;
+    if from_repository
+        && !programs(inventory.kubernetes, &PROGRAMS)
+            .iter()
+            .all(is_there)
+    {
+        all.extend(other_source(node, host));
+    }
+    all
+}
+
+/// A second source of the same packages with another key: apt then refuses to do anything at all.
+fn other_source(node: &Node, host: &HostFacts) -> Option<Refusal> {
+    let mut sources = host
+        .files
+        .iter()
+        .filter(|(path, _)| path.starts_with("/etc/apt/sources.list.d/") && *path != SOURCE);
+    let names_it = |line: &str| !line.trim_start().starts_with('#') && line.contains(REPOSITORY);
+    let (path, _) = sources.find(|(_, file)| {
+        file.text
+            .as_deref()
+            .is_some_and(|text| text.lines().any(names_it))
+    })?;
+    Some(Refusal {
+        host: node.name.clone(),
+        what: format!(
+            "{path} names the packages of Kubernetes with a key of its own, and apt takes one key for each source"
+        ),
+        fix: format!("remove it: apply writes {SOURCE} in its place"),
+    })
 }
 
 /// Holds the programs again: a package that is replaced is no longer held.
@@ -293,11 +332,7 @@ fn kubernetes(version: Version, node: &Node, host: &HostFacts, names: &[&str]) -
             script: fetch.into(),
             limit: seconds(INSTALL_LIMIT),
         });
-        actions.push(write(
-            host,
-            "/etc/apt/sources.list.d/kubernetes.list",
-            content,
-        ));
+        actions.push(write(host, SOURCE, content));
         actions.push(install(
             host,
             &names

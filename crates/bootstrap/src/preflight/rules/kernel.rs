@@ -1,8 +1,9 @@
 //! The kernel: swap, modules, settings, cgroups.
 
 use super::{Findings, Scene};
-use crate::plan::steps::MODULES;
-use crate::plan::steps::kernel::swap_services;
+use crate::facts::HostFacts;
+use crate::plan::steps::kernel::{SYSCTL_FILE, swap_services};
+use crate::plan::steps::{MODULES, SYSCTLS};
 
 pub(super) fn swap(scene: &Scene<'_>, findings: &mut Findings) {
     if scene.kubelet_says("failSwapOn", false) {
@@ -70,6 +71,28 @@ pub(super) fn sysctls(scene: &Scene<'_>, findings: &mut Findings) {
             let what = format!("off in its kernel: {}", off.join(", "));
             findings.note(node, what, "apply sets them, now and at boot");
         }
+        for (file, key) in later_off(host, has_v6) {
+            findings.warning(
+                node,
+                format!("{file} sets {key} to 0, and is read after {SYSCTL_FILE}: it is off again after the next boot"),
+                format!("take that line out of {file}"),
+            );
+        }
+        const FORWARDING: &str = "net.ipv6.conf.all.forwarding";
+        let will_forward = has_v6
+            && host
+                .sysctls
+                .get(FORWARDING)
+                .is_some_and(|value| value == "0");
+        if will_forward && host.default_by_advert {
+            findings.warning(
+                node,
+                "its IPv6 default route comes from a router's adverts, which a kernel that forwards passes over: \
+                 it is gone when apply lets the kernel forward"
+                    .to_owned(),
+                "set net.ipv6.conf.IFACE.accept_ra = 2 for its interface, or give it a default route that stays",
+            );
+        }
     }
 }
 
@@ -93,4 +116,26 @@ pub(super) fn cgroups(scene: &Scene<'_>, findings: &mut Findings) {
             findings.warning(node, format!("{what}, which Kubernetes is giving up"), fix);
         }
     }
+}
+
+/// What files that the boot reads after ours switch off. /etc/sysctl.conf is the last of all where a link in
+/// /etc/sysctl.d says so, as Debian's 99-sysctl.conf, or where the whole is read by sysctl(8).
+fn later_off(host: &HostFacts, has_v6: bool) -> Vec<(&str, &str)> {
+    let is_later = |path: &str| {
+        path == "/etc/sysctl.conf" || (path.starts_with("/etc/sysctl.d/") && path > SYSCTL_FILE)
+    };
+    let files = host.files.iter().filter(|(path, _)| is_later(path));
+    let lines = files.flat_map(|(path, file)| {
+        let lines = file.text.as_deref().unwrap_or_default().lines();
+        lines.map(move |line| (path.as_str(), line))
+    });
+    lines
+        .filter_map(|(path, line)| {
+            let (key, value) = line.split_once('=')?;
+            let key = key.trim().trim_start_matches('-').replace('/', ".");
+            let known = SYSCTLS.into_iter().find(|known| *known == key)?;
+            (value.trim() == "0" && (has_v6 || !known.starts_with("net.ipv6")))
+                .then_some((path, known))
+        })
+        .collect()
 }

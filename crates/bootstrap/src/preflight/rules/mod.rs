@@ -100,7 +100,7 @@ static RULES: [Rule; 32] = [
     rule(
         "sysctls",
         kernel::sysctls,
-        "The kernel forwards packets and lets iptables see those of bridges; apply sees to it.",
+        "The kernel forwards packets and lets iptables see those of bridges; apply sees to it, and no file that the boot reads later takes it back.",
     ),
     rule(
         "cgroups",

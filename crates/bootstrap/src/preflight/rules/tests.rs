@@ -105,6 +105,7 @@ fn healthy(node: &Node) -> HostFacts {
             name: "eth0".to_owned(),
             mac: format!("mac-{number}"),
             addresses: vec![format!("{number}/24").parse().unwrap()],
+            fleeting: Vec::new(),
         }],
         default_interface: "eth0".to_owned(),
         os: Os {
@@ -340,6 +341,32 @@ static CASES: &[Case] = &[
             units.insert("zramswap.service".to_owned(), unit);
         },
         &["note w1 swap: zramswap.service brings swap at boot"],
+    ),
+    (
+        |world| {
+            let text = "# hardened\nnet/ipv4/ip_forward = 0\nnet.ipv6.conf.all.forwarding=0\n";
+            let file = crate::facts::FileFacts {
+                text: Some(text.to_owned()),
+                ..crate::facts::FileFacts::default()
+            };
+            let files = &mut world.host("w1").files;
+            files.insert("/etc/sysctl.d/50-before.conf".to_owned(), file.clone());
+            files.insert("/etc/sysctl.d/99-hardening.conf".to_owned(), file);
+        },
+        &["warning w1 sysctls: /etc/sysctl.d/99-hardening.conf sets net.ipv4.ip_forward to 0"],
+    ),
+    (
+        |world| {
+            let network = "fd00::/48".parse().unwrap();
+            world.inventory.pod_cidrs.push(network);
+            let key = "net.ipv6.conf.all.forwarding".to_owned();
+            world.host("w1").sysctls.insert(key, "0".to_owned());
+            world.host("w1").default_by_advert = true;
+        },
+        &[
+            "warning w1 sysctls: its IPv6 default route comes from a router's adverts",
+            "note w1 sysctls: off in its kernel: net.ipv6.conf.all.forwarding",
+        ],
     ),
     (
         |world| {
@@ -688,6 +715,7 @@ static CASES: &[Case] = &[
                 name: name.to_owned(),
                 mac: String::new(),
                 addresses: vec![address.parse().unwrap()],
+                fleeting: Vec::new(),
             };
             world.host("w1").interfaces.push(link("eth1", "10.0.0.1/8"));
             world
