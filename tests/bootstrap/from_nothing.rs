@@ -72,7 +72,15 @@ fn wanted(lab: &Lab, node: &Node) -> String {
     }
     text += "# END evenkeel-bootstrap\n1\n";
     text += match node.name() {
-        "lb" => "master1 = \"10.0.1.11:6443\"\nmaster2 = \"10.0.1.12:6443\"\nevenkeel\n",
+        // With a word on which package was installed.
+        "lb" => {
+            "\
+master1 = \"10.0.1.11:6443\"
+master2 = \"10.0.1.12:6443\"
+evenkeel
+/var/lib/evenkeel-bootstrap/files/evenkeel.installed
+"
+        }
         _ => {
             "\
 overlay
