@@ -31,7 +31,7 @@ const fn rule(
     Rule { name, about, find }
 }
 
-static RULES: [Rule; 32] = [
+static RULES: [Rule; 33] = [
     rule(
         "answers",
         hosts::answers,
