@@ -165,7 +165,7 @@ fn brought(
 ) -> Step {
     let mut actions = Vec::new();
     let mut names = Vec::new();
-    for from in files.iter().copied() {
+    for from in files {
         let name = from
             .file_name()
             .unwrap_or(from.as_os_str())
@@ -173,7 +173,7 @@ fn brought(
         let to = format!("{FOLDER}/{name}");
         names.push(quote(&to));
         actions.push(Action::Upload {
-            from: from.clone(),
+            from: from.to_path_buf(),
             to,
             mode: 0o644,
             temporary: true,
