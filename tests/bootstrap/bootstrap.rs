@@ -32,6 +32,7 @@ mod space;
 #[path = "../support/tools.rs"]
 mod tools;
 mod traffic;
+mod transcripts;
 mod trouble;
 #[path = "../support/wait.rs"]
 mod wait;

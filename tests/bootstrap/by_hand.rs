@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::lab::{FIVE, Lab, with_lab};
 use crate::node::Node;
 use crate::parcels::RELEASE;
+use crate::transcripts::Replay;
 use crate::wait::{until, within};
 
 /// What everything is made with by hand.
@@ -79,34 +80,6 @@ failCgroupV1: false
     )
 }
 
-fn join_yaml(node: &Node, hash: &str, more: &str) -> String {
-    format!(
-        "apiVersion: kubeadm.k8s.io/v1beta4
-kind: JoinConfiguration
-discovery:
-  bootstrapToken: {{apiServerEndpoint: \"10.0.1.10:6443\", token: \"{TOKEN}\", caCertHashes: [\"{hash}\"]}}
-nodeRegistration:
-  name: {}
-  kubeletExtraArgs: [{{name: node-ip, value: {}}}]
-  ignorePreflightErrors: [SystemVerification]
-timeouts: {{discovery: 5s, tlsBootstrap: 40s, kubernetesAPICall: 20s}}
-{more}",
-        node.name(),
-        node.address()
-    )
-}
-
-fn master_yaml(node: &Node, hash: &str, key: &str) -> String {
-    let more = format!(
-        "controlPlane:
-  localAPIEndpoint: {{advertiseAddress: {}, bindPort: 6443}}
-  certificateKey: \"{key}\"
-",
-        node.address()
-    );
-    join_yaml(node, hash, &more)
-}
-
 /// Names, forwarding and packages, as on the real machines.
 fn prepare(lab: &Lab) {
     std::thread::scope(|scope| {
@@ -147,14 +120,11 @@ fn prepare(lab: &Lab) {
 }
 
 /// Makes the first master; the hash of its authority.
-fn init(lab: &Lab) -> String {
+fn init(lab: &Lab, replay: &mut Replay<'_>) -> String {
     let master = lab.node("master1");
     master.write("/root/init.yaml", init_yaml());
     master.ssh("root", "kubeadm config validate --config /root/init.yaml");
-    let said = master.ssh(
-        "root",
-        "kubeadm init --config /root/init.yaml --upload-certs",
-    );
+    let said = replay.play("init", &[0], "");
     assert!(
         said.contains("Your Kubernetes control-plane has initialized successfully!"),
         "{said}"
@@ -204,10 +174,10 @@ fn five_machines_become_the_cluster_of_the_picture() {
         let mut stages = Stages::new();
         prepare(lab);
         stages.end("packages");
-        let hash = init(lab);
+        let mut replay = Replay::on(lab);
+        let hash = init(lab, &mut replay);
         stages.end("init");
         let (one, two) = (lab.node("master1"), lab.node("master2"));
-        two.write("/root/join.yaml", master_yaml(two, &hash, KEY));
         until("the VIP leads to master1", || {
             two.ssh_command("root", "</dev/tcp/10.0.1.10/6443")
                 .status()
@@ -215,17 +185,18 @@ fn five_machines_become_the_cluster_of_the_picture() {
                 .success()
                 .then_some(())
         });
-        let said = two.ssh("root", "kubeadm join --config /root/join.yaml");
+        replay.play("join-wrong-certificate-key", &[0], &hash);
+        let said = replay.play("join-control-plane", &[0], &hash);
         assert!(
             said.contains("a new control plane instance was created"),
             "{said}"
         );
         stages.end("second master");
-        for worker in ["worker1", "worker2"] {
-            let worker = lab.node(worker);
-            worker.write("/root/join.yaml", join_yaml(worker, &hash, ""));
-            worker.ssh("root", "kubeadm join --config /root/join.yaml");
-        }
+        replay.play("join-wrong-hash", &[0], &hash);
+        replay.play("join-wrong-token", &[0], &hash);
+        replay.play("join-wrong-token-secret", &[0], &hash);
+        replay.play("join-worker", &[0, 1], &hash);
+        replay.play("join-already-joined", &[0], &hash);
         stages.end("workers");
         assert!(table(two).contains("worker2 NotReady"), "{}", table(two));
         one.write("/root/cni.yaml", CNI);
@@ -250,6 +221,17 @@ fn five_machines_become_the_cluster_of_the_picture() {
         );
         eprintln!("{}{}", stages.0, kubectl(one, "get nodes -o wide"));
         eprintln!("{}", kubectl(one, "get pods -A"));
+        replay.play("token-create", &[0, 1, 2, 3], &hash);
+        replay.play("token-delete", &[1], &hash);
+        replay.play("upload-certs", &[1, 2], &hash);
+        replay.play("check-expiration", &[0, 1], &hash);
+        replay.play("certs-renew", &[0, 1], &hash);
+        replay.play("upgrade-plan", &[2], &hash);
+        replay.play("reset-worker", &[0, 1], &hash);
+        replay.play("reset-control-plane", &[0], &hash);
+        stages.end("the rest of the transcripts");
+        eprintln!("{}", stages.0);
+        replay.end();
     });
 }
 

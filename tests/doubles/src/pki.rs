@@ -145,7 +145,8 @@ fn lifetime(parameters: &mut CertificateParams, years: i16) {
         .to_zoned(jiff::tz::TimeZone::UTC)
         .date();
     parameters.not_before = day(today - 1.day());
-    parameters.not_after = day(today + years.years());
+    // Years of 365 days, as kubeadm counts them.
+    parameters.not_after = day(today + (365 * i32::from(years)).days());
 }
 
 /// A request for a certificate of `common_name` in `organisation`, and its key.

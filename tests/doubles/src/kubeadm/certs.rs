@@ -20,6 +20,9 @@ use crate::{faults, pods};
 
 pub const PKI: &str = "/etc/kubernetes/pki";
 
+/// The kubeconfig files that each master has.
+pub const OF_EVERY_MASTER: [&str; 3] = ["admin.conf", "controller-manager.conf", "scheduler.conf"];
+
 /// What is uploaded for masters that join, by its name in the secret.
 const SHARED: [&str; 8] = [
     "ca.crt",
@@ -261,39 +264,33 @@ impl Master<'_> {
         Ok(())
     }
 
-    /// The kubeconfig files; `first` is the first master, which has more of them.
-    pub fn kubeconfigs(&self, server: &str, local: &str, first: bool) -> Result<(), Failure> {
+    /// The kubeconfig files that are named; the first master has more of them than others.
+    pub fn kubeconfigs(&self, server: &str, local: &str, which: &[&str]) -> Result<(), Failure> {
+        let first = which.contains(&"kubelet.conf");
         if !first {
             println!("[kubeconfig] Generating kubeconfig files");
         }
         println!("[kubeconfig] Using kubeconfig folder \"/etc/kubernetes\"");
         let node = format!("system:node:{}", self.name);
         let files = [
-            (
-                "admin.conf",
-                "kubernetes-admin",
-                "kubeadm:cluster-admins",
-                true,
-            ),
+            ("admin.conf", "kubernetes-admin", "kubeadm:cluster-admins"),
             (
                 "super-admin.conf",
                 "kubernetes-super-admin",
                 "system:masters",
-                first,
             ),
-            ("kubelet.conf", node.as_str(), "system:nodes", first),
+            ("kubelet.conf", node.as_str(), "system:nodes"),
             (
                 "controller-manager.conf",
                 "system:kube-controller-manager",
                 "",
-                true,
             ),
-            ("scheduler.conf", "system:kube-scheduler", "", true),
+            ("scheduler.conf", "system:kube-scheduler", ""),
         ];
         let authority = Authority::load(&format!("{PKI}/ca"))
             .map_err(|error| disk("kubeconfig", "ca", &error))?;
-        for (file, user, organisation, wanted) in files {
-            if !wanted {
+        for (file, user, organisation) in files {
+            if !which.contains(&file) {
                 continue;
             }
             println!("[kubeconfig] Writing \"{file}\" kubeconfig file");
@@ -504,7 +501,10 @@ pub fn check_expiration() -> Result<(), Failure> {
                 let client = kubeconfig::client(&format!("/etc/kubernetes/{name}"));
                 client.and_then(|client| Some(client.identity?.0))
             } else {
-                let file = name.replacen("etcd-", "etcd/", 1);
+                let file = match name.strip_prefix("etcd-") {
+                    Some(of_etcd) => format!("etcd/{of_etcd}"),
+                    None => (*name).to_owned(),
+                };
                 fs::read_to_string(format!("{PKI}/{file}.crt")).ok()
             };
             match pem.and_then(|pem| pki::ends(&pem)) {
@@ -586,15 +586,37 @@ pub fn renew(which: &str) -> Result<(), Failure> {
                 .as_str()
                 .unwrap_or_default()
                 .to_owned();
+            let has_super_admin = Path::new("/etc/kubernetes/super-admin.conf").exists();
+            let mut files = OF_EVERY_MASTER.to_vec();
+            if has_super_admin {
+                files.push("super-admin.conf");
+            }
             silently(|| {
                 master
                     .make_own()
-                    .and_then(|()| master.kubeconfigs(&server, &server, false))
+                    .and_then(|()| master.kubeconfigs(&server, &server, &files))
             })?;
-            println!(
-                "certificate embedded in the kubeconfig file for the admin to use and for kubeadm itself renewed"
-            );
-            println!("certificate for serving the Kubernetes API renewed\n");
+            for what in [
+                "certificate embedded in the kubeconfig file for the admin to use and for kubeadm itself",
+                "certificate for serving the Kubernetes API",
+                "certificate the apiserver uses to access etcd",
+                "certificate for the API server to connect to kubelet",
+                "certificate embedded in the kubeconfig file for the controller manager to use",
+                "certificate for liveness probes to healthcheck etcd",
+                "certificate for etcd nodes to communicate with each other",
+                "certificate for serving etcd",
+                "certificate for the front proxy client",
+                "certificate embedded in the kubeconfig file for the scheduler manager to use",
+            ] {
+                println!("{what} renewed");
+            }
+            let last = "certificate embedded in the kubeconfig file for the super-admin";
+            if has_super_admin {
+                println!("{last} renewed");
+            } else {
+                println!("MISSING! {last}");
+            }
+            println!();
             println!(
                 "Done renewing certificates. You must restart the kube-apiserver, kube-controller-manager, kube-scheduler and etcd, so that they can use the new certificates."
             );

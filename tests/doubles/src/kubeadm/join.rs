@@ -262,7 +262,7 @@ fn prepare(
     let server = config["controlPlaneEndpoint"]
         .as_str()
         .unwrap_or(&client.endpoint);
-    master.kubeconfigs(server, server, false)?;
+    master.kubeconfigs(server, server, &certs::OF_EVERY_MASTER)?;
     plane.write_components("control-plane-prepare/control-plane")?;
     println!("[check-etcd] Checking that the etcd cluster is healthy");
     let store =

@@ -8,6 +8,7 @@ mod discovery;
 mod init;
 mod join;
 mod options;
+mod phases;
 mod preflight;
 mod reset;
 mod schema;
@@ -52,6 +53,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
     match words.as_slice() {
         ["init"] => init::run(&options),
         ["init", "phase", "upload-certs"] => certs::upload_again(&options),
+        ["init", "phase", rest @ ..] => phases::run(rest, &options),
         ["join", ..] => join::run(&options),
         ["reset"] => reset::run(&options),
         ["token", rest @ ..] => token::run(rest, &options),
