@@ -131,6 +131,10 @@ fn reset_host(inventory: &Inventory, node: &Node) -> Step {
     }
 }
 
+/// What no reset takes away, since it may be somebody else's, too.
+const LEFT: &str = "what belongs to plugins other than flannel (their rules, links, files in /etc/cni/net.d) and tables of \
+IPVS stay on a machine that is reset: a restart of it ends all but the files";
+
 /// A control plane whose API server is ready, other than `node`.
 fn other_live<'a>(inventory: &'a Inventory, facts: &Facts, node: &Node) -> Option<&'a Node> {
     let cluster = facts.cluster.as_ref()?;

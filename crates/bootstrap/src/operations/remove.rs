@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Care, Pods, drain, in_turn, other_live, reset_host, script};
+use super::{Care, LEFT, Pods, drain, in_turn, other_live, reset_host, script};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::Plan;
@@ -89,7 +89,10 @@ pub fn plan(
         ));
     }
     match facts.hosts.get(&node.name) {
-        Some(Ok(_)) => steps.push(reset_host(inventory, node)),
+        Some(Ok(_)) => {
+            steps.push(reset_host(inventory, node));
+            plan.notes.push(LEFT.to_owned());
+        }
         _ => plan.notes.push(format!(
             "{0} does not answer: nothing is taken away there. It must not come back as it is: `reset {0} --force` before it joins anything again",
             node.name

@@ -1,6 +1,6 @@
 //! All of a cluster is taken away, or what is on one machine alone.
 
-use super::{in_turn, reset_host};
+use super::{LEFT, in_turn, reset_host};
 use crate::facts::Facts;
 use crate::inventory::{Inventory, Node, Role};
 use crate::plan::steps::balancer;
@@ -31,6 +31,9 @@ pub fn all(inventory: &Inventory, facts: &Facts) -> Plan {
     let workers = reset(Role::Worker);
     let mut masters = reset(Role::ControlPlane);
     masters.reverse();
+    if !(workers.is_empty() && masters.is_empty()) {
+        plan.notes.push(LEFT.to_owned());
+    }
     let answers = |host: &str| facts.host(host).is_some();
     let mut empty = balancer::enable(inventory, facts, &[], "empty");
     empty.retain(|step| answers(&step.host) && !(workers.is_empty() && masters.is_empty()));
@@ -69,7 +72,7 @@ pub fn machine(inventory: &Inventory, facts: &Facts, node: &Node) -> Result<Plan
     }
     Ok(Plan {
         stages: vec![in_turn("machine", vec![reset_host(inventory, node)])],
-        notes: Vec::new(),
+        notes: vec![LEFT.to_owned()],
     })
 }
 

@@ -217,9 +217,10 @@ fn is_node(inventory: &Inventory, seen: &Seen, node: &Node) -> Condition {
                 Some(format!("its kubelet is {version}"))
             }
             Some(found) if !found.ready && !without_network => Some("it is not ready".to_owned()),
-            Some(found) if found.cordoned => {
-                Some("it is cordoned: kubectl uncordon lets pods onto it".to_owned())
-            }
+            // What an operator cordoned is as it should be.
+            Some(found) if found.drained => Some(
+                "it was cordoned by a run that did not come to its end: run it again, or kubectl uncordon".to_owned(),
+            ),
             Some(_) => None,
         },
     };

@@ -183,8 +183,13 @@ const RULES: &str = "for table in iptables ip6tables; do\n\
 
 /// `kubeadm reset`, and what it leaves: networks of plugins, which would keep the old cluster's addresses.
 pub(crate) fn reset(inventory: &Inventory) -> String {
+    // A member that was taken out of its cluster restarts until kubelet is stopped, and begins its folder anew
+    // behind kubeadm, which has emptied it by then.
     format!(
-        "kubeadm reset -f --cri-socket {}\n\
+        "etcd=no\n\
+         [ ! -e /etc/kubernetes/manifests/etcd.yaml ] || etcd=yes\n\
+         kubeadm reset -f --cri-socket {}\n\
+         [ $etcd = no ] || rm -rf /var/lib/etcd/member\n\
          rm -rf /etc/cni/net.d/10-flannel.conflist /etc/cni/net.d/10-calico.conflist \
          /etc/cni/net.d/calico-kubeconfig /var/lib/cni/networks /run/flannel {FOLDER}\n\
          for link in cni0 flannel.1 flannel-v6.1 vxlan.calico kube-ipvs0; do ip link delete $link 2>/dev/null || :; done\n\
