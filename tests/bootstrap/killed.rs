@@ -15,7 +15,7 @@ const APPLY: &[&str] = &["apply", "--yes"];
 const BEFORE_INIT: [&str; 4] = [
     "list the cluster's hosts in /etc/hosts: ok",
     "now and at boot: ok",
-    "packages that are brought along: ok",
+    "packages that are brought along",
     "lb: have evenkeel bind",
 ];
 const AFTER_JOIN: [&str; 3] = [

@@ -120,7 +120,10 @@ impl Failure {
                 .map(str::trim)
                 .filter(|line| !line.is_empty())
         };
-        let said = lines().next_back().unwrap_or("it says nothing").to_owned();
+        let said = lines()
+            .next_back()
+            .unwrap_or("the connection ended without a word");
+        let said = said.to_owned();
         let has = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         // First: ssh says that the verification failed then, too.
         if has(&["REMOTE HOST IDENTIFICATION HAS CHANGED"]) {
@@ -129,7 +132,9 @@ impl Failure {
             Self::HostKey { said }
         } else if has(&["Permission denied", "Too many authentication failures"]) {
             Self::Denied { said }
-        } else if has(&[
+        } else if lines().next().is_none()
+            // So it ends where a shared connection broke.
+            || has(&[
             "Connection refused",
             "timed out",
             "No route to host",

@@ -284,6 +284,7 @@ impl Drop for Folder {
 #[test]
 fn what_ssh_says_tells_what_to_do() {
     for (said, meant) in [
+        ("", "cannot be reached: the connection ended without a word"),
         (
             "ssh: connect to host 10.0.1.11 port 22: Connection refused\r\n",
             "cannot be reached",
