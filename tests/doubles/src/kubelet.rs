@@ -388,6 +388,10 @@ impl Agent {
         let selector = format!("fieldSelector=spec.nodeName%3D{}", self.name);
         let list = client.get(&format!("/api/v1/pods?{selector}"))?.object()?;
         for pod in list["items"].as_array().into_iter().flatten() {
+            // What a pod does for its node, this process does: also one that was restarted since the pod began.
+            if pod["metadata"]["labels"]["k8s-app"] == "kube-proxy" {
+                crate::dns::serve();
+            }
             if pod["status"]["phase"] != "Pending" && pod["status"]["phase"] != Value::Null {
                 continue;
             }
@@ -409,9 +413,6 @@ impl Agent {
                 let config = "{\"cniVersion\":\"0.3.1\",\"name\":\"cbr0\",\"plugins\":[{\"type\":\"loopback\"}]}\n";
                 pki::write("/etc/cni/net.d/10-double.conflist", config, 0o644)
                     .map_err(|error| error.to_string())?;
-            }
-            if pod["metadata"]["labels"]["k8s-app"] == "kube-proxy" {
-                crate::dns::serve();
             }
             let mut pod = pod.clone();
             pod["status"] = self.pod_status(&pod, true);
