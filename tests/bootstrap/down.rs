@@ -37,24 +37,3 @@ pub(crate) fn worker_from_the_beginning(lab: &Lab) -> String {
     assert!(said.contains("join worker2 as a worker: ok"), "{said}");
     said
 }
-
-/// The first master is away: the lock is had all the same, nothing is done to it, and the balancer goes on with
-/// it as it is. (Its etcd is not, in this lab, where members meet in a folder.)
-pub(crate) fn first_master(lab: &Lab) {
-    let settings = || lab.node("lb").sh("sha256sum /etc/evenkeel/evenkeel.toml");
-    let before = settings();
-    link("master1", "down");
-    let said = succeed(&["apply", "--yes", "--skip", "dns", "--without", "master1"]);
-    assert!(said.contains("0 steps done"), "{said}");
-    assert!(
-        said.contains("note: without master1: it stays a control plane"),
-        "{said}"
-    );
-    assert!(
-        said.contains("left  master1: nothing was asked of it"),
-        "{said}"
-    );
-    assert_eq!(settings(), before);
-    link("master1", "up");
-    succeed(&["verify"]);
-}

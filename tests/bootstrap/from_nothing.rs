@@ -36,9 +36,6 @@ fn nothing_becomes_the_table_and_a_second_apply_changes_nothing() {
             assert_eq!(everything(node), before, "{}", node.name());
         }
         let began = Instant::now();
-        crate::down::first_master(lab);
-        eprintln!("without the first master: {:.1?}", began.elapsed());
-        let began = Instant::now();
         crate::operate::soon_after(lab);
         eprintln!("operated: {:.1?}", began.elapsed());
     });

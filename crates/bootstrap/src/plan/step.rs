@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Fact, Text};
+use crate::inventory::Node;
 
 /// All that is to be done. Empty if everything is as the inventory wants it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -38,6 +39,17 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stages.iter().all(|stage| stage.steps.is_empty())
+    }
+}
+
+impl Refusal {
+    /// One of a host.
+    pub(super) fn of(node: &Node, what: String, fix: String) -> Self {
+        Self {
+            host: node.name.clone(),
+            what,
+            fix,
+        }
     }
 }
 

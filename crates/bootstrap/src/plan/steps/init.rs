@@ -59,36 +59,16 @@ pub fn start(inventory: &Inventory, facts: &Facts) -> Start {
 
 /// What on a control plane speaks for a cluster that does not answer at the moment.
 fn doubt(node: &Node, first: &Node, facts: &Facts) -> Option<Refusal> {
-    let refuse = |what: String, fix: String| {
-        Some(Refusal {
-            host: node.name.clone(),
-            what,
-            fix,
-        })
-    };
-    let found = match facts.hosts.get(&node.name) {
-        Some(Ok(found)) => found,
-        Some(Err(why)) => {
-            return refuse(
-                format!("it could not be asked whether it holds a cluster: {why}"),
-                "bring it up, or take it out of cluster.toml".to_owned(),
-            );
-        }
-        None => {
-            return refuse(
-                "it was not asked whether it holds a cluster".to_owned(),
-                "run the whole of it, for all hosts".to_owned(),
-            );
-        }
+    let refuse = |what, fix| Some(Refusal::of(node, what, fix));
+    let found = match found(facts, node) {
+        Ok(found) => found,
+        Err(refusal) => return Some(refusal),
     };
     let kube = &found.kube;
     if kube.is_clean() || (node.name == first.name && kube.begun == "init") {
         return None;
     }
-    let again = format!(
-        "if nothing of it is needed, run `evenkeel-bootstrap reset {} --force` and then apply again",
-        node.name
-    );
+    let again = begin_anew(node);
     if kube.etcd_data || kube.apiserver_manifest {
         refuse(
             format!(
@@ -108,6 +88,28 @@ fn doubt(node: &Node, first: &Node, facts: &Facts) -> Option<Refusal> {
             again,
         )
     }
+}
+
+/// What a host is like. One that did not answer may hold anything: whoever plans leaves it out before.
+pub(super) fn found<'f>(facts: &'f Facts, node: &Node) -> Result<&'f HostFacts, Refusal> {
+    let why = match facts.hosts.get(&node.name) {
+        Some(Ok(found)) => return Ok(found),
+        Some(Err(why)) => why,
+        None => "nobody asked it",
+    };
+    Err(Refusal::of(
+        node,
+        format!("it is not known whether it holds part of a cluster: {why}"),
+        "bring it up, or take it out of cluster.toml".to_owned(),
+    ))
+}
+
+/// The way out where what is on a host is not needed.
+pub(super) fn begin_anew(node: &Node) -> String {
+    format!(
+        "if nothing on it is needed, run `evenkeel-bootstrap reset {} --force` and then apply again",
+        node.name
+    )
 }
 
 /// The files that say so.

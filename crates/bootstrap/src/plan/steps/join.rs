@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::init::remains;
+use super::init::{begin_anew, found, remains};
 use super::kubeadm_config::{self, join_limit};
 use super::shell::{
     FOLDER, JUDGED, RESET_LIMIT, await_own_api, await_vip, judge, kubectl_at, remembered,
@@ -150,29 +150,11 @@ pub fn joined(name: &str, role: Role) -> Fact {
 }
 
 fn standing(facts: &Facts, node: &Node) -> Result<Standing, Refusal> {
-    let refuse = |what: String, fix: String| {
-        Err(Refusal {
-            host: node.name.clone(),
-            what,
-            fix,
-        })
-    };
-    let found = match facts.hosts.get(&node.name) {
-        Some(Ok(found)) => found,
-        Some(Err(why)) => {
-            return refuse(
-                format!("it could not be asked: {why}"),
-                "bring it up, or take it out of cluster.toml".to_owned(),
-            );
-        }
-        None => return refuse("it was not asked".to_owned(), "ask all hosts".to_owned()),
-    };
+    let refuse = |what, fix| Err(Refusal::of(node, what, fix));
+    let found = found(facts, node)?;
     let kube = &found.kube;
     let control_plane = node.role == Role::ControlPlane;
-    let reset = format!(
-        "if nothing on it is needed, run `evenkeel-bootstrap reset {} --force` and then apply again",
-        node.name
-    );
+    let reset = begin_anew(node);
     let cluster = facts.cluster.as_ref();
     let is_voter = cluster.is_some_and(|cluster| cluster.etcd_members.contains(&node.name));
     let Some(member) = facts.member(&node.name) else {
