@@ -250,10 +250,13 @@ pub(super) fn networks(scene: &Scene<'_>, findings: &mut Findings) {
         "nodelocaldns",
     ];
     for (node, host) in scene.hosts() {
+        // What stands on the loopback is a single address that is answered here, such as that of a DNS cache:
+        // it leads no packet elsewhere.
         let links = host.interfaces.iter().filter(|link| {
-            !OF_PLUGINS
-                .iter()
-                .any(|prefix| link.name.starts_with(prefix))
+            link.name != "lo"
+                && !OF_PLUGINS
+                    .iter()
+                    .any(|prefix| link.name.starts_with(prefix))
         });
         for (link, network) in
             links.flat_map(|link| link.addresses.iter().map(move |net| (link, net)))
