@@ -719,6 +719,10 @@ static CASES: &[Case] = &[
             };
             world.host("w1").interfaces.push(link("eth1", "10.0.0.1/8"));
             world
+                .host("w1")
+                .interfaces
+                .push(link("lo", "10.96.0.10/32"));
+            world
                 .host("m1")
                 .interfaces
                 .push(link("cni0", "10.244.0.1/24"));
