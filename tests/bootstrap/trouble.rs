@@ -10,6 +10,7 @@ use crate::by_hand::table;
 use crate::lab::{DIRECTORY, Lab, sh, with_lab};
 use crate::node::Node;
 use crate::operator::{Running, edit_inventory, fail, succeed, write_inventory};
+use crate::wait::until;
 
 const THREE: &[(&str, &str)] = &[
     ("lb", "10.0.1.10"),
@@ -176,6 +177,14 @@ fn a_token_expires(master: &Node, worker: &Node) -> String {
     let token = token.unwrap().to_owned();
     says(&fail(ASKED), &["somebody else is changing this cluster"]);
     master.fault("clock", "90000");
+    // A moment later nothing is signed with it any more; until then kubeadm finds it, and the API refuses it.
+    let id = token.split('.').next().unwrap();
+    until("the cluster signs nothing with an expired token", || {
+        let info = master.sh(
+            "kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public get configmap cluster-info -o yaml",
+        );
+        (!info.contains(&format!("jws-kubeconfig-{id}"))).then_some(())
+    });
     worker.mend("join-hangs");
     let (status, said) = run.end();
     assert_eq!(status.code(), Some(1), "{said}");
