@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -74,10 +74,37 @@ pub(crate) fn with_lab(name: &str, machines: &[(&str, &str)], body: impl FnOnce(
         return not_run(&format!("bootstrap {name}"), &why);
     }
     parcels::build();
-    // One lab at a time: they would only slow each other down.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _places = Places::take(machines.len());
     booted::enter(name);
+}
+
+/// How many machines are up at once. Each takes about ten of the 128 inotify instances that a kernel lets root
+/// have (`fs.inotify.max_user_instances`), and a lab mostly waits.
+const MOST: usize = 8;
+static UP: Mutex<usize> = Mutex::new(0);
+static DOWN: Condvar = Condvar::new();
+
+/// The machines of one lab, among those of labs beside it.
+struct Places(usize);
+
+impl Places {
+    /// Waits until there is room; for what is measured over minutes, until nothing else is up.
+    fn take(machines: usize) -> Self {
+        let most = if is_full() { 0 } else { MOST };
+        let up = UP.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut up = DOWN
+            .wait_while(up, |up| *up > 0 && *up + machines > most)
+            .unwrap_or_else(PoisonError::into_inner);
+        *up += machines;
+        Self(machines)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        *UP.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        DOWN.notify_all();
+    }
 }
 
 /// Where tests/run keeps the Debian that is booted.
