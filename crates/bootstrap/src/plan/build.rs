@@ -197,5 +197,8 @@ fn stage(title: &str, steps: Vec<super::Step>) -> Stage {
         steps,
     }
 }
+
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod tests;

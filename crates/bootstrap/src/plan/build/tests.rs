@@ -129,7 +129,7 @@ fn with(facts: &Facts, inventory: &Inventory, name: &str, control_plane: bool) -
     next
 }
 
-fn fresh(inventory: &Inventory) -> Facts {
+pub(super) fn fresh(inventory: &Inventory) -> Facts {
     let mut facts = bare(inventory);
     for node in &inventory.nodes {
         let found = host(&mut facts, &node.name);
